@@ -1,0 +1,1 @@
+"""Trunnion: declare an operation once, run it from every door."""

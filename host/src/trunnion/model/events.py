@@ -1,0 +1,85 @@
+"""Events: what a stream consists of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from trunnion.model.json import Json, decode
+
+STATE: Final = "state"
+TEXT: Final = "text"
+LOG: Final = "log"
+PROGRESS: Final = "progress"
+STATS: Final = "stats"
+TABLE: Final = "table"
+DATA: Final = "data"
+ARTIFACT: Final = "artifact"
+GAP: Final = "gap"
+META: Final = "meta"
+
+LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+RUN_STREAM: Final = "run/"
+HOST_STREAM: Final = "host"
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One immutable entry of a stream.
+
+    Attributes:
+        stream: the stream's name, such as ``run/<run id>``.
+        seq: position in the stream, gapless from 1.
+        ts: when it was made, UTC, microseconds since 1970; order is ``seq``, never ``ts``.
+        kind: an open set; unknown kinds are shown as data.
+        level: debug, info, warning, error or critical.
+        by: who spoke: ``host``, ``handler``, ``driver`` or a plugin's id.
+        text: human-readable text; for kind ``text`` a block of whole lines.
+        raw: the machine-readable part, already encoded, so that it cannot change afterwards and is
+            encoded once for every follower. Named ``data`` on the wire.
+    """
+
+    stream: str
+    seq: int
+    ts: int
+    kind: str
+    level: str = "info"
+    by: str = "host"
+    text: str = ""
+    raw: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw(b"null"))
+
+    @property
+    def data(self) -> Json:
+        """The machine-readable part as plain data, a fresh copy at each call."""
+        return decode(self.raw)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """One event as JSON, without a line end."""
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes | msgspec.Raw) -> Event:
+    """The inverse of ``encode_event``.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not an event.
+    """
+    return _decoder.decode(data)
+
+
+def run_stream(run_id: str) -> str:
+    """The name of a run's stream."""
+    return RUN_STREAM + run_id
+
+
+def gap_event(stream: str, first: int, last: int, ts: int, reason: str) -> Event:
+    """The explicit mark for events ``first``..``last`` that cannot be delivered any more."""
+    raw = msgspec.json.encode({"first": first, "last": last, "reason": reason})
+    text = f"events {first} to {last} are no longer kept ({reason})"
+    return Event(stream, last, ts, GAP, "warning", "host", text, msgspec.Raw(raw))

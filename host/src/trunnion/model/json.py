@@ -1,0 +1,42 @@
+"""The JSON value type and the host's one encoder.
+
+Inside the host a JSON value is ordinary Python data; the alias below is what crosses a boundary
+instead of ``Any``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""Any value that JSON can carry."""
+
+JsonObject: TypeAlias = Mapping[str, Json]
+"""A JSON object."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def encode(value: object) -> bytes:
+    """Encode plain data or a struct as compact JSON.
+
+    Raises:
+        TypeError: the value holds something JSON has no form for.
+        ValueError: the value holds a string that is not valid Unicode.
+        RecursionError: the value nests too deeply or contains itself.
+    """
+    return _encoder.encode(value)
+
+
+def decode(data: bytes | str | msgspec.Raw) -> Json:
+    """Decode JSON this host encoded itself; for anything from outside see ``arguments.strict``.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not JSON.
+    """
+    value: Json = _decoder.decode(data)
+    return value
