@@ -6,12 +6,18 @@ instead of ``Any``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+else:
+    # msgspec reads annotations at run time and has no form for a recursive alias; for it, any JSON will do.
+    Json = Any
 """Any value that JSON can carry."""
 
 JsonObject: TypeAlias = Mapping[str, Json]
