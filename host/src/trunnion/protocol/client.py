@@ -1,0 +1,328 @@
+"""The client's side of the envelope, for asyncio programs: typed calls, and streams that survive a lost line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+
+from trunnion.model.errors import ErrorInfo, TrunnionError, Unavailable
+from trunnion.model.events import Event
+from trunnion.model.json import Json, decode
+from trunnion.model.runs import Invocation, Run
+from trunnion.protocol import address
+from trunnion.protocol.client_errors import RemoteError, no_host
+from trunnion.protocol.messages import (
+    CallId,
+    Failure,
+    Notice,
+    Result,
+    StreamData,
+    call_frame,
+    parse_answer,
+)
+
+T = TypeVar("T")
+CHUNK = 256 << 10
+FEED_BATCHES = 64
+"""How many messages of one subscription may wait to be taken."""
+
+PAUSE = 0.05
+"""Seconds before the first attempt to reconnect; doubles up to one second."""
+
+
+class MetaAnswer(msgspec.Struct, frozen=True):
+    """What ``meta.get`` answers; ``meta`` is None when the client's revision is current."""
+
+    revision: str
+    generation: int
+    modified: bool
+    meta: Json = None
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Who answered."""
+
+    protocol: int
+    host_id: str
+    boot_id: str
+    version: str
+
+
+class _Subscribed(msgspec.Struct, frozen=True):
+    subscription: str
+
+
+class _Feed:
+    """Batches of one subscription on their way to whoever iterates.
+
+    ``put`` never blocks, since answers to calls arrive on the same line. When whoever iterates is too
+    far behind, the subscription is given up and taken again from where they are.
+    """
+
+    def __init__(self) -> None:
+        self._batches: asyncio.Queue[StreamData | None] = asyncio.Queue()
+        self.behind = False
+
+    def put(self, data: StreamData | None) -> None:
+        if self.behind:
+            return
+        self.behind = data is not None and self._batches.qsize() >= FEED_BATCHES
+        self._batches.put_nowait(None if self.behind else data)
+
+    async def get(self) -> StreamData:
+        data = await self._batches.get()
+        if data is None:
+            raise _Behind if self.behind else _Gone
+        return data
+
+
+class _Behind(Exception):
+    """The subscription was given up because its events were not taken."""
+
+
+class _Gone(Exception):
+    """The line was lost."""
+
+
+class Client:
+    """A connection to the host of one data directory.
+
+    Make one with ``await Client.connect(path)``; leave it with ``await client.close()`` or as a context
+    manager. When the line is lost, calls under way fail with ``Unavailable`` and the next call connects
+    again; ``follow`` goes on by itself.
+
+    Args:
+        path: the host's socket.
+        patience: seconds ``follow`` tries to reconnect before it gives up.
+    """
+
+    def __init__(self, path: Path, *, patience: float = 30.0) -> None:
+        self.path = path
+        self._patience = patience
+        self._ids = itertools.count(1)
+        self._calls: dict[CallId, asyncio.Future[msgspec.Raw]] = {}
+        self._feeds: dict[str, _Feed] = {}
+        self._early: dict[str, _Feed] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
+
+    @classmethod
+    async def connect(cls, path: Path, *, patience: float = 30.0) -> Client:
+        """Connect and greet.
+
+        Raises:
+            Unavailable: no host serves the socket.
+            RemoteError: it refuses, for instance because it speaks another protocol.
+        """
+        client = cls(path, patience=patience)
+        try:
+            await client.hello()
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect; runs started over this connection go on unless they were tied to it."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    # -- calls ------------------------------------------------------------------------------------
+
+    async def call(self, method: str, params: Mapping[str, object] | None = None) -> Json:
+        """Call a method, or a command or query by its id; returns plain data.
+
+        Raises:
+            RemoteError: the host refused, or what was asked for failed.
+            Unavailable: no host serves the socket, or the line was lost before the answer.
+        """
+        return decode(await self._call(method, params or {}))
+
+    async def hello(self) -> Hello:
+        """Greet; the host answers who it is."""
+        return await self._typed(Hello, "hello", {})
+
+    async def submit(self, invocation: Invocation, *, cancel_on_disconnect: bool = False) -> Run:
+        """Start a run; returns once it is on record."""
+        params = {**msgspec.structs.asdict(invocation), "cancel_on_disconnect": cancel_on_disconnect}
+        return await self._typed(Run, "command.submit", params)
+
+    async def run(self, invocation: Invocation, *, cancel_on_disconnect: bool = False) -> Run:
+        """Start a run and wait for its end; returns it, whatever became of it."""
+        params = {**msgspec.structs.asdict(invocation), "cancel_on_disconnect": cancel_on_disconnect}
+        return await self._typed(Run, "command.run", params)
+
+    async def wait(self, run_id: str, timeout: float | None = None) -> Run:
+        """Wait for a run's end, for ``timeout`` seconds at most."""
+        return await self._typed(Run, "run.wait", {"run_id": run_id, "timeout": timeout})
+
+    async def cancel(self, run_id: str) -> Run:
+        """Ask for a run's end; returns once the request is on record."""
+        return await self._typed(Run, "run.cancel", {"run_id": run_id})
+
+    async def query(
+        self, query_id: str, args: Mapping[str, Json] | None = None, *, argv: Sequence[str] | None = None
+    ) -> Json:
+        """Ask a query."""
+        return await self.call("query", {"query_id": query_id, "args": args, "argv": argv})
+
+    async def meta(self, revision: str | None = None) -> MetaAnswer:
+        """Get the descriptor of everything visible; left out when ``revision`` is current."""
+        return await self._typed(MetaAnswer, "meta.get", {"revision": revision})
+
+    async def _typed(self, kind: type[T], method: str, params: Mapping[str, object]) -> T:
+        return msgspec.json.decode(await self._call(method, params), type=kind)
+
+    async def _call(self, method: str, params: Mapping[str, object]) -> msgspec.Raw:
+        writer = await self._connected()
+        call_id = next(self._ids)
+        future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._calls[call_id] = future
+        try:
+            writer.write(call_frame(call_id, method, params) + b"\n")
+            await self._flush(writer)
+            return await future
+        finally:
+            self._calls.pop(call_id, None)
+
+    async def _flush(self, writer: asyncio.StreamWriter) -> None:
+        # A lost line is told by the reader, to every call alike.
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    async def follow(self, stream: str, after: int = 0, *, live: bool = True) -> AsyncGenerator[list[Event], None]:
+        """Iterate over batches of a stream's events with ``seq > after``.
+
+        Ends after a run's last event, or at the present end when ``live`` is False. A lost line is
+        taken up again where it broke, without loss and without repetition.
+
+        Raises:
+            RemoteError: the stream is not there, or may not be read.
+            Unavailable: no host came back within the client's patience.
+        """
+        pause = PAUSE
+        lost_at: float | None = None
+        while True:
+            try:
+                async with contextlib.aclosing(self._subscribe(stream, after, live)) as messages:
+                    async for data in messages:
+                        pause, lost_at = PAUSE, None
+                        if data.events:
+                            after = data.events[-1].seq
+                            yield data.events
+                return
+            except _Behind:
+                continue
+            except Unavailable:
+                now = asyncio.get_running_loop().time()
+                lost_at = now if lost_at is None else lost_at
+                if now - lost_at >= self._patience:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    async def _subscribe(self, stream: str, after: int, live: bool) -> AsyncGenerator[StreamData, None]:
+        params = {"stream": stream, "after": after, "live": live}
+        name = (await self._typed(_Subscribed, "stream.subscribe", params)).subscription
+        feed = self._early.pop(name, None) or _Feed()
+        self._feeds[name] = feed
+        ended = False
+        try:
+            while not ended:
+                data = await feed.get()
+                ended = data.ended
+                if data.error is not None:
+                    raise RemoteError(data.error)
+                yield data
+        except _Gone:
+            raise self._gone() from None
+        finally:
+            if not ended and self._feeds.get(name) is feed:
+                with contextlib.suppress(TrunnionError):
+                    await self._call("stream.unsubscribe", {"subscription": name})
+            self._feeds.pop(name, None)
+
+    # -- the line ---------------------------------------------------------------------------------
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        async with self._connecting:
+            if self._writer is None:
+                try:
+                    with address.short(self.path) as spelling:
+                        reader, self._writer = await asyncio.open_unix_connection(spelling)
+                except OSError as error:
+                    raise no_host(self.path, error) from None
+                self._reading = asyncio.create_task(self._read(reader, self._writer), name="trunnion client")
+            return self._writer
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parts: list[bytes] = []
+        farewell: ErrorInfo | None = None
+        try:
+            while chunk := await reader.read(CHUNK):
+                head, *rest = chunk.split(b"\n")
+                parts.append(head)
+                if rest:
+                    for line in (b"".join(parts), *rest[:-1]):
+                        farewell = self._take(line) or farewell
+                    parts = [rest[-1]]
+        except ConnectionError:
+            pass
+        finally:
+            self._lost(farewell)
+            writer.close()
+
+    def _take(self, line: bytes) -> ErrorInfo | None:
+        answer = parse_answer(line)
+        match answer:
+            case Result():
+                self._settle(answer.id, answer.result, None)
+            case Failure(id=None):
+                return ErrorInfo(answer.code, answer.message, answer.details)
+            case Failure():
+                self._settle(answer.id, None, ErrorInfo(answer.code, answer.message, answer.details))
+            case Notice(event="stream"):
+                data = msgspec.json.decode(answer.data, type=StreamData)
+                feed = self._feeds.get(data.subscription) or self._early.setdefault(data.subscription, _Feed())
+                feed.put(data)
+        return None
+
+    def _settle(self, call_id: CallId | None, result: msgspec.Raw | None, error: ErrorInfo | None) -> None:
+        future = self._calls.pop(call_id, None) if call_id is not None else None
+        if future is None or future.done():
+            return
+        if error is not None:
+            future.set_exception(RemoteError(error))
+        elif result is not None:
+            future.set_result(result)
+
+    def _lost(self, farewell: ErrorInfo | None) -> None:
+        self._writer = None
+        calls, self._calls = self._calls, {}
+        feeds, self._feeds, self._early = self._feeds, {}, {}
+        for future in calls.values():
+            if not future.done():
+                future.set_exception(RemoteError(farewell) if farewell else self._gone())
+        for feed in feeds.values():
+            feed.put(None)
+
+    def _gone(self) -> Unavailable:
+        return Unavailable(f"the host at {self.path} closed the connection")

@@ -1,0 +1,401 @@
+"""The local socket with real sockets: who gets in, what lies at its path, what slow and many clients do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import socket
+import stat
+
+import msgspec
+import pytest
+
+from trunnion.model.errors import Conflict, Unavailable
+from trunnion.model.events import Event
+from trunnion.model.runs import Invocation
+from trunnion.protocol import address
+from trunnion.protocol.blocking import BlockingClient
+from trunnion.protocol.client import Client
+from trunnion.protocol.client_errors import RemoteError
+from trunnion.protocol.connection import Limits
+from trunnion.protocol.server import SocketServer, connection_limit, serve
+
+pytestmark = pytest.mark.anyio
+
+
+async def until(condition, seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def server(make_host, tmp_path):
+    async with SocketServer(make_host(tmp_path), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server):
+    async with await Client.connect(server.path) as connected:
+        yield connected
+
+
+@pytest.fixture
+def door(server):
+    return server._host.door
+
+
+# -- the path -------------------------------------------------------------------------------------
+
+
+async def test_the_socket_is_for_its_owner_only_and_goes_with_the_server(make_host, tmp_path):
+    async with SocketServer(make_host(tmp_path), tmp_path) as server:
+        assert stat.S_IMODE(server.path.stat().st_mode) == 0o600
+    assert not server.path.exists()
+
+
+async def test_a_stale_socket_is_replaced(make_host, tmp_path):
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(address.socket_path(tmp_path)))
+    stale.close()
+    async with SocketServer(make_host(tmp_path), tmp_path) as server, await Client.connect(server.path) as client:
+        assert await client.call("whoami")
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+async def test_anything_else_at_the_path_is_left_alone(make_host, tmp_path, kind):
+    path = address.socket_path(tmp_path)
+    match kind:
+        case "file":
+            path.write_text("precious")
+        case "directory":
+            path.mkdir()
+        case "link":
+            path.symlink_to(tmp_path / "elsewhere")
+    before = path.lstat()
+    with pytest.raises(Conflict, match="not a socket"):
+        async with SocketServer(make_host(tmp_path), tmp_path):
+            pass
+    assert path.lstat() == before
+
+
+async def test_a_served_socket_is_not_taken_over(server, make_host, tmp_path):
+    with pytest.raises(Conflict, match="another process"):
+        async with SocketServer(make_host(tmp_path), tmp_path):
+            pass
+    async with await Client.connect(server.path) as client:
+        assert await client.call("whoami")
+
+
+async def test_a_path_longer_than_a_socket_address(make_host, tmp_path):
+    run = tmp_path.joinpath(*["d" * 60] * 3)
+    run.mkdir(parents=True)
+    assert len(str(run)) > address.LONGEST
+    async with SocketServer(make_host(run), run) as server, await Client.connect(server.path) as client:
+        assert await client.call("whoami")
+        assert await asyncio.to_thread(lambda: BlockingClient(server.path).call("whoami"))
+
+
+async def test_as_a_frontend_it_tells_its_address_and_ends_when_cancelled(make_host, tmp_path):
+    ready = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(make_host(tmp_path), lambda address="": ready.set_result(address)))
+    assert await ready == str(address.socket_path(tmp_path))
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not address.socket_path(tmp_path).exists()
+
+
+# -- who ------------------------------------------------------------------------------------------
+
+
+async def test_the_principal_is_the_login_name(client):
+    assert (await client.call("whoami"))["principal"] == address.login_name(os.getuid())
+
+
+async def test_another_user_is_told_no_in_one_line(server, monkeypatch):
+    monkeypatch.setattr(address, "peer_uid", lambda connected: 54321)
+    with pytest.raises(RemoteError, match="54321") as refused:
+        await Client.connect(server.path)
+    assert refused.value.info.code == "forbidden"
+    assert server.connections == 0
+
+
+def test_peer_uid_is_the_kernels_word():
+    one, other = socket.socketpair(socket.AF_UNIX)
+    with one, other:
+        assert address.peer_uid(one) == os.getuid()
+
+
+# -- clients --------------------------------------------------------------------------------------
+
+
+async def test_nobody_listens(tmp_path):
+    with pytest.raises(Unavailable, match="trunnion up"):
+        await Client.connect(address.socket_path(tmp_path))
+    with pytest.raises(Unavailable, match="trunnion up"):
+        BlockingClient(address.socket_path(tmp_path))
+
+
+async def test_typed_results(client, door):
+    run = await client.submit(Invocation(command_id="db.backup", args={"to": "x"}))
+    assert (run.id, run.status) == ("run1", "running")
+    waiting = asyncio.create_task(client.wait(run.id))
+    assert (await client.cancel(run.id)).status == "cancelled"
+    assert (await waiting).ended
+    assert (await client.meta("r1")).modified is False
+    with pytest.raises(RemoteError) as refused:
+        await client.submit(Invocation(command_id="no.such"))
+    assert refused.value.info.details == {"nearest": ["such"]}
+
+
+async def test_the_blocking_client(server, door):
+    def talk():
+        with BlockingClient(server.path) as blocking:
+            with pytest.raises(RemoteError, match=r"no\.such"):
+                blocking.call("command.submit", {"command_id": "no.such"})
+            return blocking.call("query", {"query_id": "units.list"})
+
+    assert (await asyncio.to_thread(talk))["query"] == "units.list"
+
+
+async def test_calls_fail_when_the_line_is_lost_and_the_next_one_connects_again(make_host, tmp_path):
+    host = make_host(tmp_path)
+    async with SocketServer(host, tmp_path) as first:
+        client = await Client.connect(first.path)
+        waiting = asyncio.create_task(client.query("wait.for-it"))
+        await until(lambda: any(not peer.connection.idle for peer in first._peers))
+    with pytest.raises(Unavailable, match="closed the connection"):
+        await waiting
+    async with SocketServer(host, tmp_path):
+        assert await client.call("whoami")
+    await client.close()
+
+
+async def test_follow_takes_up_where_the_line_broke(make_host, tmp_path, events):
+    host = make_host(tmp_path)
+    host.door.streams["run/1"] = [events("run/1", n, n) for n in range(1, 6)]
+    seen: list[int] = []
+    async with SocketServer(host, tmp_path) as first:
+        client = await Client.connect(first.path, patience=5)
+        hold = asyncio.Event()
+        original = host.door._follow
+
+        async def broken_after_three(stream, after, live):
+            async for batch in original(stream, after, live):
+                if batch[0].seq > 3:
+                    await hold.wait()
+                yield batch
+
+        host.door._follow = broken_after_three
+        following = asyncio.create_task(collect(client, "run/1", seen))
+        await until(lambda: seen == [1, 2, 3])
+    host.door._follow = original
+    async with SocketServer(host, tmp_path):
+        await following
+    assert seen == [1, 2, 3, 4, 5]
+    await client.close()
+
+
+async def collect(client: Client, stream: str, seen: list[int]) -> None:
+    async for batch in client.follow(stream):
+        seen.extend(event.seq for event in batch)
+
+
+async def test_a_consumer_that_lags_loses_nothing(client, door, events):
+    door.streams["run/1"] = [events("run/1", 10 * n + 1, 10 * n + 10) for n in range(500)]
+    seen: list[int] = []
+    async for batch in client.follow("run/1"):
+        seen.extend(event.seq for event in batch)
+        await client.call("whoami")
+    assert seen == list(range(1, 5001))
+    assert door.pulled["run/1"] > 500, "it was given up and taken again at least once"
+
+
+async def test_follow_reports_what_the_host_refuses(client):
+    with pytest.raises(RemoteError, match="no stream"):
+        await collect(client, "run/9", [])
+
+
+async def test_follow_gives_up_when_no_host_comes_back(make_host, tmp_path):
+    host = make_host(tmp_path)
+    host.door.streams["host"] = []
+    async with SocketServer(host, tmp_path) as server:
+        client = await Client.connect(server.path, patience=0.2)
+        following = asyncio.create_task(collect(client, "host", []))
+        await until(lambda: any(not peer.connection.idle for peer in server._peers))
+    with pytest.raises(Unavailable):
+        await following
+    await client.close()
+
+
+async def test_leaving_follow_ends_the_subscription(server, client, door, events):
+    door.streams["host"] = [events("host", 1, 1)]
+    async with contextlib.aclosing(client.follow("host")) as batches:
+        async for _ in batches:
+            break
+    [peer] = server._peers
+    await until(lambda: not peer.connection._subscriptions)
+
+
+# -- hostile and many -----------------------------------------------------------------------------
+
+
+async def test_bytes_one_at_a_time_and_a_thousand_frames_at_once(server):
+    reader, writer = await asyncio.open_unix_connection(str(server.path))
+    for byte in b'{"type":"rpc","id":0,"method":"whoami"}\n':
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    assert json.loads(await reader.readline())["id"] == 0
+    writer.write(b"".join(b'{"type":"rpc","id":%d,"method":"whoami"}\n' % n for n in range(1000)))
+    answers = [json.loads(await reader.readline()) for _ in range(1000)]
+    assert sorted(answer["id"] for answer in answers) == list(range(1000))
+    assert {answer["type"] for answer in answers} == {"rpc_result"}
+    writer.close()
+
+
+async def test_garbage_is_answered_and_a_message_too_long_ends_the_connection(make_host, tmp_path):
+    async with SocketServer(make_host(tmp_path), tmp_path, limits=Limits(message_bytes=10_000)) as server:
+        reader, writer = await asyncio.open_unix_connection(str(server.path))
+        writer.write(os.urandom(200).replace(b"\n", b"") + b"\n")
+        assert json.loads(await reader.readline())["code"] == "invalid_arguments"
+        writer.write(b"x" * 20_000)
+        assert "10000 bytes" in json.loads(await reader.readline())["message"]
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_client_that_never_reads_costs_a_bounded_buffer(make_host, tmp_path, events):
+    host = make_host(tmp_path)
+    host.door.streams["run/1"] = [events("run/1", 10 * n + 1, 10 * n + 10, size=1000) for n in range(2000)]
+    async with SocketServer(host, tmp_path) as server:
+        deaf = socket.socket(socket.AF_UNIX)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(str(server.path))
+        deaf.sendall(b'{"type":"rpc","id":1,"method":"stream.subscribe","params":{"stream":"run/1"}}\n')
+        await until(lambda: host.door.pulled.get("run/1", 0) > 5)
+        async with await Client.connect(server.path) as other:
+            seen: list[int] = []
+            await collect(other, "run/1", seen)
+            assert len(seen) == 20_000
+        deaf_peer = next(iter(server._peers))
+        assert deaf_peer._transport.get_write_buffer_size() < (512 << 10)
+        deaf.close()
+        await until(lambda: server.connections == 0)
+
+
+async def test_a_client_that_asks_and_never_reads_is_not_read_from(make_host, tmp_path):
+    limits = Limits(soft_buffer=10_000, hard_buffer=50_000)
+    async with SocketServer(make_host(tmp_path), tmp_path, limits=limits) as server:
+        deaf = socket.socket(socket.AF_UNIX)
+        deaf.setblocking(False)
+        deaf.connect(str(server.path))
+        question = b"".join(b'{"type":"rpc","id":%d,"method":"units.list"}\n' % n for n in range(100))
+        await until(lambda: server.connections == 1)
+        [peer] = server._peers
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < 50 << 20:
+                sent += deaf.send(question)
+                await asyncio.sleep(0)
+        assert sent < 50 << 20, "the server stopped reading, so the kernel's buffer filled up"
+        assert peer._transport.get_write_buffer_size() < 2_000_000
+        deaf.close()
+
+
+async def test_a_thousand_idle_connections(make_host, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("needs 4096 descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+    crowd: list[socket.socket] = []
+    try:
+        async with SocketServer(make_host(tmp_path), tmp_path) as server:
+            for _ in range(1000):
+                crowd.append(socket.socket(socket.AF_UNIX))
+                crowd[-1].setblocking(False)
+                crowd[-1].connect(str(server.path))
+                await asyncio.sleep(0)
+            await until(lambda: server.connections == 1000)
+            async with await Client.connect(server.path) as client:
+                assert await client.call("whoami")
+    finally:
+        for one in crowd:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_the_longest_idle_connection_makes_room_and_busy_ones_stay(make_host, tmp_path):
+    async with SocketServer(make_host(tmp_path), tmp_path, connections=3) as server:
+        busy = await Client.connect(server.path)
+        waiting = asyncio.create_task(busy.query("wait.for-it"))
+        idle = await Client.connect(server.path)
+        recent = await Client.connect(server.path)
+        await idle.call("whoami")
+        await recent.call("whoami")
+        admin = await Client.connect(server.path)
+        await until(lambda: idle._writer is None)
+        assert recent._writer is not None
+        assert not waiting.done()
+        for client in (busy, idle, recent, admin):
+            await client.close()
+        with pytest.raises(Unavailable):
+            await waiting
+
+
+async def test_when_all_are_busy_a_new_one_is_refused_by_name(make_host, tmp_path):
+    async with SocketServer(make_host(tmp_path), tmp_path, connections=1) as server:
+        async with await Client.connect(server.path) as busy:
+            waiting = asyncio.create_task(busy.query("wait.for-it"))
+            await until(lambda: any(not peer.connection.idle for peer in server._peers))
+            with pytest.raises(RemoteError, match="1 connections") as refused:
+                await Client.connect(server.path)
+            assert refused.value.info.code == "busy"
+        with pytest.raises(Unavailable):
+            await waiting
+
+
+async def test_accepting_pauses_without_descriptors_and_recovers(server, monkeypatch, caplog):
+    """Descriptors run out below the limit when other parts of the host hold them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    waiting = socket.socket(socket.AF_UNIX)
+    waiting.setblocking(False)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        waiting.connect(str(server.path))
+        await until(lambda: "no new connections" in caplog.text)
+        assert server.connections == 0
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await until(lambda: server.connections == 1, seconds=2)
+    waiting.close()
+
+
+def test_the_limit_leaves_descriptors_for_the_host(monkeypatch):
+    for soft, most in ((128, 96), (1024, 768), (8, 4)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert connection_limit() == most
+
+
+async def test_the_same_bytes_reach_every_follower(server, events):
+    server._host.door.streams["run/1"] = [[Event("run/1", 1, 1, "data", raw=msgspec.Raw(b'{"n":  1}'))]]
+    received = []
+    for _ in range(2):
+        reader, writer = await asyncio.open_unix_connection(str(server.path))
+        writer.write(b'{"type":"rpc","id":1,"method":"stream.subscribe","params":{"stream":"run/1"}}\n')
+        await reader.readline()
+        received.append(await reader.readline())
+        writer.close()
+    assert received[0] == received[1]
+    assert b'{"n":  1}' in received[0]
