@@ -1,0 +1,108 @@
+"""The host's own sections, declared the way a plugin declares its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trunnion.model.contributions import Setting
+from trunnion.model.json import Json
+
+_MIB = 1024 * 1024
+_SWITCH: Json = {
+    "anyOf": [
+        {"type": "boolean"},
+        {
+            "type": "object",
+            "properties": {"enabled": {"type": "boolean"}},
+            "required": ["enabled"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+def _setting(key: str, description: str, reload: Literal["live", "restart"] = "restart", **schema: Json) -> Setting:
+    return Setting(key=key, schema={"description": description, **schema}, reload=reload)
+
+
+def _names(key: str, description: str, **schema: Json) -> Setting:
+    return Setting(
+        key=key,
+        schema={"description": description, "type": "array", "items": {"type": "string"}, **schema},
+    )
+
+
+def _count(key: str, default: int, description: str, minimum: int = 1) -> Setting:
+    return _setting(key, description, type="integer", minimum=minimum, default=default)
+
+
+def _seconds(key: str, default: float, description: str) -> Setting:
+    return _setting(key, f"{description} (seconds)", type="number", minimum=0, default=default)
+
+
+HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
+    "host": (
+        _setting(
+            "data_dir",
+            "Where everything is kept; relative to this file. Empty takes the user's or the system's place.",
+            type="string",
+            default="",
+        ),
+    ),
+    "executor": (
+        _count("max_running", 256, "Runs that may execute at a time, nested ones included"),
+        _count("threads", 32, "Threads for handlers that are plain functions"),
+        _count("max_pending", 10_000, "Runs that may wait; more are refused as busy"),
+        _count("max_pending_per_principal", 5_000, "The same for one principal"),
+        _count("max_abandoned", 8, "Threads that ignore their end and are replaced; after that, busy", minimum=0),
+        _setting(
+            "default_lock",
+            "Lane of a command that names none, as a template; empty lets its runs go in parallel",
+            type="string",
+            default="{command_id}",
+        ),
+        _seconds("default_timeout", 0, "Time limit of a command that names none; 0 is no limit"),
+        _seconds("cancel_grace", 5, "How long a cancelled handler may take to leave by itself"),
+        _seconds("shutdown_grace", 10, "How long runs may go on once the host is asked to stop"),
+        _seconds("park_timeout", 86_400, "How long a run waits for a command that is not there"),
+        _count("max_result_bytes", _MIB, "Results above this are kept as an artifact"),
+        _count("max_uncommitted_bytes", 4 * _MIB, "Output of one run that may wait to be committed"),
+    ),
+    "store": (
+        _setting(
+            "durability",
+            "What acknowledged runs survive: nothing, the death of the process, or loss of power",
+            type="string",
+            enum=["memory", "process", "power"],
+            default="process",
+        ),
+        _count("retention_days", 30, "Ended runs older than this are removed; 0 keeps them", minimum=0),
+        _count("retention_runs", 100_000, "Ended runs beyond this number are removed; 0 keeps them", minimum=0),
+    ),
+    "frontends": (
+        Setting(
+            key="",
+            schema={
+                "description": "Which doors are open: name = true, name = false or name = { enabled = true }",
+                "type": "object",
+                "additionalProperties": _SWITCH,
+            },
+        ),
+    ),
+    "plugins": (
+        _names("only", "Load these plugins and no other"),
+        _names("without", "Do not load these plugins", default=[]),
+        _names("dir", "Folders with single-file plugins, relative to this file", default=[]),
+    ),
+    "log": (
+        _setting(
+            "level",
+            "The least level that is written to the host's log",
+            reload="live",
+            type="string",
+            enum=["debug", "info", "warning", "error", "critical"],
+            default="info",
+        ),
+    ),
+}
+"""Section name -> its settings. No plugin may take one of these names."""

@@ -1,0 +1,115 @@
+"""Defaults, file, environment and flags become one validated ``Config``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from trunnion.config.host_settings import HOST_SETTINGS
+from trunnion.config.layers import Layer, SettingsBySection, env_layers, flag_layers, merge
+from trunnion.config.schema import violations, with_defaults
+from trunnion.config.toml_file import KeyPath, TomlFile, read_toml
+from trunnion.config.values import Config, Origin, did_you_mean
+from trunnion.model.contributions import Setting
+from trunnion.model.errors import InvalidConfig
+from trunnion.model.json import Json, JsonObject
+
+
+def load_config(
+    path: Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str],
+    settings: SettingsBySection,
+    unread: Collection[str] = (),
+) -> Config:
+    """Make the configuration; the stronger source wins: defaults < file < environment < flags.
+
+    Args:
+        path: the TOML file, None for none.
+        overrides: ``section.key=value`` of each ``--set``.
+        environ: the process environment; only ``TRUNNION__SECTION__KEY`` is read.
+        settings: declared settings of the loaded plugins, by plugin id. The host's own are added here.
+        unread: ids of plugins that are known but not loaded: their sections are left alone.
+
+    Raises:
+        InvalidConfig: the message has one line for each problem, ``details["problems"]`` the same as data.
+    """
+    declared: dict[str, tuple[Setting, ...]] = {**{k: tuple(v) for k, v in settings.items()}, **HOST_SETTINGS}
+    file = read_toml(path) if path else None
+    layers = [Layer(Origin("file", str(path)), file.table)] if file else []
+    layers += env_layers(environ, declared) + flag_layers(overrides, declared)
+    return _Loader(file, layers, declared, unread).load()
+
+
+class _Loader:
+    """Collects problems over all sections, so that one look at the message repairs the file."""
+
+    def __init__(
+        self,
+        file: TomlFile | None,
+        layers: Sequence[Layer],
+        declared: Mapping[str, tuple[Setting, ...]],
+        unread: Collection[str],
+    ) -> None:
+        self._file = file
+        self._declared = declared
+        self._unread = frozenset(unread) - frozenset(declared)
+        self._given, self._origins = merge(layers)
+        self._problems: list[dict[str, Json]] = []
+
+    def load(self) -> Config:
+        for name in self._given:
+            if name not in self._declared and name not in self._unread:
+                hint = did_you_mean(name, [*self._declared, *self._unread]) or "; is its plugin installed?"
+                self._problem((name,), f"no plugin and no part of the host has a section of this name{hint}")
+        values = {name: self._section(name) for name in self._declared}
+        if self._problems:
+            lines = "\n".join(str(problem["text"]) for problem in self._problems)
+            raise InvalidConfig(lines, {"problems": self._problems})
+        left = tuple(sorted(self._unread & self._given.keys()))
+        return Config(self._file.path if self._file else None, values, self._declared, self._origins, left)
+
+    def _section(self, name: str) -> JsonObject:
+        given = self._given.get(name, {})
+        if not isinstance(given, Mapping):
+            self._problem((name,), "expected a table of settings")
+            return {}
+        named = {setting.key: setting for setting in self._declared[name] if setting.key}
+        whole = next((setting for setting in self._declared[name] if not setting.key), None)
+        rest = {key: value for key, value in given.items() if key not in named}
+        values = {key: self._value((name, key), setting, given.get(key)) for key, setting in named.items()}
+        return {**values, **self._rest(name, whole, rest, list(named))}
+
+    def _value(self, path: KeyPath, setting: Setting, given: Json) -> Json:
+        if given is None:
+            return setting.schema.get("default")
+        self._check(path, setting.schema, given)
+        return with_defaults(setting.schema, given)
+
+    def _rest(self, name: str, whole: Setting | None, rest: JsonObject, known: list[str]) -> JsonObject:
+        """The keys nobody named: free-form where the section says so, unknown otherwise."""
+        if whole is None:
+            for key in rest:
+                hint = did_you_mean(key, known) or f"; known here: {', '.join(sorted(known)) or 'no setting'}"
+                self._problem((name, key), f"unknown setting{hint}")
+            return {}
+        if rest:
+            self._check((name,), whole.schema, rest)
+        filled = with_defaults(whole.schema, rest)
+        return filled if isinstance(filled, Mapping) else {}
+
+    def _check(self, path: KeyPath, schema: JsonObject, value: Json) -> None:
+        for violation in violations(schema, value):
+            self._problem(path + violation.path, violation.message)
+
+    def _problem(self, path: KeyPath, message: str) -> None:
+        where, key = self._where(path), ".".join(path)
+        self._problems.append({"where": where, "key": key, "message": message, "text": f"{where}: {key}: {message}"})
+
+    def _where(self, path: KeyPath) -> str:
+        origin = next((o for at, o in self._origins.items() if at[: len(path)] == path or path[: len(at)] == at), None)
+        if origin is None or (origin.source == "file" and self._file):
+            line = self._file.line_of(path) if self._file else None
+            return f"{self._file.path if self._file else 'configuration'}{f':{line}' if line else ''}"
+        return origin.label

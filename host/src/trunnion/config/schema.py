@@ -1,0 +1,106 @@
+"""Judging values of the configuration by the JSON Schemas of their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trunnion.model.contributions import Setting
+from trunnion.model.json import Json, JsonObject
+
+MASK = "***"
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One place where a value does not fit its schema; ``path`` is relative to the value judged."""
+
+    path: tuple[str, ...]
+    message: str
+
+
+def is_secret(schema: JsonObject) -> bool:
+    """Whether values under this schema must not be shown."""
+    return schema.get("writeOnly") is True
+
+
+def violations(schema: JsonObject, value: Json) -> list[Violation]:
+    """Where ``value`` does not fit ``schema``; values of secret settings are masked in the messages.
+
+    References are resolved inside the schema only, never from the network.
+    """
+    import jsonschema_rs
+
+    mask = MASK if _has_secret(schema) else None
+    validator = jsonschema_rs.Draft202012Validator(_plain_object(schema), mask=mask, offline=True)
+    return [
+        Violation(tuple(str(part) for part in error.instance_path), error.message)
+        for error in validator.iter_errors(_plain(value))
+    ]
+
+
+def problem_of_setting(setting: Setting) -> str | None:
+    """Why a declared setting cannot be used: a schema that is none, or a default that does not fit it."""
+    import jsonschema_rs
+
+    try:
+        jsonschema_rs.Draft202012Validator(_plain_object(setting.schema), offline=True)
+        found = violations(setting.schema, setting.schema["default"]) if "default" in setting.schema else []
+    except (ValueError, TypeError, jsonschema_rs.ReferencingError) as error:
+        return f"its schema is not a valid JSON Schema 2020-12: {str(error).partition(chr(10))[0]}"
+    return f"its default does not fit its own schema: {found[0].message}" if found else None
+
+
+def with_defaults(schema: JsonObject, value: Json) -> Json:
+    """``value`` with the defaults of absent properties filled in, at every depth."""
+    if not isinstance(value, Mapping):
+        return value
+    properties = schema.get("properties")
+    declared: Mapping[str, Json] = properties if isinstance(properties, Mapping) else {}
+    others = schema.get("additionalProperties")
+    filled = {
+        key: with_defaults(child, item) if isinstance(child := declared.get(key, others), Mapping) else item
+        for key, item in value.items()
+    }
+    for key, child in declared.items():
+        if key not in filled and isinstance(child, Mapping) and "default" in child:
+            filled[key] = child["default"]
+    return filled
+
+
+def masked(schema: JsonObject, value: Json) -> Json:
+    """``value`` with everything a schema marks as secret replaced by ``***``."""
+    if value is None:
+        return None
+    if is_secret(schema):
+        return MASK
+    if not isinstance(value, Mapping):
+        return value
+    properties = schema.get("properties")
+    declared: Mapping[str, Json] = properties if isinstance(properties, Mapping) else {}
+    others = schema.get("additionalProperties")
+    return {
+        key: masked(child, item) if isinstance(child := declared.get(key, others), Mapping) else item
+        for key, item in value.items()
+    }
+
+
+def _has_secret(schema: Json) -> bool:
+    if isinstance(schema, Mapping):
+        return is_secret(schema) or any(_has_secret(child) for child in schema.values())
+    if isinstance(schema, list | tuple):
+        return any(_has_secret(child) for child in schema)
+    return False
+
+
+def _plain_object(value: JsonObject) -> dict[str, object]:
+    return {key: _plain(item) for key, item in value.items()}
+
+
+def _plain(value: Json) -> object:
+    """The same data in the plain containers the validator accepts."""
+    if isinstance(value, Mapping):
+        return _plain_object(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
