@@ -1,0 +1,208 @@
+"""Ended runs and old events in memory: encoded, and compressed in blocks of many."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from trunnion.model.events import Event, gap_event, run_stream
+from trunnion.model.runs import Run, RunFilter
+from trunnion.store import chunks
+from trunnion.store.listing import matches
+
+BLOCK = 256
+"""Runs, or events of a long stream, that are compressed together."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Encoded events ``first..last`` of a stream; ``ts`` is the time of the last."""
+
+    first: int
+    last: int
+    ts: int
+    data: bytes
+
+
+class Log:
+    """One stream: young events as they are, older ones compressed.
+
+    Args:
+        stream: its name.
+        parts: what it already has.
+        last: the last event number it ever had.
+    """
+
+    def __init__(self, stream: str, parts: tuple[Part, ...] = (), last: int = 0) -> None:
+        self.stream = stream
+        self.last = last
+        self._parts = deque(parts)
+        self._young: list[Event] = []
+
+    def extend(self, events: Sequence[Event]) -> None:
+        """Add events that follow the last one."""
+        self._young += events
+        self.last = events[-1].seq
+        if len(self._young) >= 2 * BLOCK:
+            old, self._young = self._young[:-BLOCK], self._young[-BLOCK:]
+            self._parts.append(Part(old[0].seq, old[-1].seq, old[-1].ts, zlib.compress(chunks.encode(old), 1)))
+
+    @property
+    def bytes(self) -> int:
+        """Size of what is encoded."""
+        return sum(len(part.data) for part in self._parts) + len(chunks.encode(self._young))
+
+    def read(self, after: int, limit: int, max_bytes: int, now: int) -> list[Event]:
+        """As ``Store.read_events``."""
+        found: list[Event] = []
+        for event in self._from(after, now):
+            max_bytes -= 100 + len(event.text) + memoryview(event.raw).nbytes
+            if len(found) >= limit or (max_bytes < 0 and found):
+                break
+            found.append(event)
+        return found
+
+    def _from(self, after: int, now: int) -> Iterator[Event]:
+        first = self._parts[0].first if self._parts else self._young[0].seq if self._young else self.last + 1
+        if after + 1 < first:
+            yield gap_event(self.stream, after + 1, first - 1, now, "retention")
+        for part in list(self._parts):
+            if part.last > after:
+                yield from (event for event in _events(part) if event.seq > after)
+        yield from (event for event in list(self._young) if event.seq > after)
+
+    def cut(self, older_than: int, *, dry_run: bool) -> tuple[int, int]:
+        """Drop compressed parts that are older as a whole; how many events and bytes that is."""
+        events = size = 0
+        for part in list(self._parts):
+            if part.ts >= older_than:
+                break
+            events, size = events + part.last - part.first + 1, size + len(part.data)
+            if not dry_run:
+                self._parts.popleft()
+        return events, size
+
+    def content(self) -> tuple[tuple[Part, ...], list[Event]]:
+        """The compressed parts and the events after them."""
+        return tuple(self._parts), self._young
+
+
+def _events(part: Part) -> list[Event]:
+    return list(chunks.decode(chunks.COMPRESSED, zlib.crc32(part.data), part.data) or ())
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """An ended run with its events, all encoded: ``lines`` holds the last ones, ``parts`` those before."""
+
+    num: int
+    run_id: str
+    doc: bytes
+    last: int
+    first: int
+    ts: int
+    lines: bytes
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return _run.decode(self.doc)
+
+    @property
+    def log(self) -> Log:
+        """Its stream."""
+        parts = self.parts
+        if self.lines:
+            parts = (*parts, Part(self.first, self.last, self.ts, zlib.compress(self.lines, 1)))
+        return Log(run_stream(self.run_id), parts, self.last)
+
+
+_run = msgspec.json.Decoder(Run)
+_encode_run = msgspec.json.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
+_record = msgspec.msgpack.Decoder(Record)
+_records = msgspec.msgpack.Decoder(list[Record])
+
+
+def _seal(run: Run, log: Log | None) -> bytes:
+    if log is None:
+        return _encode(Record(run.num, run.id, _encode_run(run), 0, 0, 0, b""))
+    parts, young = log.content()
+    first, ts = (young[0].seq, young[-1].ts) if young else (0, 0)
+    return _encode(Record(run.num, run.id, _encode_run(run), log.last, first, ts, chunks.encode(young), parts))
+
+
+class Archive:
+    """Ended runs: the newest as they were encoded, older ones in compressed blocks."""
+
+    def __init__(self) -> None:
+        self._young: dict[str, bytes] = {}
+        self._blocks: dict[int, bytes] = {}
+        self._where: dict[str, int] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._where)
+
+    @property
+    def bytes(self) -> int:
+        """Size of what is kept."""
+        return sum(map(len, self._young.values())) + sum(map(len, self._blocks.values()))
+
+    def add(self, run: Run, log: Log | None) -> None:
+        """Keep a run that ended."""
+        self._young[run.id] = _seal(run, log)
+        if len(self._young) >= 2 * BLOCK:
+            old = [(run_id, self._young.pop(run_id)) for run_id in list(self._young)[:BLOCK]]
+            self._count += 1
+            self._blocks[self._count] = _pack([_record.decode(data) for _, data in old])
+            self._where.update((run_id, self._count) for run_id, _ in old)
+
+    def record(self, run_id: str) -> Record | None:
+        """All there is of one run."""
+        if (data := self._young.get(run_id)) is not None:
+            return _record.decode(data)
+        if (block := self._where.get(run_id)) is None:
+            return None
+        return next(record for record in _unpack(self._blocks[block]) if record.run_id == run_id)
+
+    def select(self, wanted: RunFilter, before: int, limit: int) -> list[Run]:
+        """Runs below a number that pass a filter, newest first, at most ``limit``."""
+        found = [run for record in self._all() if record.num < before and matches(run := record.run, wanted)]
+        return sorted(found, key=lambda run: run.num, reverse=True)[:limit]
+
+    def doomed(self, older_than: int | None, keep: int | None) -> list[Record]:
+        """What retention would remove."""
+        records = sorted(self._all(), key=lambda record: record.num, reverse=True)
+        beyond = len(records) if keep is None else max(0, keep)
+        return records[beyond:] + [
+            record
+            for record in records[:beyond]
+            if older_than is not None and (record.run.finished or record.run.created) < older_than
+        ]
+
+    def remove(self, run_ids: set[str]) -> None:
+        """Drop runs."""
+        touched = {self._where.pop(run_id) for run_id in run_ids if run_id in self._where}
+        for run_id in run_ids:
+            self._young.pop(run_id, None)
+        for block in touched:
+            kept = [record for record in _unpack(self._blocks.pop(block)) if record.run_id not in run_ids]
+            if kept:
+                self._blocks[block] = _pack(kept)
+
+    def _all(self) -> Iterator[Record]:
+        for data in self._young.values():
+            yield _record.decode(data)
+        for block in self._blocks.values():
+            yield from _unpack(block)
+
+
+def _pack(records: list[Record]) -> bytes:
+    return zlib.compress(_encode(records), 1)
+
+
+def _unpack(block: bytes) -> list[Record]:
+    return _records.decode(zlib.decompress(block))

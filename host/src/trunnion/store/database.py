@@ -1,0 +1,127 @@
+"""The writing side: one connection, one transaction per commit, and the upkeep between commits.
+
+The connection is shared by the thread that commits and a helper thread; a lock keeps their transactions
+apart. Everything the helper does under the lock is small, so that a commit never waits long.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from trunnion.store import rows as prepared
+from trunnion.store.connections import connect_writer, failure, unavailable
+from trunnion.store.files import RunFiles
+from trunnion.store.rows import Rows
+from trunnion.store.schema import MIGRATIONS, Migration, migrate
+from trunnion.store.snapshot import refuse_newer
+from trunnion.store.state import end_position
+
+
+class Database:
+    """A database open for writing.
+
+    Args:
+        path: the SQLite file; its directory exists.
+        files: where long output and kept files go.
+        synchronous: ``NORMAL`` survives the death of the process, ``FULL`` the loss of power.
+        migrations: see ``schema``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        files: RunFiles,
+        synchronous: Literal["NORMAL", "FULL"],
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
+        self.path = path
+        self.files = files
+        self.lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._synchronous = synchronous
+        self._migrations = migrations
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The writing connection; hold ``lock`` while using it."""
+        if self._connection is None:
+            raise sqlite3.ProgrammingError("the store is not open")
+        return self._connection
+
+    def open(self) -> None:
+        """Open or create, migrate.
+
+        Raises:
+            IncompatibleData: a newer version wrote it; nothing was touched.
+            Unavailable: it cannot be opened.
+        """
+        try:
+            refuse_newer(self.path, len(self._migrations))
+            self._connection = self._opened()
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(error, self.path) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = connect_writer(self.path, self._synchronous)
+        try:
+            migrate(connection, self.path, self._migrations)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Close; the last one to close folds the write-ahead log into the file."""
+        self.files.close()
+        if self._connection is not None:
+            with self.lock:
+                self._connection.close()
+                self._connection = None
+
+    def write(self, rows: Rows, after: Callable[[sqlite3.Connection], None] | None = None) -> None:
+        """Commit the rows of a batch, and what ``after`` writes, as one transaction.
+
+        Raises:
+            DiskFull: nothing was kept and a smaller commit may succeed.
+            sqlite3.Error: nothing was kept.
+        """
+        try:
+            if rows.spills:
+                self.files.write(rows.spills)
+            with self.transaction() as connection:
+                prepared.apply(connection, rows)
+                if after is not None:
+                    after(connection)
+        except (sqlite3.Error, OSError) as error:
+            raise failure(error, self.path) from error
+        for run_id in rows.over:
+            self.files.end(run_id)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction under the lock: committed at the end, rolled back on any exception."""
+        with self.lock:
+            connection = self.connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def observer_position(self, name: str) -> int:
+        """The stored position of an observer; a new one is stored at the present end."""
+        with self.transaction() as connection:
+            query = "SELECT position FROM observers WHERE name = ?"
+            row: tuple[int] | None = connection.execute(query, (name,)).fetchone()
+            if row is None:
+                row = (end_position(connection),)
+                connection.execute("INSERT INTO observers VALUES (?, ?)", (name, *row))
+        return row[0]

@@ -1,0 +1,159 @@
+"""The files beside the database: what is kept with runs, long output, and the reserve for a full disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+OUTPUT = "output"
+"""Name of the file with a run's long output, in the run's own folder."""
+
+BALLAST = 4 << 20
+MIN_BALLAST = 64 << 10
+
+
+def _safe(name: str) -> str:
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} cannot be the name of a file of ours")
+    return name
+
+
+class RunFiles:
+    """The folder ``artifacts/``: one folder per run that has files.
+
+    Args:
+        root: the folder itself; made when the first file comes.
+        sync: whether what ``write`` wrote must be on the disk when it returns.
+    """
+
+    def __init__(self, root: Path, *, sync: bool = False) -> None:
+        self.root = root
+        self._sync = sync
+        self._open: dict[str, int] = {}
+
+    def folder(self, run_id: str) -> Path:
+        """Where the files of a run lie."""
+        return self.root / _safe(run_id)
+
+    def artifact(self, run_id: str, artifact_id: str, *, make: bool = False) -> Path:
+        """Where a kept file lies; with ``make`` its folder exists afterwards (0700).
+
+        Raises:
+            ValueError: one of the ids cannot be a file name, or is the one long output has.
+        """
+        if artifact_id == OUTPUT:
+            raise ValueError(f"{OUTPUT!r} is the name of a run's own output, not of an artifact")
+        folder = self.folder(run_id)
+        if make:
+            _make(folder)
+        return folder / _safe(artifact_id)
+
+    def output_size(self, run_id: str) -> int:
+        """Bytes of long output there are of a run."""
+        try:
+            return (self.folder(run_id) / OUTPUT).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def write(self, spills: Iterable[tuple[str, int, bytes]]) -> None:
+        """Write blocks of output, each ``(run_id, offset, bytes)``; the same block may be written again.
+
+        Raises:
+            OSError: a block is not, or not wholly, in its file.
+        """
+        touched = set()
+        for run_id, offset, block in spills:
+            descriptor = self._descriptor(run_id)
+            _write_all(descriptor, block, offset)
+            touched.add(descriptor)
+        if self._sync:
+            for descriptor in touched:
+                os.fsync(descriptor)
+
+    def end(self, run_id: str) -> None:
+        """No more output will come of a run."""
+        descriptor = self._open.pop(run_id, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Close every open file."""
+        while self._open:
+            self.end(next(iter(self._open)))
+
+    def size(self, run_id: str) -> int:
+        """Bytes of all files of a run."""
+        try:
+            return sum(entry.stat().st_size for entry in os.scandir(self.folder(run_id)))
+        except FileNotFoundError:
+            return 0
+
+    def remove(self, run_id: str) -> None:
+        """Remove the files of a run; none there is fine."""
+        folder = self.folder(run_id)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def _descriptor(self, run_id: str) -> int:
+        if run_id not in self._open:
+            if len(self._open) >= 64:
+                self.end(next(iter(self._open)))
+            folder = self.folder(run_id)
+            _make(folder)
+            self._open[run_id] = os.open(folder / OUTPUT, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        return self._open[run_id]
+
+
+def _make(folder: Path) -> None:
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write_all(descriptor: int, block: bytes, offset: int) -> None:
+    written = os.pwrite(descriptor, block, offset)
+    # A write that crosses a limit is short; only the next one says why.
+    while written < len(block):
+        written += os.pwrite(descriptor, block[written:], offset + written)
+
+
+class Ballast:
+    """Disk space held back, to be freed when the disk is full so that runs can still end.
+
+    It is 4 MiB, and on a small disk an eighth of what is free, so that the reserve never is what fills
+    the disk; below 64 KiB there is none.
+
+    Args:
+        path: the file that holds the space.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def release(self) -> bool:
+        """Free the space; False if it was not held."""
+        try:
+            self.path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def restore(self) -> bool:
+        """Hold the space (again); False if the disk has too little."""
+        if self.path.exists():
+            return True
+        disk = os.statvfs(self.path.parent)
+        size = min(BALLAST, disk.f_bavail * disk.f_frsize // 8)
+        return size >= MIN_BALLAST and self._hold(size)
+
+    def _hold(self, size: int) -> bool:
+        descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            self.path.unlink()
+            return False
+        finally:
+            os.close(descriptor)
+        return True

@@ -1,0 +1,143 @@
+"""Pages of history: which numbers a filter selects, newest first, each through the index that fits best."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from trunnion.model.errors import InvalidArguments
+from trunnion.model.runs import Run, RunFilter
+from trunnion.model.status import TERMINAL
+from trunnion.store.state import number
+
+MAX = 2**63 - 1
+RARE = " AND status <> 'succeeded'"
+
+
+def parse_cursor(cursor: str | None) -> int:
+    """The run number a cursor stands for; runs below it follow.
+
+    Raises:
+        InvalidArguments: it is not a cursor of ours.
+    """
+    if cursor is None:
+        return MAX
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise InvalidArguments(f"{cursor[:40]!r} is not a cursor; use the 'next' of the page before")
+    return int(cursor)
+
+
+def matches(run: Run, wanted: RunFilter) -> bool:
+    """Whether a run passes a filter."""
+    return (
+        (not wanted.status or run.status in wanted.status)
+        and (wanted.command is None or _fits(run.command_id, wanted.command))
+        and wanted.principal in {None, run.principal}
+        and wanted.source in {None, run.source}
+        and wanted.session_id in {None, run.session_id}
+        and wanted.parent_run_id in {None, run.parent_run_id}
+        and (wanted.created_after is None or run.created > wanted.created_after)
+        and (wanted.created_before is None or run.created < wanted.created_before)
+    )
+
+
+def _fits(command_id: str, wanted: str) -> bool:
+    return command_id.startswith(wanted[:-1]) if wanted.endswith("*") else command_id == wanted
+
+
+class Term(NamedTuple):
+    """One condition: a column that has one of some values, and the index to walk."""
+
+    column: str
+    values: Sequence[int | str]
+    walk: str
+    rank: int
+    implied: str = ""
+
+
+Condition: TypeAlias = "tuple[str, Sequence[int | str]]"
+
+
+def select_ended(connection: sqlite3.Connection, wanted: RunFilter, before: int, limit: int) -> list[int]:
+    """Numbers of ended runs below ``before`` that pass, descending, at most ``limit``."""
+    terms = sorted(_terms(connection, wanted), key=lambda term: term.rank)
+    found: list[int] = []
+    for low, high in spans(connection, wanted.created_after, wanted.created_before):
+        if len(found) < limit:
+            found += _span(connection, terms, wanted, (low, min(high, before - 1)), limit - len(found))
+    return found
+
+
+def _terms(connection: sqlite3.Connection, wanted: RunFilter) -> list[Term]:
+    terms = []
+    if wanted.session_id is not None:
+        terms.append(Term("session", [wanted.session_id], "INDEXED BY runs_session", 0))
+    if wanted.parent_run_id is not None:
+        terms.append(Term("parent", [wanted.parent_run_id], "INDEXED BY runs_parent", 1))
+    if wanted.status:
+        ended = [status for status in wanted.status if status in TERMINAL]
+        common = "succeeded" in ended
+        terms.append(Term("status", ended, "" if common else "INDEXED BY runs_status", 9 if common else 2, RARE))
+    if wanted.command is not None and wanted.command != "*":
+        terms.append(Term("command", _commands(connection, wanted.command), "INDEXED BY runs_command", 3))
+    if wanted.principal is not None or wanted.source is not None:
+        callers = _callers(connection, wanted.principal, wanted.source)
+        terms.append(Term("caller", callers, "INDEXED BY runs_caller", 4))
+    return terms
+
+
+def _commands(connection: sqlite3.Connection, wanted: str) -> list[int]:
+    rows: list[tuple[int, str]] = connection.execute("SELECT num, id FROM commands").fetchall()
+    return [num for num, command_id in rows if _fits(command_id, wanted)]
+
+
+def _callers(connection: sqlite3.Connection, principal: str | None, source: str | None) -> list[int]:
+    rows: list[tuple[int, str, str]] = connection.execute("SELECT num, principal, source FROM callers").fetchall()
+    return [num for num, who, door in rows if principal in {None, who} and source in {None, door}]
+
+
+def _span(
+    connection: sqlite3.Connection, terms: list[Term], wanted: RunFilter, span: tuple[int, int], limit: int
+) -> list[int]:
+    """The best index is walked once per value, newest first; the other conditions filter what it yields."""
+    driver = terms[0] if terms and terms[0].walk else None
+    conditions: list[Condition] = [("num BETWEEN ? AND ?", [*span])]
+    if wanted.created_after is not None:
+        conditions.append(("created > ?", [wanted.created_after]))
+    if wanted.created_before is not None:
+        conditions.append(("created < ?", [wanted.created_before]))
+    for term in terms[1:] if driver else terms:
+        conditions.append((f"{term.column} IN ({', '.join('?' * len(term.values))})", term.values))
+    if driver is None:
+        return _walk(connection, "", conditions, limit)
+    same = f"{driver.column} = ?{driver.implied}"
+    found = [
+        num for value in driver.values for num in _walk(connection, driver.walk, [*conditions, (same, [value])], limit)
+    ]
+    return sorted(found, reverse=True)[:limit]
+
+
+def _walk(connection: sqlite3.Connection, index: str, conditions: list[Condition], limit: int) -> list[int]:
+    where = " AND ".join(text for text, _ in conditions)
+    values = [value for _, group in conditions for value in group]
+    query = f"SELECT num FROM runs {index} WHERE {where} ORDER BY num DESC LIMIT ?"  # noqa: S608
+    return [num for (num,) in connection.execute(query, (*values, limit))]
+
+
+def spans(connection: sqlite3.Connection, after: int | None, before: int | None) -> list[tuple[int, int]]:
+    """Ranges of run numbers, newest first, outside which no run was created between two times.
+
+    The newest runs have no mark yet and are always among them.
+    """
+    if after is None and before is None:
+        return [(0, MAX)]
+    times = (-1 if after is None else after, MAX if before is None else before)
+    query = "SELECT min(last), max(last) FROM marks WHERE high > ? AND low < ?"
+    row: tuple[int | None, int | None] = connection.execute(query, times).fetchone()
+    marked = number(connection, "SELECT coalesce(max(last), 0) FROM marks")
+    newest = (marked + 1, MAX)
+    if row[0] is None or row[1] is None:
+        return [newest]
+    start = number(connection, "SELECT coalesce(max(last), 0) FROM marks WHERE last < ?", row[0])
+    return [newest, (start + 1, row[1])]

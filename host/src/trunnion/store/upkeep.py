@@ -1,0 +1,180 @@
+"""What a helper thread does for a database between commits: checkpoints, merging of chunks, old keys."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from trunnion.store import chunks
+from trunnion.store.connections import Pool, connect_writer
+from trunnion.store.database import Database
+from trunnion.store.rows import Rows
+from trunnion.store.state import number
+
+CHECKPOINT_AFTER = 1000
+"""Rows, or pages' worth of bytes, written until the write-ahead log is folded into the file."""
+
+LARGE_LOG = 16384
+"""Pages in the log from which it is emptied while commits wait."""
+
+MERGE_BYTES = 128 << 10
+"""A merged chunk holds about so many bytes of JSON lines."""
+
+MERGE_CHUNKS = 8
+"""Fewer chunks than this are not worth merging when a run ends."""
+
+IDLE = 5.0
+"""Seconds until the thread looks for old keys by itself."""
+
+_SMALL = (
+    "SELECT position, first, last, ts, codec, data FROM chunks WHERE stream = ? AND first > ? AND position <= ?"
+    " ORDER BY first LIMIT 2000"
+)
+_Small = tuple[int, int, int, int, int, bytes]
+
+
+class _SupersededError(Exception):
+    """Retention removed what was to be merged."""
+
+
+class Upkeep:
+    """The helper thread.
+
+    Args:
+        database: what it looks after.
+        pool: reading connections.
+        oldest_key: keys made before this time (UTC µs) are no longer needed.
+    """
+
+    def __init__(self, database: Database, pool: Pool, oldest_key: Callable[[], int]) -> None:
+        self._database = database
+        self._pool = pool
+        self._oldest_key = oldest_key
+        self._connection: sqlite3.Connection | None = None
+        self._dirty = 0
+        self._young: dict[int, int] = {}
+        self._merged: dict[int, int] = {}
+        self._due: deque[tuple[int, bool]] = deque()
+        self._lagging: list[tuple[int, bool]] = []
+        self._swept = ("", "")
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name="trunnion-store-upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; waits for what it is doing."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def wrote(self, rows: Rows) -> None:
+        """Count what a commit wrote, and wake the thread when there is enough to do."""
+        size = 0
+        for row in rows.chunks:
+            stream, amount = row[1], len(row[7])
+            size += amount
+            self._young[stream] = young = self._young.get(stream, 0) + max(amount, MERGE_BYTES // 256)
+            if young >= MERGE_BYTES:
+                self._young[stream] = 0
+                self._due.append((stream, False))
+        for run in rows.runs:
+            if self._young.pop(run[0], 0) >= MERGE_CHUNKS * (MERGE_BYTES // 256) or run[0] in self._merged:
+                self._due.append((run[0], True))
+        self._dirty += 4 + len(rows.runs) + len(rows.accepted) + (size >> 12)
+        if self._dirty >= CHECKPOINT_AFTER or self._due:
+            self._wake.set()
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            if not self._wake.wait(IDLE):
+                self._due.extend(self._lagging)
+                self._lagging.clear()
+            self._wake.clear()
+            try:
+                self.work()
+            except sqlite3.Error:
+                # A full or failing disk; commits report it, and the work is still there next time.
+                self._wake.wait(IDLE)
+
+    def work(self) -> None:
+        """Do what is due, once."""
+        while self._due and not self._stopping:
+            stream, ended = self._due.popleft()
+            self._merge(stream, ended)
+        self._sweep_keys()
+        if self._dirty >= CHECKPOINT_AFTER:
+            self._dirty = 0
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if self._connection is None:
+            self._connection = connect_writer(self._database.path, "NORMAL")
+        _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages > LARGE_LOG:
+            with self._database.lock:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _sweep_keys(self) -> None:
+        """Look at the next 200 keys and remove the old ones among them."""
+        query = "SELECT principal, key, created FROM keys WHERE (principal, key) > (?, ?) ORDER BY 1, 2 LIMIT 200"
+        with self._pool.reader() as connection:
+            seen: list[tuple[str, str, int]] = connection.execute(query, self._swept).fetchall()
+        self._swept = seen[-1][:2] if len(seen) == 200 else ("", "")
+        limit = self._oldest_key()
+        old = [(principal, key, limit) for principal, key, created in seen if created <= limit]
+        if old:
+            with self._database.transaction() as writer:
+                writer.executemany("DELETE FROM keys WHERE principal = ? AND key = ? AND created <= ?", old)
+
+    def _merge(self, stream: int, ended: bool) -> None:
+        """Merge young chunks of a stream into large compressed ones, as far as observers have come."""
+        after = self._merged.get(stream, 0)
+        with self._pool.reader() as connection:
+            bound = number(connection, "SELECT coalesce(min(position), 1 << 62) FROM observers")
+            small: list[_Small] = connection.execute(_SMALL, (stream, after, bound)).fetchall()
+            kept = number(connection, "SELECT count(*) FROM chunks WHERE stream = ? AND first > ?", stream, after)
+        waiting = kept > len(small)
+        group: list[_Small] = []
+        for row in small:
+            group.append(row)
+            if sum(len(each[5]) for each in group) >= MERGE_BYTES:
+                self._replace(stream, group)
+                group = []
+        if ended and waiting:
+            self._lagging.append((stream, True))
+        elif ended:
+            self._replace(stream, group)
+            self._merged.pop(stream, None)
+
+    def _replace(self, stream: int, group: list[_Small]) -> None:
+        """Put one chunk in the place of several, unless retention was there first.
+
+        It keeps the last one's position: observers that have come so far need none of it again.
+        """
+        if not group:
+            return
+        position, first, last, ts = group[-1][0], group[0][1], group[-1][2], group[-1][3]
+        codec = chunks.COMPRESSED
+        for row in group:
+            codec |= row[4] & chunks.SPANS
+        data = chunks.deflate(b"".join([chunks.inflate(row[4], row[5]) for row in group]))
+        with suppress(_SupersededError), self._database.transaction() as writer:
+            where = "stream = ? AND first BETWEEN ? AND ?"
+            gone = writer.execute(f"DELETE FROM chunks WHERE {where}", (stream, first, last)).rowcount  # noqa: S608
+            if gone != len(group):
+                raise _SupersededError
+            merged = (position, stream, first, last, ts, codec, zlib.crc32(data), data)
+            writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", merged)
+        self._merged[stream] = last
