@@ -1,0 +1,19 @@
+"""Arguments: from a typed signature or a JSON Schema to one schema, one validation, one parser, one completion."""
+
+from trunnion.arguments.argv import ArgvShape
+from trunnion.arguments.binding import Bound
+from trunnion.arguments.completion import Completion
+from trunnion.arguments.hints import Secret
+from trunnion.arguments.line import join_line, split_line
+from trunnion.arguments.parameters import Parameters, compile_parameters
+
+__all__ = [
+    "ArgvShape",
+    "Bound",
+    "Completion",
+    "Parameters",
+    "Secret",
+    "compile_parameters",
+    "join_line",
+    "split_line",
+]

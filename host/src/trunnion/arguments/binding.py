@@ -1,0 +1,225 @@
+"""Validation of one call's arguments: a yes in a microsecond, or a no that says what was expected."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+
+import jsonschema_rs
+import msgspec
+
+from trunnion.arguments.duration import is_duration
+from trunnion.arguments.integers import EXACT, exact, is_int64, mentions_int64, travelling, validated
+from trunnion.arguments.judge import refuse, regex_options
+from trunnion.arguments.plan import Argument, Plan
+from trunnion.arguments.problems import Problem, describe, invalid, keyword_words, path_text, show, unknown
+from trunnion.arguments.walk import resolve
+from trunnion.model.json import Json, JsonObject
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """The validated arguments of one call.
+
+    Attributes:
+        args: JSON form with defaults filled in; secrets are still in it.
+        values: what the handler gets: Python objects, or ``args`` itself where it brings a schema.
+    """
+
+    args: dict[str, Json]
+    values: dict[str, object]
+
+
+def _validator(schema: Mapping[str, Json]) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(
+        dict(schema),
+        pattern_options=regex_options,
+        offline=True,
+        validate_formats=True,
+        formats={"duration": is_duration},
+        mask="the value",
+    )
+
+
+class Binder:
+    """Validates and converts; compiled once from a plan.
+
+    Raises:
+        InvalidArguments: the validator cannot use the schema, or a default does not fit it.
+    """
+
+    def __init__(self, plan: Plan, *, recursive: bool) -> None:
+        self._plan = plan
+        self._arguments = {argument.name: argument for argument in plan.arguments}
+        self._recursive = recursive
+        self._schema = validated(plan.schema)
+        try:
+            self._is_valid = _validator(self._schema).is_valid
+        except ValueError as error:
+            raise refuse(plan.where, (), str(error).partition("\n")[0]) from None
+        self._convert = plan.convert
+        self._exact = frozenset(a.name for a in plan.arguments if mentions_int64(plan.schema, a.schema))
+        self._whole = frozenset(a.name for a in plan.arguments if _is_integer(resolve(plan.schema, a.schema)))
+        self._touched = self._exact | self._whole
+        self._defaults: dict[str, Json] = {a.name: a.default for a in plan.arguments if a.default is not msgspec.UNSET}
+        self._shared = not any(isinstance(value, list | dict) for value in self._defaults.values())
+        self._judge_defaults()
+
+    def bind(self, args: Mapping[str, Json]) -> Bound:
+        """Validate arguments and make the handler's values of them.
+
+        Raises:
+            InvalidArguments: each problem with the argument's name and what was expected.
+        """
+        defaults = self._defaults if self._shared else copy.deepcopy(self._defaults)
+        filled = {**defaults, **args}
+        if self._touched:
+            self._settle(filled)
+        try:
+            fits = self._is_valid(filled)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise invalid(list(self._problems(filled)))
+        return self._bound(filled)
+
+    def _bound(self, filled: dict[str, Json]) -> Bound:
+        if self._convert is None:
+            args = self._travelling(filled) if self._exact else filled
+            return Bound(args, dict(args))
+        try:
+            values = self._convert(filled)
+        except msgspec.ValidationError as error:
+            raise invalid([self._conversion_problem(str(error))]) from None
+        return Bound(self._travelling(filled) if self._exact else filled, values)
+
+    def _settle(self, filled: dict[str, Json]) -> None:
+        """Bring the spellings of one integer together: ``5.0``, and text where the schema says int64."""
+        for name in self._touched & filled.keys():
+            value = filled[name]
+            if type(value) is int:
+                continue
+            if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT and name in self._whole:
+                filled[name] = int(value)
+            elif name in self._exact:
+                filled[name] = exact(self._plan.schema, self._arguments[name].schema, value)
+
+    def _travelling(self, filled: dict[str, Json]) -> dict[str, Json]:
+        changed = {
+            name: travelling(self._plan.schema, self._arguments[name].schema, filled[name])
+            for name in self._exact & filled.keys()
+        }
+        return {**filled, **changed}
+
+    def _judge_defaults(self) -> None:
+        for argument in self._plan.arguments:
+            if argument.default is msgspec.UNSET:
+                continue
+            if argument.secret and argument.default not in (None, "", [], {}):
+                reason = "a secret may not have a default, which everybody could read"
+                raise refuse(self._plan.where, (argument.name, "default"), reason)
+            self._judge_default(argument, argument.default)
+
+    def _judge_default(self, argument: Argument, default: Json) -> None:
+        filled: dict[str, Json] = {argument.name: copy.deepcopy(default)}
+        self._settle(filled)
+        if (found := self._argument_problem(argument, filled[argument.name])) is not None:
+            reason = f"the default does not fit: {found.message}"
+            raise refuse(self._plan.where, (argument.name, "default"), reason)
+
+    # -- explaining a refusal ----------------------------------------------------------------------
+
+    def _problems(self, filled: dict[str, Json]) -> Iterator[Problem]:
+        found = [*self._undeclared(filled), *self._missing(filled)]
+        for name, argument in self._arguments.items():
+            if name in filled and (problem := self._argument_problem(argument, filled[name])) is not None:
+                found.append(problem)
+        yield from found or [self._whole_problem(filled)]
+
+    def _undeclared(self, filled: Mapping[str, Json]) -> list[Problem]:
+        if "patternProperties" in self._schema:
+            return []
+        known = list(self._arguments)
+        return [Problem(str(name), unknown(str(name), known)) for name in filled if name not in self._arguments]
+
+    def _missing(self, filled: Mapping[str, Json]) -> list[Problem]:
+        return [
+            Problem(name, f"it is required{': ' + words if (words := self._expected(argument)) else ''}")
+            for name, argument in self._arguments.items()
+            if argument.required and name not in filled
+        ]
+
+    def _expected(self, argument: Argument) -> str:
+        return describe(resolve(self._plan.schema, argument.schema))
+
+    def _argument_problem(self, argument: Argument, value: Json) -> Problem | None:
+        """What is wrong with one argument, None if nothing is."""
+        validator = self._explainer
+        alone = {argument.name: value}
+        try:
+            if validator.is_valid(alone):
+                return None
+            if not self._recursive:
+                validator.validate(alone)
+        except jsonschema_rs.ValidationError as error:
+            return self._worded(argument, value, error)
+        except ValueError:
+            return Problem(argument.name, "it is not a JSON value")
+        return Problem(argument.name, self._plain(argument, value))
+
+    @property
+    def _explainer(self) -> jsonschema_rs.Draft202012Validator:
+        """A validator that looks at arguments one by one; made at the first refusal."""
+        if self._explaining is None:
+            kept = ("$defs", "definitions", "properties", "patternProperties")
+            self._explaining = _validator({key: self._schema[key] for key in kept if key in self._schema})
+        return self._explaining
+
+    _explaining: jsonschema_rs.Draft202012Validator | None = None
+
+    def _worded(self, argument: Argument, value: Json, error: jsonschema_rs.ValidationError) -> Problem:
+        path = error.instance_path
+        if argument.secret:
+            return Problem(argument.name, self._plain(argument, None))
+        if len(path) == 1 and self._expected(argument):
+            return Problem(argument.name, self._plain(argument, value))
+        return Problem(path_text(path), _sentence(error))
+
+    def _plain(self, argument: Argument, value: Json) -> str:
+        expected = self._expected(argument)
+        sentence = f"expected {expected}" if expected else "it does not fit its schema"
+        return sentence if argument.secret else f"{sentence}, got {show(value)}"
+
+    def _whole_problem(self, filled: dict[str, Json]) -> Problem:
+        """A rule over several arguments together is broken."""
+        if not self._recursive and not any(a.secret for a in self._plan.arguments):
+            try:
+                _validator(self._schema).validate(filled)
+            except jsonschema_rs.ValidationError as error:
+                return Problem(path_text(error.instance_path), _sentence(error))
+            except ValueError:
+                return Problem("", "the arguments are not JSON values")
+        return Problem("", "the arguments together do not fit the schema")
+
+    def _conversion_problem(self, text: str) -> Problem:
+        sentence, _, place = text.rpartition(" - at `$.")
+        path = place.rstrip("`")
+        argument = self._arguments.get(re.split(r"[.\[]", path, maxsplit=1)[0])
+        if argument is None:
+            return Problem("", text)
+        if argument.secret:
+            return Problem(argument.name, self._plain(argument, None))
+        return Problem(path, sentence[:200])
+
+
+def _is_integer(schema: JsonObject) -> bool:
+    return schema.get("type") == "integer" or is_int64(schema)
+
+
+def _sentence(error: jsonschema_rs.ValidationError) -> str:
+    keyword, shown = error.kind.name, show(error.instance)
+    value = error.kind.value
+    words = keyword_words(keyword, value) if isinstance(value, str | int | float | list | bool) else None
+    if words:
+        return f"expected {words}, got {shown}"
+    return error.message.replace("the value", shown, 1)
