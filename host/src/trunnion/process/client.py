@@ -1,0 +1,261 @@
+"""The host's side of the keeper: one per host, started first, closed last."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from trunnion.model.errors import Unavailable
+from trunnion.process.child import OnStep, Process
+from trunnion.process.keeper import frames
+from trunnion.process.link import Link
+from trunnion.process.pipes import PipeReader, PipeWriter
+from trunnion.process.spec import Census, Spawn, limit_pairs
+
+IDLE_MINDERS: Final = 4
+_PACKAGE: Final = Path(__file__).resolve().parent.parent
+_LEAVE: Final = 20.0
+
+_BOOT: Final = """
+import sys
+for name, path in (("trunnion", sys.argv[1]), ("trunnion.process", sys.argv[1] + "/process")):
+    sys.modules[name] = type(sys)(name)
+    sys.modules[name].__path__ = [path]
+from trunnion.process.keeper.main import main
+main(int(sys.argv[2]))
+"""
+"""Starts the keeper's modules without the packages above them, which import half of the host."""
+
+
+class Keeper:
+    """Starts programs through a small process of its own, so that none outlives the host.
+
+    That process forks *minders*; each looks after one program at a time and kills all that descends from it when
+    told, when the program has ended, and when the host's end of its socket closes, be it by ``kill -9``.
+    If the keeper's process itself is killed, the minders carry on and the next spawn starts a new one.
+
+    Args:
+        on_report: told in one line when the keeper had to be started again.
+    """
+
+    def __init__(self, on_report: Callable[[str], object] | None = None) -> None:
+        self._on_report = on_report
+        self._server: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._closed = False
+        self._idle: list[Link] = []
+        self._alive: dict[Process, Link] = {}
+        self._started = self._failed = 0
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the keeper's process, 0 when there is none."""
+        return self._server.pid if self._server else 0
+
+    async def start(self) -> None:
+        """Start the keeper's process.
+
+        Raises:
+            Unavailable: the system does not let us.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words = [sys.executable, "-I", "-S", "-c", _BOOT, str(_PACKAGE), str(theirs.fileno())]
+        with theirs:
+            try:
+                self._server = subprocess.Popen(  # noqa: ASYNC220 - once, and it returns after the exec
+                    words,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            except OSError as error:
+                ours.close()
+                raise Unavailable(f"the keeper of child processes cannot be started: {error}") from error
+        ours.setblocking(False)
+        self._socket = ours
+        self._closed = False
+
+    async def close(self) -> None:
+        """Kill every program with its descendants, wait until they are gone, and end the keeper's process."""
+        self._closed = True
+        processes = list(self._alive)
+        for process in processes:
+            process.kill()
+        waits = [asyncio.ensure_future(process.wait()) for process in processes]
+        if waits:
+            await asyncio.wait(waits, timeout=_LEAVE)
+        for process in processes:
+            process.close()
+        for link in self._idle:
+            link.close()
+        self._idle.clear()
+        await self._end_server()
+
+    async def spawn(self, spawn: Spawn, on_step: OnStep | None = None) -> Process:
+        """Start a program and wait until it runs.
+
+        Args:
+            spawn: what to run.
+            on_step: called on the loop with each step of a stop.
+
+        Raises:
+            SpawnFailed: it did not start; ``cause`` names why and ``permanent`` whether trying again is of use.
+            Unavailable: the keeper is closed or cannot be started.
+        """
+        link = await self._minder()
+        try:
+            process, far_ends = self._prepare(spawn, link, on_step)
+        except OSError as error:
+            link.close()
+            raise Unavailable(f"no pipes for {spawn.argv[0]!r}: {error}; try again later") from error
+        self._alive[process] = link
+        try:
+            link.request(("spawn", _request(spawn)), far_ends)
+            _close_all(far_ends)
+            await process.started()
+        except BaseException:
+            self._failed += 1
+            process.close()
+            raise
+        self._started += 1
+        return process
+
+    def census(self) -> Census:
+        """What was started, failed, and is alive now."""
+        return Census(self._started, self._failed, len(self._alive), len(self._alive) + len(self._idle))
+
+    def _prepare(self, spawn: Spawn, link: Link, on_step: OnStep | None) -> tuple[Process, list[int]]:
+        near: list[int] = []
+        far: list[int] = []
+        try:
+            stdin_read, stdin_write = _input(spawn)
+            far.append(stdin_read)
+            near += [stdin_write] if stdin_write is not None else []
+            for _ in range(1 if spawn.merge_stderr else 2):
+                reader, writer = os.pipe()
+                near.append(reader)
+                far.append(writer)
+        except OSError:
+            _close_all([*near, *far])
+            raise
+        stdin = PipeWriter(near.pop(0)) if stdin_write is not None else None
+        readers = [PipeReader(descriptor) for descriptor in near]
+        stderr = None if spawn.merge_stderr else readers[1]
+        process = Process(spawn, link, (stdin, readers[0], stderr), self._on_end, on_step)
+        return process, far
+
+    async def _minder(self) -> Link:
+        """An idle minder, or a new one from the keeper."""
+        if self._closed or self._socket is None:
+            raise Unavailable("the keeper of child processes is not running")
+        while self._idle:
+            link = self._idle.pop()
+            if not link.closed:
+                return link
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await self._hand_over(theirs)
+        return Link(ours)
+
+    async def _hand_over(self, control: socket.socket) -> None:
+        try:
+            await self._send(control)
+        except OSError:
+            await self._end_server()
+            await self.start()
+            if self._on_report is not None:
+                self._on_report("the keeper of child processes had ended and was started again")
+            await self._send(control)
+
+    async def _send(self, control: socket.socket) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [control.fileno()]))]
+        while self._socket is not None:
+            try:
+                self._socket.sendmsg([b"m"], rights)
+                return
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+
+    async def _end_server(self) -> None:
+        server, self._server = self._server, None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if server is not None and not await _ends(server, _LEAVE):
+            server.kill()
+            await _ends(server, _LEAVE)
+
+    def _on_end(self, process: Process) -> None:
+        link = self._alive.pop(process, None)
+        if link is None or link.closed:
+            return
+        link.on_report, link.on_lost = _ignored, lambda: self._forget(link)
+        if process.clean and not self._closed and len(self._idle) < IDLE_MINDERS:
+            self._idle.append(link)
+        else:
+            link.close()
+
+    def _forget(self, link: Link) -> None:
+        if link in self._idle:
+            self._idle.remove(link)
+
+
+async def _ends(server: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for a child of ours without a thread and without SIGCHLD, which belongs to the loop."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(server.pid)
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), timeout)
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    server.wait()
+    return True
+
+
+def _ignored(_message: object) -> None:
+    """What a minder still says after its program is gone, such as an answer to a late question."""
+
+
+def _request(spawn: Spawn) -> dict[str, frames.Plain]:
+    return {
+        "argv": list(spawn.argv),
+        "env": dict(spawn.env),
+        "cwd": spawn.cwd,
+        "umask": spawn.umask,
+        "limits": list(limit_pairs(spawn.limits)),
+        "drain_grace": spawn.drain_grace,
+    }
+
+
+def _input(spawn: Spawn) -> tuple[int, int | None]:
+    if spawn.stdin == "pipe":
+        return os.pipe()
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,140 @@
+"""From a request to a running program: the last steps before another program takes over."""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+import resource
+from collections.abc import Callable, Sequence
+from signal import SIG_DFL, signal
+from typing import TypedDict
+
+from trunnion.process.keeper.system import TO_DEFAULT
+
+
+class Request(TypedDict):
+    """What the host asks for; the fields are those of ``trunnion.process.Spawn``."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    umask: int | None
+    limits: list[tuple[int, int]]
+    drain_grace: float
+
+
+class LaunchError(Exception):
+    """The program did not start.
+
+    Args:
+        stage: the step that failed: fork, cwd, limits or exec.
+        number: errno.
+        subject: the file, directory or limit concerned.
+    """
+
+    def __init__(self, stage: str, number: int, subject: str) -> None:
+        super().__init__(stage, number, subject)
+        self.stage = stage
+        self.number = number
+        self.subject = subject
+
+
+def launch(request: Request, stdio: Sequence[int]) -> int:
+    """Start the program in a session of its own with ``stdio`` as its descriptors 0, 1 and 2.
+
+    Without limits it is ``posix_spawn``, which does not copy this process and takes half the time. Limits have to
+    be set by the process itself, between fork and exec.
+
+    Returns:
+        Its pid. The program has replaced ours by then.
+
+    Raises:
+        LaunchError: it did not start, and nothing is left of the attempt.
+    """
+    start = _forked if request["limits"] else _spawned
+    try:
+        os.chdir(request["cwd"])
+    except OSError as error:
+        raise LaunchError("cwd", error.errno or 0, request["cwd"]) from error
+    previous = os.umask(request["umask"]) if request["umask"] is not None else None
+    try:
+        return start(_locate(request), request, stdio)
+    finally:
+        if previous is not None:
+            os.umask(previous)
+        os.chdir("/")
+
+
+def _locate(request: Request) -> str:
+    """Find the program as execvp would, but in the PATH the program itself gets."""
+    name = request["argv"][0]
+    if "/" in name:
+        return name
+    refused = ""
+    for folder in request["env"].get("PATH", os.defpath).split(os.pathsep):
+        path = f"{folder or '.'}/{name}"
+        if os.path.isfile(path):  # noqa: PTH113 - see tree.py
+            if os.access(path, os.X_OK):
+                return path
+            refused = refused or path
+    raise LaunchError("exec", errno.EACCES if refused else errno.ENOENT, refused or name)
+
+
+def _spawned(path: str, request: Request, stdio: Sequence[int]) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(stdio)]
+    try:
+        return os.posix_spawn(
+            path,
+            request["argv"],
+            request["env"],
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=TO_DEFAULT,
+        )
+    except OSError as error:
+        raise LaunchError("exec", error.errno or 0, path) from error
+
+
+def _forked(path: str, request: Request, stdio: Sequence[int]) -> int:
+    reader, writer = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(reader)
+        os.close(writer)
+        raise LaunchError("fork", error.errno or 0, path) from error
+    if pid == 0:
+        _become(path, request, stdio, lambda failure: os.write(writer, marshal.dumps(failure)))
+    os.close(writer)
+    report = os.read(reader, 65536)
+    os.close(reader)
+    if report:
+        os.waitpid(pid, 0)
+        raise LaunchError(*marshal.loads(report))  # noqa: S302 - written by our own fork
+    return pid
+
+
+def _become(
+    path: str, request: Request, stdio: Sequence[int], report: Callable[[tuple[str, int, str]], object]
+) -> None:
+    stage, subject = "exec", path
+    try:
+        os.setsid()
+        for number in TO_DEFAULT:
+            signal(number, SIG_DFL)
+        for target, source in enumerate(stdio):
+            os.dup2(source, target)
+        stage = "limits"
+        for kind, value in request["limits"]:
+            subject = str(kind)
+            resource.setrlimit(kind, (value, value))
+        stage, subject = "exec", path
+        os.execve(path, request["argv"], request["env"])  # noqa: S606 - running a program without a shell is the point
+    except OSError as error:
+        report((stage, error.errno or 0, subject))
+    except ValueError:
+        report((stage, errno.EPERM, subject))
+    finally:
+        os._exit(127)
