@@ -1,0 +1,1 @@
+"""Plugins: discover, select, load and report; every call to one is contained and attributed."""

@@ -1,0 +1,112 @@
+"""The loaded plugins of one host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+import pluggy
+
+from trunnion.model.contributions import LazyCommand, PluginRecord, Setting
+from trunnion.model.errors import BrokenPlugin, InternalError
+from trunnion.model.json import Json
+from trunnion.plugins.asking import Plugin
+from trunnion.plugins.contained import Patience, PluginFailure
+from trunnion.plugins.hooks import Contributed
+
+T = TypeVar("T")
+
+
+class PluginSet:
+    """What was found, what became of it, and the ways to ask those that are loaded.
+
+    A plugin whose hook fails is withdrawn whole at once: it is not asked again, and nothing of what it
+    said in that call is returned. Answers come built-ins first, then in order of name.
+
+    Args:
+        manager: holds the registered plugins under their ids.
+        builtins: ids that are part of the host.
+        records: one for each plugin found.
+        required: whether the failure of this plugin ends the start.
+        patience: for each call to a hook.
+    """
+
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        *,
+        builtins: Iterable[str],
+        records: Iterable[PluginRecord],
+        required: Callable[[str], bool],
+        patience: Patience,
+    ) -> None:
+        self._manager = manager
+        self._builtins = frozenset(builtins)
+        self._records = list(records)
+        self._required = required
+        self._patience = patience
+
+    @property
+    def records(self) -> tuple[PluginRecord, ...]:
+        """One record for each plugin found, in order of name; built-ins are part of the host and not listed."""
+        return tuple(sorted(self._records, key=lambda record: (record.id, record.origin)))
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Ids of what is loaded, built-ins first, then by name."""
+        names = [name for name, plugin in self._manager.list_name_plugin() if plugin is not None]
+        return tuple(sorted(names, key=lambda name: (name not in self._builtins, name)))
+
+    @property
+    def unloaded(self) -> tuple[str, ...]:
+        """Ids that were found but are not loaded: their sections of the configuration are left alone."""
+        return tuple(sorted({record.id for record in self._records} - set(self.loaded)))
+
+    def settings(self) -> dict[str, tuple[Setting, ...]]:
+        """The declared settings by plugin id; those of the host itself are in ``config.host_settings``."""
+        names = [name for name in self.loaded if name not in self._builtins]
+        return dict(self._ask(names, lambda plugin, _: plugin.settings()))
+
+    def contributions(self, settings: Mapping[str, Mapping[str, Json]]) -> list[Contributed]:
+        """Everything the plugins contribute.
+
+        Args:
+            settings: the validated section of each plugin by id; a missing one counts as empty.
+        """
+        answers = self._ask(self.loaded, lambda plugin, name: plugin.contributed(settings.get(name, {})))
+        return [contributed for _, contributed in answers]
+
+    def cli(self) -> list[tuple[str, LazyCommand]]:
+        """Subcommands for the launcher, each with the id of its plugin."""
+        answers = self._ask(self.loaded, lambda plugin, _: plugin.cli())
+        return [(name, command) for name, commands in answers for command in commands]
+
+    def withdraw(self, plugin_id: str, reason: str) -> None:
+        """Take a loaded plugin out, as broken. What it contributed so far is the caller's to remove.
+
+        Raises:
+            BrokenPlugin: it was asked for by name, or the start is strict.
+            InternalError: it is part of the host.
+        """
+        if plugin_id in self._builtins:
+            raise InternalError(f"built-in plugin {plugin_id!r}: {reason}")
+        self._manager.unregister(name=plugin_id)
+        self._records = [
+            msgspec.structs.replace(record, state="broken", reason=reason)
+            if record.id == plugin_id and record.state == "loaded"
+            else record
+            for record in self._records
+        ]
+        if self._required(plugin_id):
+            raise BrokenPlugin(f"plugin {plugin_id!r} cannot be used: {reason}", {"plugin": plugin_id})
+
+    def _ask(self, names: Iterable[str], question: Callable[[Plugin, str], T]) -> list[tuple[str, T]]:
+        """Ask one plugin after the other; whoever fails is withdrawn and has no answer."""
+        answers = []
+        for name in names:
+            try:
+                answers.append((name, question(Plugin(self._manager, name, self._patience), name)))
+            except PluginFailure as failure:
+                self.withdraw(name, str(failure))
+        return answers
