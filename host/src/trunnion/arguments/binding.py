@@ -15,7 +15,7 @@ from trunnion.arguments.judge import refuse, regex_options
 from trunnion.arguments.plan import Argument, Plan
 from trunnion.arguments.problems import Problem, describe, invalid, keyword_words, path_text, show, unknown
 from trunnion.arguments.walk import resolve
-from trunnion.model.json import Json, JsonObject
+from trunnion.model.json import Json, JsonObject, encode
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -31,12 +31,14 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 def _validator(schema: Mapping[str, Json]) -> jsonschema_rs.Draft202012Validator:
+    # A format checked in Python slows every validation, so ours is only given to schemas that mention it.
+    formats = {"duration": is_duration} if b'"duration"' in encode(schema) else None
     return jsonschema_rs.Draft202012Validator(
         dict(schema),
         pattern_options=regex_options,
         offline=True,
         validate_formats=True,
-        formats={"duration": is_duration},
+        formats=formats,
         mask="the value",
     )
 
@@ -61,6 +63,7 @@ class Binder:
         self._exact = frozenset(a.name for a in plan.arguments if mentions_int64(plan.schema, a.schema))
         self._whole = frozenset(a.name for a in plan.arguments if _is_integer(resolve(plan.schema, a.schema)))
         self._touched = self._exact | self._whole
+        self._first = self._touched if self._exact or plan.convert is None else frozenset[str]()
         self._defaults: dict[str, Json] = {a.name: a.default for a in plan.arguments if a.default is not msgspec.UNSET}
         self._shared = not any(isinstance(value, list | dict) for value in self._defaults.values())
         self._judge_defaults()
@@ -73,25 +76,31 @@ class Binder:
         """
         defaults = self._defaults if self._shared else copy.deepcopy(self._defaults)
         filled = {**defaults, **args}
-        if self._touched:
+        if self._first:
             self._settle(filled)
         try:
-            fits = self._is_valid(filled)
+            if self._is_valid(filled):
+                return self._bound(filled)
+        except msgspec.ValidationError:
+            return self._again(filled)
         except ValueError:
-            fits = False
-        if not fits:
-            raise invalid(list(self._problems(filled)))
-        return self._bound(filled)
+            pass
+        raise invalid(list(self._problems(filled)))
 
     def _bound(self, filled: dict[str, Json]) -> Bound:
         if self._convert is None:
             args = self._travelling(filled) if self._exact else filled
             return Bound(args, dict(args))
+        values = self._convert(filled)
+        return Bound(self._travelling(filled) if self._exact else filled, values)
+
+    def _again(self, filled: dict[str, Json]) -> Bound:
+        """Convert once more: the spelling of an integer (``5.0``) may have been in the way."""
+        self._settle(filled)
         try:
-            values = self._convert(filled)
+            return self._bound(filled)
         except msgspec.ValidationError as error:
             raise invalid([self._conversion_problem(str(error))]) from None
-        return Bound(self._travelling(filled) if self._exact else filled, values)
 
     def _settle(self, filled: dict[str, Json]) -> None:
         """Bring the spellings of one integer together: ``5.0``, and text where the schema says int64."""
@@ -181,7 +190,7 @@ class Binder:
         path = error.instance_path
         if argument.secret:
             return Problem(argument.name, self._plain(argument, None))
-        if len(path) == 1 and self._expected(argument):
+        if len(path) == 1 and self._expected(argument) and error.kind.name not in _STRUCTURAL:
             return Problem(argument.name, self._plain(argument, value))
         return Problem(path_text(path), _sentence(error))
 
@@ -216,9 +225,15 @@ def _is_integer(schema: JsonObject) -> bool:
     return schema.get("type") == "integer" or is_int64(schema)
 
 
+_STRUCTURAL = ("additionalProperties", "required")
+
+
 def _sentence(error: jsonschema_rs.ValidationError) -> str:
-    keyword, shown = error.kind.name, show(error.instance)
-    value = error.kind.value
+    keyword, value, shown = error.kind.name, error.kind.value, show(error.instance)
+    if keyword == "additionalProperties":
+        return f"there is no member {' or '.join(show(name) for name in value)}"
+    if keyword == "required":
+        return f"the member {show(value)} is missing"
     words = keyword_words(keyword, value) if isinstance(value, str | int | float | list | bool) else None
     if words:
         return f"expected {words}, got {shown}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -27,6 +27,8 @@ class Parameters:
         argv: how many words may be given by position.
         secret: arguments whose values must not be shown or stored in the clear.
         files: arguments that are paths of files.
+        bind: validates arguments given by name; raises ``InvalidArguments`` whose
+            ``details["problems"]`` lists path and message of each problem.
     """
 
     def __init__(self, plan: Plan, complete: Mapping[str, str], *, recursive: bool) -> None:
@@ -35,17 +37,9 @@ class Parameters:
         self.secret = frozenset(a.name for a in plan.arguments if a.secret)
         self.files = frozenset(a.name for a in plan.arguments if _is_file(resolve(plan.schema, a.schema)))
         self._shape = plan.shape
-        self._binder = Binder(plan, recursive=recursive)
+        self.bind: Callable[[Mapping[str, Json]], Bound] = Binder(plan, recursive=recursive).bind
         self._command = Command(plan)
         self._queries = complete
-
-    def bind(self, args: Mapping[str, Json]) -> Bound:
-        """Validate arguments given by name.
-
-        Raises:
-            InvalidArguments: ``details["problems"]`` lists path and message of each problem.
-        """
-        return self._binder.bind(args)
 
     def parse(self, argv: Sequence[str]) -> dict[str, Json]:
         """Read words of a command line as arguments by name, for ``bind``.

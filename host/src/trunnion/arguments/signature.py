@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Mapping
-from typing import TypedDict
 
 import msgspec
 
@@ -26,7 +24,7 @@ from trunnion.arguments.plan import Argument, CallShape, Plan
 from trunnion.arguments.walk import is_object, mapped, resolve
 from trunnion.model.contributions import Handler
 from trunnion.model.errors import InvalidArguments
-from trunnion.model.json import Json, JsonObject
+from trunnion.model.json import Json, JsonObject, encode
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _EMPTY = inspect.Parameter.empty
@@ -102,13 +100,14 @@ def plan_of_signature(
         _argument(handler, field, schema, definitions, described) for field, schema in zip(fields, schemas, strict=True)
     )
     words = tuple(f.name for f in fields if f.parameter.kind in _BY_POSITION or f.spread)
+    schema = _object_schema(arguments, definitions)
     return Plan(
         where=function_name(handler),
-        schema=_object_schema(arguments, definitions),
+        schema=schema,
         arguments=arguments,
         words=words if positional is None else positional,
         shape=_shape(context, fields),
-        convert=_converter(fields),
+        convert=_converter(fields, schema),
     )
 
 
@@ -230,18 +229,9 @@ def _shape(context: bool, fields: list[_Field]) -> CallShape:
     return CallShape(context=context, positional=tuple(by_position), spread=spread, keyword=tuple(keyword_only))
 
 
-def _converter(fields: list[_Field]) -> Callable[[dict[str, Json]], dict[str, object]]:
-    target = _arguments_type({field.name: for_convert(field.hint) for field in fields})
-
-    def convert(args: dict[str, Json]) -> dict[str, object]:
-        values: dict[str, object] = msgspec.convert(args, target, dec_hook=from_json)
-        return values
-
-    return convert
-
-
-def _arguments_type(hints: Mapping[str, object]) -> type[object]:
-    made: type[object] = types.new_class(
-        "Arguments", (TypedDict,), exec_body=lambda body: body.update(__annotations__=hints)
-    )
-    return made
+def _converter(fields: list[_Field], schema: JsonObject) -> Callable[[dict[str, Json]], dict[str, object]]:
+    target = msgspec.defstruct("Arguments", [(field.name, for_convert(field.hint)) for field in fields], kw_only=True)
+    convert, as_dict = msgspec.convert, msgspec.structs.asdict
+    if b'"path"' in encode(schema):
+        return lambda args: as_dict(convert(args, target, dec_hook=from_json))
+    return lambda args: as_dict(convert(args, target))
