@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -83,8 +83,8 @@ class Database:
                 self._connection.close()
                 self._connection = None
 
-    def write(self, rows: Rows, after: Callable[[sqlite3.Connection], None] | None = None) -> None:
-        """Commit the rows of a batch, and what ``after`` writes, as one transaction.
+    def write(self, rows: Rows) -> None:
+        """Commit the rows of a batch as one transaction, after the output they refer to.
 
         Raises:
             DiskFull: nothing was kept and a smaller commit may succeed.
@@ -95,10 +95,12 @@ class Database:
                 self.files.write(rows.spills)
             with self.transaction() as connection:
                 prepared.apply(connection, rows)
-                if after is not None:
-                    after(connection)
         except (sqlite3.Error, OSError) as error:
             raise failure(error, self.path) from error
+        self.end_outputs(rows)
+
+    def end_outputs(self, rows: Rows) -> None:
+        """Close the output files of runs that ended."""
         for run_id in rows.over:
             self.files.end(run_id)
 

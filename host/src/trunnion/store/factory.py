@@ -27,6 +27,8 @@ def open_store(durability: Durability, data_dir: Path, clock: Callable[[], int])
         IncompatibleData: written by a newer version; nothing was touched.
         Unavailable: cannot be opened; the message names the path and the reason.
     """
+    if durability != "memory":
+        database_path(data_dir).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = _make(durability, data_dir, clock)
     store.open()
     return store

@@ -103,7 +103,19 @@ class RunFiles:
             folder = self.folder(run_id)
             _make(folder)
             self._open[run_id] = os.open(folder / OUTPUT, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            if self._sync:
+                for names in (folder, self.root, self.root.parent):
+                    sync_file(names)
         return self._open[run_id]
+
+
+def sync_file(path: Path) -> None:
+    """Have a file's content, or a directory's names, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make(folder: Path) -> None:

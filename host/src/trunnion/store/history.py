@@ -19,10 +19,7 @@ from trunnion.store.connections import Pool
 from trunnion.store.files import RunFiles
 from trunnion.store.listing import matches, parse_cursor, select_ended
 from trunnion.store.replay import Replay
-from trunnion.store.state import end_position, stream_number
-
-KEY_LIFE = 24 * 3600 * 1_000_000
-"""How long an idempotency key counts, µs."""
+from trunnion.store.state import KEY_LIFE, end_position, stream_number
 
 _run = msgspec.json.Decoder(Run)
 _artifact = msgspec.json.Decoder(ArtifactInfo)

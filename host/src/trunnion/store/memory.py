@@ -19,9 +19,7 @@ from trunnion.store.archive import Archive, Log
 from trunnion.store.base import Batch, Commit, Done, KeyRow, LiveRun, PruneResult
 from trunnion.store.files import RunFiles
 from trunnion.store.listing import matches, parse_cursor
-
-KEY_LIFE = 24 * 3600 * 1_000_000
-"""How long an idempotency key counts, µs."""
+from trunnion.store.state import KEY_LIFE
 
 
 def _now() -> int:

@@ -15,7 +15,8 @@ from trunnion.store.files import RunFiles
 from trunnion.store.history import History
 from trunnion.store.schema import check
 from trunnion.store.snapshot import Snapshot
-from trunnion.store.state import live_runs, number
+from trunnion.store.sqlite import figures
+from trunnion.store.state import live_runs
 
 
 class ReadOnlyStore(History):
@@ -63,11 +64,4 @@ class ReadOnlyStore(History):
     def stats(self) -> dict[str, Json]:
         """Figures as in ``Store.stats``."""
         with self._pool.reader() as connection:
-            return {
-                "path": str(self.path),
-                "bytes": self.path.stat().st_size,
-                "schema_version": number(connection, "PRAGMA user_version"),
-                "runs": number(connection, "SELECT count(*) FROM runs"),
-                "live_runs": len(self._found),
-                "durability": "read-only",
-            }
+            return figures(connection, self.path, len(self._found), "read-only")

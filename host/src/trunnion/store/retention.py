@@ -7,7 +7,7 @@ crash in between leaves nothing behind.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trunnion.store.base import PruneResult
 from trunnion.store.database import Database
@@ -26,10 +26,12 @@ class Retention:
 
     Args:
         database: open for writing.
+        removed: told how many runs went, after each transaction.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, removed: Callable[[int], None]) -> None:
         self._database = database
+        self._removed = removed
 
     def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
         """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``.
@@ -86,6 +88,7 @@ class Retention:
             connection.executemany("DELETE FROM artifacts WHERE run_id = ?", ids)
             connection.execute("DELETE FROM marks WHERE last < (SELECT min(num) FROM runs)")
         self._remove_files([run_id for _, run_id in found])
+        self._removed(len(found))
         return result
 
     def _remove_files(self, run_ids: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from trunnion.model.errors import IncompatibleData, Unavailable
+from trunnion.store.files import sync_file
 
 APPLICATION_ID = 0x54524E4E
 """Marks a database as ours, in the header field SQLite reserves for it."""
@@ -140,12 +141,3 @@ def _keep_backup(connection: sqlite3.Connection, target: Path) -> None:
     sync_file(partial)
     partial.replace(target)
     sync_file(target.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Have a file's content, or a directory's names, reach the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

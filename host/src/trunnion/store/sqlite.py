@@ -15,11 +15,11 @@ from trunnion.store.base import Batch, Done, LiveRun, PruneResult
 from trunnion.store.connections import Pool, connect_reader, failure, unavailable
 from trunnion.store.database import Database
 from trunnion.store.files import Ballast, RunFiles
-from trunnion.store.history import KEY_LIFE, History
+from trunnion.store.history import History
 from trunnion.store.retention import Retention
 from trunnion.store.rows import Block, State, prepare
 from trunnion.store.schema import MIGRATIONS, Migration
-from trunnion.store.state import last_num, last_of, live_runs, load_state, number, stream_number
+from trunnion.store.state import KEY_LIFE, last_num, last_of, live_runs, load_state, number, stream_number
 from trunnion.store.upkeep import Upkeep
 
 
@@ -54,7 +54,7 @@ class SqliteStore(History):
         self.durability = durability
         self._database = Database(path, files, "FULL" if durability == "power" else "NORMAL", migrations)
         self._upkeep = Upkeep(self._database, self._pool, lambda: clock() - KEY_LIFE)
-        self._retention = Retention(self._database)
+        self._retention = Retention(self._database, self._upkeep.pruned)
         self._ballast = Ballast(path.with_name("ballast"))
         self._state = State(0, Block(0))
         self._position = self._num = 0
@@ -178,15 +178,19 @@ class SqliteStore(History):
     def stats(self) -> dict[str, Json]:
         """Figures for ``host.status``: path, bytes, schema version, runs, durability."""
         with self._pool.reader() as connection:
-            return {
-                "path": str(self.path),
-                "bytes": sum(file.stat().st_size for file in self.path.parent.glob(self.path.name + "*")),
-                "schema_version": number(connection, "PRAGMA user_version"),
-                "runs": number(connection, "SELECT count(*) FROM runs"),
-                "live_runs": len(self._running),
-                "durability": self.durability,
-                "ballast": self._ballast.path.exists(),
-            }
+            return figures(connection, self.path, len(self._running), self.durability)
+
+
+def figures(connection: sqlite3.Connection, path: Path, live: int, durability: str) -> dict[str, Json]:
+    """What ``stats`` says of a database."""
+    return {
+        "path": str(path),
+        "bytes": sum(file.stat().st_size for file in path.parent.glob(path.name + "*")),
+        "schema_version": number(connection, "PRAGMA user_version"),
+        "runs": number(connection, "SELECT count(*) FROM runs"),
+        "live_runs": live,
+        "durability": durability,
+    }
 
 
 def settle(running: dict[str, Run], batch: Batch) -> None:

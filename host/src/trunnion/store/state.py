@@ -12,6 +12,9 @@ from trunnion.store.base import LiveRun
 from trunnion.store.files import RunFiles
 from trunnion.store.rows import SPILL_AFTER, Block, State
 
+KEY_LIFE = 24 * 3600 * 1_000_000
+"""How long an idempotency key counts, µs."""
+
 _run = msgspec.json.Decoder(Run)
 
 

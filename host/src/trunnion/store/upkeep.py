@@ -96,6 +96,11 @@ class Upkeep:
         if self._dirty >= CHECKPOINT_AFTER or self._due:
             self._wake.set()
 
+    def pruned(self, runs: int) -> None:
+        """Count what retention removed."""
+        self._dirty += 4 * runs
+        self._wake.set()
+
     def _serve(self) -> None:
         while not self._stopping:
             if not self._wake.wait(IDLE):
