@@ -72,6 +72,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         args: redacted arguments; secret ones are only in the store's sealed column.
         decision: the rule that allowed it.
         args_digest: sha256 over the canonical arguments, for idempotency.
+        detached: whether it outlives its parent.
         owner: the host_id of the host that holds it while it is live.
         stats: counters the handler added with ``ctx.stats``.
         result: JSON result; one larger than the cap is an artifact and named here.
@@ -95,6 +96,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: str | None = None
     parent_run_id: str | None = None
     rerun_of: str | None = None
+    detached: bool = False
     depth: int = 0
     labels: dict[str, str] = {}
     attempt: int = 1

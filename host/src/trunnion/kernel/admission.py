@@ -1,0 +1,395 @@
+"""The way in: resolve, policy, arguments, idempotency, gates, and only then a run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+
+from trunnion.access.policy import DecisionCache, refusal
+from trunnion.access.redaction import MASK, NOTHING, Redactor
+from trunnion.access.sealing import Sealer
+from trunnion.arguments import Bound, Parameters, split_line
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.committer import Committer
+from trunnion.kernel.entries import CommandEntry
+from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.executor import Executor
+from trunnion.kernel.gates import Gates
+from trunnion.kernel.ids import new_id
+from trunnion.kernel.live import LiveRun
+from trunnion.kernel.mailbox import Mailbox
+from trunnion.kernel.registry import Registry
+from trunnion.kernel.sink import Sink
+from trunnion.model.contributions import Admission as Question
+from trunnion.model.errors import (
+    Busy,
+    Conflict,
+    DeadlineExceeded,
+    InternalError,
+    InvalidArguments,
+    NotFound,
+    StaleMeta,
+    TrunnionError,
+    Unavailable,
+)
+from trunnion.model.events import run_stream
+from trunnion.model.json import Json, JsonObject, encode
+from trunnion.model.names import nearest
+from trunnion.model.runs import Caller, Invocation, Run
+from trunnion.store.base import KeyRow, Store
+
+_sorted = msgspec.json.Encoder(order="sorted")
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A run that is on record, and its live part unless it has ended."""
+
+    run: Run
+    live: LiveRun | None = None
+
+
+class _Checked(msgspec.Struct, frozen=True):
+    """An invocation that has passed everything that needs no waiting."""
+
+    entry: CommandEntry
+    bound: Bound
+    decision: str
+    digest: str
+    secrets: dict[str, Json]
+    deadline_at: int | None
+    expires: float | None
+
+
+class Admissions:
+    """Admits invocations, whatever door they come by.
+
+    Attributes:
+        closed: why nothing new is accepted, empty while it is.
+        counts: refusals by code.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        decisions: DecisionCache,
+        gates: Gates,
+        executor: Executor,
+        committer: Committer,
+        store: Store,
+        log: EventLog,
+        mailbox: Mailbox,
+        clock: Clock,
+        sealer: Sealer,
+        host_id: str,
+    ) -> None:
+        self.closed = ""
+        self.counts: Counter[str] = Counter()
+        self._registry = registry
+        self._decisions = decisions
+        self._gates = gates
+        self._executor = executor
+        self._committer = committer
+        self._store = store
+        self._log = log
+        self._mailbox = mailbox
+        self._clock = clock
+        self._sealer = sealer
+        self._host_id = host_id
+        self._claims: dict[tuple[str, str], asyncio.Future[Admitted]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def submit(
+        self, caller: Caller, invocation: Invocation, *, parent: LiveRun | None = None, nested_in: LiveRun | None = None,
+        rerun_of: str | None = None,
+    ) -> Admitted:  # fmt: skip
+        """Admit an invocation; returns once the run is on record.
+
+        Args:
+            caller: stamped by the door.
+            invocation: what the client asks.
+            parent: the run that ends this one with it.
+            nested_in: the run it was started from, detached or not.
+            rerun_of: the run this one repeats.
+
+        Raises:
+            TrunnionError: it was refused, by the code that says why.
+        """
+        try:
+            return await self._submit(caller, invocation, parent, nested_in, rerun_of)
+        except TrunnionError as error:
+            self.counts[error.code] += 1
+            raise
+
+    async def _submit(
+        self, caller: Caller, invocation: Invocation, parent: LiveRun | None, nested_in: LiveRun | None,
+        rerun_of: str | None,
+    ) -> Admitted:  # fmt: skip
+        if self.closed and nested_in is None:
+            raise Unavailable(self.closed)
+        checked = self._check(caller, invocation, parent)
+        key = invocation.idempotency_key
+        if key is None:
+            return await self._admit(caller, invocation, checked, parent, nested_in, rerun_of)
+        twin = await self._twin(caller, key, checked)
+        if twin is not None:
+            return twin
+        claim = self._claims[caller.principal, key] = self._loop.create_future()
+        try:
+            admitted = await self._admit(caller, invocation, checked, parent, nested_in, rerun_of)
+        except BaseException as error:
+            claim.set_exception(
+                error if isinstance(error, TrunnionError) else Unavailable("the first call was given up")
+            )
+            claim.exception()
+            raise
+        else:
+            claim.set_result(admitted)
+            return admitted
+        finally:
+            del self._claims[caller.principal, key]
+
+    # -- what needs no waiting --------------------------------------------------------------------
+
+    def _check(self, caller: Caller, invocation: Invocation, parent: LiveRun | None) -> _Checked:
+        name, argv = _named(invocation)
+        entry = self.resolve(caller, name)
+        decision = self._decisions.decide(entry.revision, entry.command, caller)
+        if not decision.allowed:
+            raise refusal(decision, "command", name)
+        if invocation.revision is not None and invocation.revision != entry.revision:
+            raise StaleMeta(
+                f"command {entry.id} has changed since it was read; read meta again", {"revision": entry.revision}
+            )
+        if not entry.available:
+            raise Unavailable(f"command {entry.id} is not available at the moment: {entry.owner} is down")
+        self._committer.refuse_if_unable()
+        self._has_room(caller, entry)
+        bound = bind(entry.parameters, invocation.args, argv)
+        self._validate(entry, bound)
+        secrets = {name: bound.args[name] for name in entry.parameters.secret if bound.args.get(name) is not None}
+        deadline_at, expires = self._deadline(invocation, parent)
+        return _Checked(entry, bound, decision.rule, self._digest(bound, secrets), secrets, deadline_at, expires)
+
+    def resolve(self, caller: Caller, name: str) -> CommandEntry:
+        """The command of an id or alias.
+
+        Raises:
+            NotFound: there is none; the nearest ones the caller may see are named.
+        """
+        entry = self._registry.command(name)
+        if entry is None:
+            raise self.unknown("command", name, caller)
+        return entry
+
+    def unknown(self, kind: str, name: str, caller: Caller) -> NotFound:
+        """The error for a name there is not, with the nearest visible ones."""
+        sees = self._decisions.decide
+        commands = [e for e in self._registry.all_commands() if sees(e.revision, e.command, caller).visible]
+        queries = [e for e in self._registry.all_queries() if sees(e.revision, e.query, caller).visible]
+        visible = [n for e in commands for n in e.names] + [n for e in queries for n in e.names]
+        close = nearest(name, visible)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        return NotFound(f"there is no {kind} {name!r}{hint}", {"nearest": close})
+
+    def _has_room(self, caller: Caller, entry: CommandEntry) -> None:
+        executor, limits = self._executor, self._executor.limits
+        if executor.pending.total() >= limits.max_pending:
+            raise Busy(f"{limits.max_pending} runs wait already; try again later", {"retry_after": 1})
+        if executor.pending[caller.principal] >= limits.max_pending_per_principal:
+            raise Busy(
+                f"{limits.max_pending_per_principal} runs of {caller.principal} wait already; try again later",
+                {"retry_after": 1},
+            )
+        if not entry.is_async and len(executor.abandoned) > limits.max_abandoned:
+            raise Busy(
+                f"{len(executor.abandoned)} handlers do not return, so no thread is left for {entry.id}; "
+                "see the query lanes.list and the command lanes.release"
+            )
+
+    def _validate(self, entry: CommandEntry, bound: Bound) -> None:
+        if entry.command.validate is None:
+            return
+        try:
+            problem = entry.command.validate(bound.values)
+        except Exception as error:
+            raise InternalError(f"the validator of {entry.id} failed: {type(error).__name__}") from error
+        if problem is not None:
+            raise InvalidArguments(f"{entry.id}: {problem}", {"problems": [{"path": "", "message": problem}]})
+
+    def _digest(self, bound: Bound, secrets: JsonObject) -> str:
+        encoded = _sorted.encode(bound.args)
+        return self._sealer.digest(encoded) if secrets else hashlib.sha256(encoded).hexdigest()
+
+    def _deadline(self, invocation: Invocation, parent: LiveRun | None) -> tuple[int | None, float | None]:
+        now, monotonic = self._clock.utc(), self._clock.monotonic()
+        left = [] if invocation.timeout is None else [invocation.timeout]
+        if invocation.deadline_at is not None:
+            left.append((invocation.deadline_at - now) / 1e6)
+        if parent is not None and parent.expires is not None:
+            left.append(parent.expires - monotonic)
+        if not left:
+            return None, None
+        if min(left) <= 0:
+            raise DeadlineExceeded("the deadline is already past")
+        return now + int(min(left) * 1e6), monotonic + min(left)
+
+    # -- idempotency ------------------------------------------------------------------------------
+
+    async def _twin(self, caller: Caller, key: str, checked: _Checked) -> Admitted | None:
+        """The run a key already belongs to."""
+        claim = self._claims.get((caller.principal, key))
+        if claim is not None:
+            admitted = await asyncio.shield(claim)
+            _same(admitted.run.command_id, admitted.run.args_digest, checked, key)
+            return admitted
+        row = self._store.find_key(caller.principal, key)
+        if row is None:
+            return None
+        _same(row.command_id, row.args_digest, checked, key)
+        live = self._executor.live.get(row.run_id)
+        run = live.run if live is not None else self._store.get_run(row.run_id)
+        if run is None:
+            raise Conflict(f"the run {row.run_id} of idempotency key {key!r} is no longer kept", {"run_id": row.run_id})
+        return Admitted(run, live)
+
+    # -- gates and the run itself -----------------------------------------------------------------
+
+    async def _admit(
+        self, caller: Caller, invocation: Invocation, checked: _Checked, parent: LiveRun | None,
+        nested_in: LiveRun | None, rerun_of: str | None,
+    ) -> Admitted:  # fmt: skip
+        run = self._run(caller, invocation, checked, parent, nested_in, rerun_of)
+        if self._gates.covers("commands"):
+            hold = await self._gates.admit(_question(run, caller, checked))
+            if hold is not None:
+                run = msgspec.structs.replace(run, status="held", labels={**run.labels, "held": hold.reason})
+            if parent is not None and parent.phase != "running":
+                raise Unavailable(f"the run {parent.id} that asked for it has ended")
+        run = msgspec.structs.replace(run, num=self._store.next_num())
+        live = self._live(run, caller, checked, parent)
+        key = run.idempotency_key
+        row = KeyRow(run.principal, key, run.id, run.command_id, run.args_digest, run.created) if key else None
+        sealed = self._sealer.seal(run.id, encode(checked.secrets)) if checked.secrets and not live.ephemeral else None
+        self._executor.accept(live, None if live.ephemeral else row, sealed)
+        await live.accepted
+        return Admitted(live.run, live)
+
+    def _run(
+        self, caller: Caller, invocation: Invocation, checked: _Checked, parent: LiveRun | None,
+        nested_in: LiveRun | None, rerun_of: str | None,
+    ) -> Run:  # fmt: skip
+        entry = checked.entry
+        depth = 0 if nested_in is None else nested_in.run.depth + 1
+        if depth > self._executor.limits.max_depth:
+            raise Busy(f"{entry.id}: runs are nested {depth} deep; the limit is {self._executor.limits.max_depth}")
+        return Run(
+            id=new_id(),
+            num=0,
+            command_id=entry.id,
+            command_revision=entry.revision,
+            status="pending",
+            created=self._clock.utc(),
+            principal=caller.principal,
+            source=caller.source,
+            chain=caller.chain,
+            role=caller.role,
+            category=entry.command.category.name if entry.command.category else "",
+            args=mask(checked.bound.args, entry.parameters),
+            args_digest=checked.digest,
+            decision=checked.decision,
+            session_id=invocation.session_id,
+            parent_run_id=None if nested_in is None else nested_in.id,
+            rerun_of=rerun_of,
+            detached=nested_in is not None and parent is None,
+            depth=depth,
+            labels=invocation.labels,
+            owner=self._host_id,
+            idempotency_key=invocation.idempotency_key,
+            not_before=invocation.not_before,
+            deadline_at=checked.deadline_at,
+        )
+
+    def _live(self, run: Run, caller: Caller, checked: _Checked, parent: LiveRun | None) -> LiveRun:
+        kept = checked.entry.command.keep == "history"
+        log = self._log.fresh(run_stream(run.id)) if kept else None
+        limit = self._executor.limits.max_uncommitted_bytes
+        live = LiveRun(
+            run,
+            caller,
+            checked.entry,
+            checked.bound,
+            log,
+            Sink(log, self._mailbox, redactor_for(checked.secrets), limit),
+            self._loop.create_future(),
+        )
+        live.parent = parent
+        live.expires = checked.expires
+        return live
+
+
+def redactor_for(secrets: JsonObject) -> Redactor:
+    """Cuts the values of a run's secret arguments."""
+    if not secrets:
+        return NOTHING
+    return Redactor(value if isinstance(value, str) else encode(value).decode() for value in secrets.values())
+
+
+def mask(args: Mapping[str, Json], parameters: Parameters) -> dict[str, Json]:
+    """Arguments as they may be shown."""
+    if not parameters.secret:
+        return dict(args)
+    return {name: MASK if name in parameters.secret and value is not None else value for name, value in args.items()}
+
+
+def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] | None) -> Bound:
+    """Check arguments given by name or as words.
+
+    Raises:
+        InvalidArguments: they do not fit.
+    """
+    return parameters.bind(parameters.parse(argv) if argv is not None else args or {})
+
+
+def _named(invocation: Invocation) -> tuple[str, tuple[str, ...] | None]:
+    given = [invocation.args is not None, invocation.argv is not None, invocation.line is not None]
+    if sum(given) > 1:
+        raise InvalidArguments("give arguments once: as args, as argv or as a line")
+    if invocation.line is None:
+        if not invocation.command_id:
+            raise InvalidArguments("no command is named")
+        return invocation.command_id, invocation.argv
+    words = split_line(invocation.line)
+    if invocation.command_id:
+        return invocation.command_id, tuple(words)
+    if not words:
+        raise InvalidArguments("the line is empty: it must begin with a command")
+    return words[0], tuple(words[1:])
+
+
+def _same(command_id: str, digest: str, checked: _Checked, key: str) -> None:
+    if command_id != checked.entry.id or digest != checked.digest:
+        raise Conflict(
+            f"idempotency key {key!r} was used for another command or other arguments; use a new key",
+            {"command_id": command_id},
+        )
+
+
+def _question(run: Run, caller: Caller, checked: _Checked) -> Question:
+    return Question(
+        kind="command",
+        target=run.command_id,
+        revision=run.command_revision,
+        caller=caller,
+        run_id=run.id,
+        args=run.args,
+        args_digest=run.args_digest,
+        parent_run_id=run.parent_run_id,
+        session_id=run.session_id,
+        decision=run.decision,
+        effect=checked.entry.command.effect,
+    )

@@ -1,0 +1,260 @@
+"""Gathers what happens in one turn of the loop into one atomic batch, and shows it once it is on record.
+
+State changes are committed at the end of the turn they were made in; events alone wait up to 2 ms or
+64 KiB. At most one batch is on its way at a time: while a slow disk works, the next one grows, which is
+group commit and keeps every stream gapless when a batch fails.
+
+A full disk refuses new work by name and keeps the rest waiting: the reserve is given back so that ends
+and cancels still fit, and what does not fit is tried again until there is space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from trunnion.kernel.clock import Clock, Timer
+from trunnion.kernel.eventlog import StreamLog
+from trunnion.model.errors import TrunnionError, Unavailable
+from trunnion.model.runs import ArtifactInfo, Run
+from trunnion.store.base import Accept, Batch, DiskFull, Store
+
+LINGER = 0.002
+BLOCK = 64 << 10
+RETRY_FULL = 0.5
+SMALL = 64 << 10
+"""What a stream may have waiting and still be tried first when the disk is full, bytes."""
+
+Settled: TypeAlias = Callable[[TrunnionError | None], None]
+"""Told when a change is on record, or why it will never be."""
+
+
+class Change(msgspec.Struct, eq=False):
+    """One verb about one run, with the stream whose waiting events go with it."""
+
+    log: StreamLog
+    settled: Settled
+    accept: Accept | None = None
+    start: Run | None = None
+    finish: Run | None = None
+    artifacts: Sequence[ArtifactInfo] = ()
+
+
+class Committer:
+    """Owns the way from memory to the store.
+
+    Args:
+        store: opened.
+        clock: for the linger timer.
+        soon: schedules a call for the next turn of the loop.
+        report: told of trouble in plain words, for the stream ``host`` and the log.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        soon: Callable[[Callable[[], None]], object],
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._soon = soon
+        self._report = report
+        self._changes: list[Change] = []
+        self._dirty: dict[str, StreamLog] = {}
+        self._bytes = 0
+        self._timer: Timer | None = None
+        self._scheduled = False
+        self._in_flight = False
+        self._closed = False
+        self.refusal: Unavailable | None = None
+        self.idle_waiters: list[Callable[[], None]] = []
+        self.on_commit: Callable[[], None] | None = None
+        self.commits = 0
+
+    # -- what the kernel calls --------------------------------------------------------------------
+
+    def appended(self, log: StreamLog, size: int) -> None:
+        """Events wait: commit within 2 ms, or at once past 64 KiB."""
+        self._dirty[log.name] = log
+        self._bytes += size
+        if self._scheduled:
+            return
+        if self._bytes >= BLOCK and self.refusal is None:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.call_later(LINGER, self._linger_over)
+
+    def change(self, change: Change) -> None:
+        """A state change: commit at the end of this turn of the loop."""
+        self._changes.append(change)
+        if not self._scheduled:
+            self._scheduled = True
+            self._soon(self.flush)
+
+    def refuse_if_unable(self) -> None:
+        """Refuse new work while nothing can be stored.
+
+        Raises:
+            Unavailable: there is no space on the disk, or the store is broken.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything is on record."""
+        return not (self._changes or self._dirty or self._in_flight)
+
+    def when_quiet(self, callback: Callable[[], None]) -> None:
+        """Call back once everything appended so far is on record."""
+        if self.quiet:
+            callback()
+        else:
+            self.idle_waiters.append(callback)
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what waits, unless a batch is on its way or the disk is full."""
+        self._scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._in_flight or self._closed:
+            return
+        if self.refusal is not None:
+            self._retry_later()
+            return
+        self._send(self._changes, self._dirty)
+
+    # -- one batch --------------------------------------------------------------------------------
+
+    def _linger_over(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def _send(self, changes: list[Change], dirty: dict[str, StreamLog]) -> None:
+        if not changes and not dirty:
+            return
+        if changes is self._changes:
+            self._changes = []
+        else:
+            self._changes = [c for c in self._changes if c not in changes]
+        if dirty is self._dirty:
+            self._dirty, self._bytes = {}, 0
+        else:
+            self._dirty = {name: log for name, log in self._dirty.items() if name not in dirty}
+        logs = [(log, log.seq) for log in dirty.values()]
+        self._in_flight = True
+        self._store.commit(_batch(changes, dirty), lambda error: self._done(error, changes, logs))
+
+    def _done(self, error: Exception | None, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
+        self._in_flight = False
+        if error is None:
+            self.commits += 1
+            for log, upto in logs:
+                log.committed(upto)
+            for change in changes:
+                change.settled(None)
+            if self.on_commit is not None:
+                self.on_commit()
+        elif isinstance(error, DiskFull):
+            self._disk_is_full(error, changes, logs)
+        else:
+            self._broken(error, changes, logs)
+        if not (self._changes or self._dirty):
+            waiters, self.idle_waiters = self.idle_waiters, []
+            for callback in waiters:
+                callback()
+        elif not self._scheduled and self.refusal is None:
+            self._scheduled = True
+            self._soon(self.flush)
+
+    # -- trouble ----------------------------------------------------------------------------------
+
+    def _give_back(self, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> list[Change]:
+        """Put a failed batch back to wait, but for its new runs, which are returned."""
+        refused = [change for change in changes if change.accept is not None]
+        gone = {change.log.name for change in refused}
+        self._changes = [c for c in changes if c.accept is None and c.log.name not in gone] + self._changes
+        for log, _ in logs:
+            if log.name not in gone:
+                self._dirty.setdefault(log.name, log)
+        return refused
+
+    def _disk_is_full(self, error: DiskFull, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
+        refused = self._give_back(changes, logs)
+        if self.refusal is None:
+            self._report("store.full", f"the disk is full: new work is refused until there is space ({error})")
+        self.refusal = _disk_full()
+        for change in refused:
+            change.settled(self.refusal)
+        if self._store.release_ballast() or refused:
+            self._soon(self._send_small)
+        self._retry_later()
+
+    def _send_small(self) -> None:
+        """Ends and cancels first: they are small and somebody waits for them."""
+        if self._in_flight:
+            return
+        small = [c for c in self._changes if c.log.uncommitted <= SMALL]
+        self._send(small, {c.log.name: c.log for c in small if c.log.seq > c.log.visible})
+
+    def _retry_later(self) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = self._clock.call_later(RETRY_FULL, self._try_again)
+
+    def _try_again(self) -> None:
+        self._timer = None
+        if self._in_flight:
+            self._retry_later()
+            return
+        if self._store.restore_ballast():
+            self.refusal = None
+            self._report("store.healed", "the store works again: new work is accepted")
+            self.flush()
+        else:
+            self._send_small()
+            self._retry_later()
+
+    def _broken(self, error: Exception, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
+        if self.refusal is None:
+            self._report("store.error", f"the store refused a batch: {type(error).__name__}: {error}")
+        self.refusal = Unavailable("nothing can be stored at the moment; the host's log has the reason")
+        for change in self._give_back(changes, logs):
+            change.settled(self.refusal)
+        self._retry_later()
+
+    def close(self) -> None:
+        """Commit what waits, as far as the disk lets us, and take nothing more."""
+        if not self._in_flight:
+            self._send(self._changes, self._dirty)
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _disk_full() -> Unavailable:
+    return Unavailable(
+        "the disk of the data directory is full: new runs are refused until there is space; "
+        "running ones and cancels go on",
+        {"reason": "disk_full"},
+    )
+
+
+def _batch(changes: list[Change], dirty: dict[str, StreamLog]) -> Batch:
+    batch = Batch(appends={name: log.pending() for name, log in dirty.items()})
+    for change in changes:
+        if change.accept is not None:
+            batch.accepts.append(change.accept)
+        if change.start is not None:
+            batch.starts.append(change.start)
+        if change.finish is not None:
+            batch.finishes.append(change.finish)
+        if change.artifacts:
+            batch.artifacts.extend(change.artifacts)
+    return batch

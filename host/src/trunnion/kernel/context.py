@@ -1,0 +1,335 @@
+"""What a handler gets: who asks, how long it may take, and where its output goes."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from trunnion.kernel.output import LineBuffer
+from trunnion.kernel.sink import Sink
+from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
+from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT
+from trunnion.model.json import Json, encode
+from trunnion.model.runs import ArtifactInfo, Caller, Run
+
+T = TypeVar("T")
+PROGRESS_INTERVAL = 0.05
+STATS_INTERVAL = 0.2
+
+
+class Stats:
+    """Counters of a run: live, stored with it, listed. From any thread."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._values: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._changed = changed
+
+    def add(self, name: str, amount: float = 1) -> None:
+        """Add to a counter; it starts at 0."""
+        with self._lock:
+            self._values[name] = self._values.get(name, 0) + amount
+        self._changed()
+
+    def set(self, name: str, value: float) -> None:
+        """Set a figure."""
+        with self._lock:
+            self._values[name] = value
+        self._changed()
+
+    def snapshot(self) -> dict[str, float]:
+        """The figures as they are now."""
+        with self._lock:
+            return dict(self._values)
+
+
+class Nested(Protocol):
+    """How a context starts nested runs; the executor implements it."""
+
+    async def invoke(self, context: Context, command_id: str, args: Mapping[str, Json], timeout: float | None) -> Json:
+        """Run a command as a child and return its result."""
+
+    async def spawn(
+        self, context: Context, command_id: str, args: Mapping[str, Json], timeout: float | None, detach: bool
+    ) -> RunHandle:
+        """Start a command as a child."""
+
+    async def await_child(self, context: Context, run_id: str) -> Run:
+        """Wait for a child's end."""
+
+    async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
+        """Keep a file with the run."""
+
+    async def flush(self, context: Context) -> None:
+        """Wait until everything emitted so far is on record."""
+
+
+class RunHandle:
+    """A nested run that was started."""
+
+    def __init__(self, run_id: str, wait: Callable[[], Coroutine[None, None, Run]]) -> None:
+        self.run_id = run_id
+        self._wait = wait
+
+    async def wait(self) -> Run:
+        """Wait for the end, whatever it is."""
+        return await self._wait()
+
+    async def result(self) -> Json:
+        """Wait for the end and return the result.
+
+        Raises:
+            TrunnionError: the run did not succeed; the error is the run's own.
+        """
+        return result_of(await self._wait())
+
+
+def result_of(run: Run) -> Json:
+    """The result of an ended run.
+
+    Raises:
+        TrunnionError: it did not succeed.
+    """
+    from trunnion.model.errors import error_from_info
+
+    if run.status == "succeeded":
+        return run.result
+    if run.error is not None:
+        raise error_from_info(run.error)
+    raise TrunnionError(f"run {run.id} ended as {run.status}")
+
+
+class Context:
+    """The context of one run, given to handlers that ask for it.
+
+    Output methods work from any thread. Methods that wait are coroutines for async handlers; each has a
+    twin ending in ``_blocking`` for sync handlers, which run in a thread.
+
+    Attributes:
+        run_id, command_id, session_id, labels, attempt: of the run.
+        caller: who asked, and through which doors.
+        deadline: on the monotonic clock, seconds; None without one.
+        stats: counters that are stored with the run.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        caller: Caller,
+        sink: Sink,
+        nested: Nested,
+        loop: asyncio.AbstractEventLoop,
+        deadline: float | None,
+    ) -> None:
+        self.run_id = run.id
+        self.command_id = run.command_id
+        self.session_id = run.session_id
+        self.labels = dict(run.labels)
+        self.attempt = run.attempt
+        self.caller = caller
+        self.deadline = deadline
+        self.stats = Stats(self._stats_changed)
+        self._sink = sink
+        self._nested = nested
+        self._loop = loop
+        self._stop: str | None = None
+        self._stopped = threading.Event()
+        self._buffers: dict[str, LineBuffer] = {}
+        self._progress: tuple[float, msgspec.Raw | None] = (0.0, None)
+        self._stats_at = 0.0
+
+    # -- being stopped ----------------------------------------------------------------------------
+
+    @property
+    def principal(self) -> str:
+        """Who asked."""
+        return self.caller.principal
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run should end: cancelled, out of time, or the host stops."""
+        return self._stop is not None
+
+    def check(self) -> None:
+        """Raise if the run should end; call it now and then in long loops.
+
+        Raises:
+            Cancelled: it was cancelled, or the host stops.
+            DeadlineExceeded: its time is over.
+        """
+        if self._stop is not None:
+            raise stop_error(self._stop, self.command_id)
+
+    def wait_cancelled(self, timeout: float | None = None) -> bool:
+        """Sleep, in a sync handler, until the run should end or ``timeout`` seconds have passed."""
+        return self._stopped.wait(timeout)
+
+    def request_stop(self, reason: str) -> None:
+        """Tell the handler to end. For the executor."""
+        if self._stop is None:
+            self._stop = reason
+            self._stopped.set()
+
+    # -- output -----------------------------------------------------------------------------------
+
+    def echo(self, *values: object, sep: str = " ", end: str = "\n") -> None:
+        """Print to the run, as ``print`` does."""
+        self.write(sep.join(map(str, values)) + end)
+
+    def write(self, text: str, *, channel: str = "stdout") -> None:
+        """Take text in any pieces; whole lines become events, a carriage return rewrites a line."""
+        buffer = self._buffers.get(channel)
+        if buffer is None:
+            buffer = self._buffers[channel] = self._buffer(channel)
+        buffer.write(text)
+
+    def text(self, block: str, *, channel: str = "stdout", level: str = "info") -> None:
+        """Add a block of whole lines, for callers that split lines themselves."""
+        self._sink.text(block, channel=channel, level=level)
+
+    def log(self, message: str, level: str = "info", data: Json = None) -> None:
+        """Add a log line.
+
+        Args:
+            message: text.
+            level: debug, info, warning, error or critical.
+            data: machine-readable facts beside it.
+        """
+        self.emit(LOG, message, data, level=level if level in LEVELS else "info")
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Say how far the work has come; at most 20 a second are kept, the last one always."""
+        raw = msgspec.Raw(encode({"done": done, "total": total, "text": text}))
+        now = time.monotonic()
+        if now - self._progress[0] >= PROGRESS_INTERVAL or done == total:
+            self._progress = (now, None)
+            self._sink.emit(PROGRESS, text, raw)
+        else:
+            self._progress = (self._progress[0], raw)
+
+    def table(self, rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "") -> None:
+        """Add a table."""
+        self.emit(TABLE, title, {"headers": list(headers), "rows": [list(row) for row in rows], "title": title})
+
+    def data(self, value: Json, text: str = "") -> None:
+        """Add machine-readable data."""
+        self.emit(DATA, text, value)
+
+    def emit(self, kind: str, text: str = "", data: Json = None, level: str = "info", by: str = "handler") -> None:
+        """Add an event of any kind but ``state``, which only the host emits.
+
+        Raises:
+            ValueError: kind ``state``.
+            TypeError: the data has no form in JSON.
+        """
+        if kind == "state":
+            raise ValueError("events of kind 'state' are made by the host alone")
+        self._sink.emit(kind, text, msgspec.Raw(encode(data)), level, by)
+
+    def finish_output(self) -> None:
+        """Hand on half lines and held-back progress. For the executor, when the handler has returned."""
+        for buffer in self._buffers.values():
+            buffer.finish()
+        held = self._progress[1]
+        if held is not None:
+            self._progress = (0.0, None)
+            self._sink.emit(PROGRESS, "", held)
+
+    async def flush(self) -> None:
+        """Wait until everything emitted so far is on record; paces a handler that produces much."""
+        await self._nested.flush(self)
+
+    async def artifact(
+        self, name: str, content: bytes | Path, media_type: str = "application/octet-stream"
+    ) -> ArtifactInfo:
+        """Keep a file with the run.
+
+        Args:
+            name: shown to people; not a path.
+            content: bytes, or a file to copy.
+            media_type: what it is; never used to decide how to run it.
+        """
+        return await self._nested.keep_artifact(self, name, content, media_type)
+
+    def artifact_blocking(
+        self, name: str, content: bytes | Path, media_type: str = "application/octet-stream"
+    ) -> ArtifactInfo:
+        """``artifact`` for sync handlers."""
+        return self._blocking(self.artifact(name, content, media_type))
+
+    # -- nested runs ------------------------------------------------------------------------------
+
+    async def invoke(self, command_id: str, /, *, timeout: float | None = None, **args: Json) -> Json:
+        """Run another command as a child of this run and return its result.
+
+        The child keeps principal and doors, ends with this run, and inherits its deadline and lock.
+
+        Raises:
+            TrunnionError: it was refused or did not succeed.
+        """
+        return await self._nested.invoke(self, command_id, args, timeout)
+
+    def invoke_blocking(self, command_id: str, /, *, timeout: float | None = None, **args: Json) -> Json:
+        """``invoke`` for sync handlers."""
+        return self._blocking(self._nested.invoke(self, command_id, args, timeout))
+
+    async def spawn(
+        self, command_id: str, /, *, timeout: float | None = None, detach: bool = False, **args: Json
+    ) -> RunHandle:
+        """Start another command without waiting for it.
+
+        Args:
+            detach: the child outlives this run and inherits neither its lock nor its deadline.
+        """
+        return await self._nested.spawn(self, command_id, args, timeout, detach)
+
+    def spawn_blocking(
+        self, command_id: str, /, *, timeout: float | None = None, detach: bool = False, **args: Json
+    ) -> RunHandle:
+        """``spawn`` for sync handlers; wait for it with ``wait_blocking``."""
+        return self._blocking(self._nested.spawn(self, command_id, args, timeout, detach))
+
+    def wait_blocking(self, handle: RunHandle) -> Run:
+        """Wait for a spawned run's end in a sync handler."""
+        return self._blocking(handle.wait())
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _blocking(self, coroutine: Coroutine[None, None, T]) -> T:
+        if asyncio._get_running_loop() is self._loop:
+            coroutine.close()
+            raise RuntimeError("a _blocking method would stop the host's loop: use its async twin in async handlers")
+        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result()
+
+    def _buffer(self, channel: str) -> LineBuffer:
+        level = "warning" if channel == "stderr" else "info"
+
+        def update(line: str) -> None:
+            self._sink.emit(TEXT, line, msgspec.Raw(encode({"update": True, "channel": channel})), level)
+
+        return LineBuffer(lambda block: self._sink.text(block, channel=channel, level=level), update)
+
+    def _stats_changed(self) -> None:
+        now = time.monotonic()
+        if now - self._stats_at >= STATS_INTERVAL:
+            self._stats_at = now
+            self.emit(STATS, "", self.stats.snapshot(), by="host")
+
+
+def stop_error(reason: str, command_id: str) -> TrunnionError:
+    """The error that belongs to a reason for stopping."""
+    if reason == "timed_out":
+        return DeadlineExceeded(f"{command_id} ran out of time")
+    if reason == "interrupted":
+        from trunnion.model.errors import Interrupted
+
+        return Interrupted(f"{command_id} was interrupted: the host is stopping")
+    return Cancelled(f"{command_id} was cancelled")

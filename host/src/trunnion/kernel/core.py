@@ -1,0 +1,215 @@
+"""The kernel put together: everything below the host that runs on its loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trunnion.access.policy import DecisionCache
+from trunnion.access.sealing import Sealer
+from trunnion.kernel.admission import Admissions
+from trunnion.kernel.artifacts import ArtifactKeeper
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.committer import Committer
+from trunnion.kernel.context import Context
+from trunnion.kernel.entries import Compiler
+from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.executor import Executor
+from trunnion.kernel.gates import Gates
+from trunnion.kernel.limits import Limits
+from trunnion.kernel.live import LiveRun
+from trunnion.kernel.mailbox import Mailbox
+from trunnion.kernel.meta import MetaBuilder
+from trunnion.kernel.nested import NestedRuns
+from trunnion.kernel.queries import Queries
+from trunnion.kernel.recovery import Recovery
+from trunnion.kernel.registry import Registry
+from trunnion.kernel.reporting import HostLog
+from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.kernel.waiting import Waiting
+from trunnion.model.contributions import Gate, PluginRecord
+from trunnion.model.errors import NotFound
+from trunnion.model.events import HOST_STREAM, META, Event
+from trunnion.model.json import Json, encode
+from trunnion.model.runs import Caller
+from trunnion.store.base import Store
+
+if TYPE_CHECKING:
+    from trunnion.kernel.observers import ObserverPump
+    from trunnion.kernel.parts import Part
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Which host this is.
+
+    Attributes:
+        host_id: made once per data directory.
+        boot_id: made at each start.
+        version: of the host.
+    """
+
+    host_id: str
+    boot_id: str
+    version: str
+
+
+class _History:
+    """Reads committed events from the store, away from the loop."""
+
+    def __init__(self, store: Store, readers: DaemonThreads) -> None:
+        self._store = store
+        self._readers = readers
+
+    async def events(self, stream: str, after: int) -> Sequence[Event]:
+        """The next events after ``after``."""
+        return await in_thread(self._readers, lambda: self._store.read_events(stream, after, 1024))
+
+
+class Kernel:
+    """Registry, event log, executor and everything between. Made on the loop it lives on.
+
+    Attributes:
+        parts: frontends and daemons, once the host has them.
+        observers: the pumps of all observers.
+        records: what became of each plugin.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        limits: Limits,
+        sealer: Sealer,
+        identity: Identity,
+        host_log: HostLog,
+        gates: Sequence[tuple[str, Gate]] = (),
+        records: Callable[[], Sequence[PluginRecord]] = tuple,
+        readonly: bool = False,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.loop = loop
+        self.store = store
+        self.clock = clock
+        self.limits = limits
+        self.identity = identity
+        self.readonly = readonly
+        self.records = records
+        self.parts: Sequence[Part] = ()
+        self.observers: Sequence[ObserverPump] = ()
+        self.readers = DaemonThreads("trunnion-reader")
+        self.decisions = DecisionCache()
+        self.registry = Registry(Compiler((Context, Caller), limits.default_lock or None))
+        self.mailbox = Mailbox(loop)
+        self.committer = Committer(store, clock, loop.call_soon, host_log.report)
+        self.log = EventLog(self.committer, _History(store, self.readers), store.last_seq, clock)
+        self.gates = Gates(gates, host_log.report)
+        nested = NestedRuns()
+        self.artifacts = ArtifactKeeper(store, self.committer, clock, self.readers)
+        self.executor = Executor(
+            registry=self.registry,
+            committer=self.committer,
+            log=self.log,
+            mailbox=self.mailbox,
+            clock=clock,
+            limits=limits,
+            report=host_log.report,
+            nested=nested,
+            keep_result=self.artifacts.keep_result,
+        )
+        self.admissions = Admissions(
+            registry=self.registry,
+            decisions=self.decisions,
+            gates=self.gates,
+            executor=self.executor,
+            committer=self.committer,
+            store=store,
+            log=self.log,
+            mailbox=self.mailbox,
+            clock=clock,
+            sealer=sealer,
+            host_id=identity.host_id,
+        )
+        self.waiting = Waiting(self.executor, store, self.committer, self.readers)
+        nested.wire(self.executor, self.admissions, self.waiting, self.artifacts)
+        self.queries = Queries(
+            self.registry, self.decisions, self.gates, self.admissions, self.readers, host_log.report
+        )
+        self.recovery = Recovery(
+            registry=self.registry,
+            executor=self.executor,
+            committer=self.committer,
+            store=store,
+            log=self.log,
+            mailbox=self.mailbox,
+            clock=clock,
+            sealer=sealer,
+            host_id=identity.host_id,
+            report=host_log.report,
+        )
+        facts: dict[str, Json] = {
+            "host_id": identity.host_id, "boot_id": identity.boot_id, "version": identity.version
+        }  # fmt: skip
+        self.meta = MetaBuilder(self.registry, self.decisions, facts, records)
+        self.host_log = host_log
+        if not readonly:
+            host_log.attach(self.log, self.mailbox)
+            self.registry.listeners.append(self._meta_changed)
+
+    def _meta_changed(self) -> None:
+        raw = msgspec.Raw(encode({"generation": self.registry.generation}))
+        self.log.stream(HOST_STREAM).append(META, "meta has changed", raw)
+
+    # -- stopping ---------------------------------------------------------------------------------
+
+    async def drain(self, grace: float) -> None:
+        """Accept nothing new and let what runs go on for ``grace`` seconds."""
+        self.admissions.closed = "the host is stopping and accepts nothing new"
+        self.executor.draining = True
+        self.executor.placement.closed = True
+        running = [live for live in self.executor.live.values() if live.phase in ("running", "ending")]
+        await self._ends(running, grace)
+
+    async def interrupt(self) -> None:
+        """Stop what still runs; whatever ignores that is settled without it."""
+        running = [live for live in self.executor.live.values() if live.phase == "running"]
+        for live in running:
+            self.executor.stop(live, "interrupted")
+        await self._ends(running, self.limits.cancel_grace + 1.0)
+
+    async def _ends(self, runs: Sequence[LiveRun], grace: float) -> None:
+        ends: list[asyncio.Future[object]] = []
+        for live in runs:
+            if live.phase != "ended":
+                future: asyncio.Future[object] = self.loop.create_future()
+                live.waiters.append(future)  # type: ignore[arg-type]  # only its being done is looked at
+                ends.append(future)
+        if ends and grace > 0:
+            await asyncio.wait(ends, timeout=grace)
+
+    def close(self) -> None:
+        """Flush and close. Nothing may be called afterwards."""
+        self.mailbox.drain()
+        if not self.readonly:
+            self.committer.close()
+        self.executor.close()
+        self.readers.close()
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    def follow(self, name: str, after: int, *, live: bool) -> AsyncIterator[Sequence[Event]]:
+        """Follow one of the host's own streams.
+
+        Raises:
+            NotFound: there is no such stream.
+        """
+        if not name.startswith("run/") and not self.readonly:
+            self.log.stream(name)
+        return self.log.follow(name, after, live=live)
+
+    def not_found(self, kind: str, name: str) -> NotFound:
+        """The one answer for what is not there and for what may not be seen."""
+        return NotFound(f"there is no {kind} {name!r}", {kind: name})

@@ -1,0 +1,219 @@
+"""Commands, queries and streams with everything derived from them once, at registration."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import msgspec
+import rfc8785
+from msgspec import UNSET
+
+from trunnion.arguments import Parameters, compile_parameters
+from trunnion.kernel.locks import LockKey, compile_lock
+from trunnion.model.contributions import Command, Lock, Query, StreamSource
+from trunnion.model.json import Json, decode, encode
+
+Descriptor: TypeAlias = dict[str, Json]
+
+
+class CommandEntry(msgspec.Struct, eq=False):
+    """A command, compiled.
+
+    Attributes:
+        revision: sha256 over the canonical form of the descriptor; availability is no part of it.
+        lock: how its runs find their lane, None for parallel runs.
+    """
+
+    command: Command
+    parameters: Parameters
+    owner: str
+    revision: str
+    descriptor: Descriptor
+    lock: LockKey | None
+    is_async: bool
+    available: bool
+
+    @property
+    def id(self) -> str:
+        """The command's dotted name."""
+        return self.command.id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Id and aliases."""
+        return (self.command.id, *self.command.aliases)
+
+
+class QueryEntry(msgspec.Struct, eq=False):
+    """A query, compiled."""
+
+    query: Query
+    parameters: Parameters
+    owner: str
+    revision: str
+    descriptor: Descriptor
+    is_async: bool
+    available: bool
+
+    @property
+    def id(self) -> str:
+        """The query's dotted name."""
+        return self.query.id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Id and aliases."""
+        return (self.query.id, *self.query.aliases)
+
+
+class StreamEntry(msgspec.Struct, eq=False):
+    """A family of streams."""
+
+    source: StreamSource
+    owner: str
+    revision: str
+    descriptor: Descriptor
+
+    def matches(self, name: str) -> bool:
+        """Whether a stream of this name belongs to the family."""
+        pattern = self.source.pattern
+        return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+class Compiler(msgspec.Struct, frozen=True):
+    """Turns descriptors into entries.
+
+    Attributes:
+        context_types: annotations by which a handler asks for its context.
+        default_lock: lock template of commands that do not say.
+    """
+
+    context_types: tuple[type, ...] = ()
+    default_lock: str | None = "{command_id}"
+
+    def command(self, owner: str, command: Command, available: bool) -> CommandEntry:
+        """Compile a command.
+
+        Raises:
+            InvalidArguments: its signature, schema or lock template cannot be used.
+        """
+        parameters = compile_parameters(
+            command.handler,
+            command.args,
+            command.positional,
+            context_types=self.context_types,
+            complete=command.complete,
+        )
+        chosen = self.default_lock if command.lock is UNSET else command.lock
+        lock = Lock(chosen) if isinstance(chosen, str) else chosen
+        descriptor = _command_descriptor(owner, command, parameters, lock)
+        return CommandEntry(
+            command,
+            parameters,
+            owner,
+            digest(descriptor),
+            descriptor,
+            None if lock is None else compile_lock(lock, command.id, parameters.schema),
+            is_coroutine(command.handler),
+            available,
+        )
+
+    def query(self, owner: str, query: Query, available: bool) -> QueryEntry:
+        """Compile a query.
+
+        Raises:
+            InvalidArguments: its signature or schema cannot be used.
+        """
+        parameters = compile_parameters(
+            query.handler, query.args, query.positional, context_types=self.context_types, complete=query.complete
+        )
+        descriptor = _query_descriptor(owner, query, parameters)
+        return QueryEntry(
+            query, parameters, owner, digest(descriptor), descriptor, is_coroutine(query.handler), available
+        )
+
+    def stream(self, owner: str, source: StreamSource) -> StreamEntry:
+        """Compile a family of streams."""
+        descriptor: Descriptor = {
+            "pattern": source.pattern,
+            "title": source.title,
+            "description": source.description,
+            "role": source.role,
+            "expose": sorted(source.expose),
+            "plugin": owner,
+        }
+        return StreamEntry(source, owner, digest(descriptor), descriptor)
+
+
+def is_coroutine(handler: Callable[..., object]) -> bool:
+    """Whether calling a handler makes a coroutine; a callable object counts by its ``__call__``."""
+    return inspect.iscoroutinefunction(handler) or (
+        not inspect.isroutine(handler) and inspect.iscoroutinefunction(type(handler).__call__)
+    )
+
+
+def canonical(value: Json) -> bytes:
+    """Canonical JSON, RFC 8785."""
+    plain = decode(encode(value))
+    return rfc8785.dumps(plain)
+
+
+def digest(value: Mapping[str, Json]) -> str:
+    """sha256 over the canonical JSON, in hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def _argv(parameters: Parameters) -> Descriptor:
+    shape = parameters.argv
+    return {"min": shape.min, "max": shape.max, "variadic": shape.variadic}
+
+
+def _command_descriptor(owner: str, command: Command, parameters: Parameters, lock: Lock | None) -> Descriptor:
+    retry = command.retry
+    return {
+        "id": command.id,
+        "title": command.title,
+        "description": command.description,
+        "examples": list(command.examples),
+        "aliases": list(command.aliases),
+        "args": parameters.schema,
+        "argv": _argv(parameters),
+        "returns": command.returns,
+        "category": None if command.category is None else decode(encode(command.category)),
+        "effect": command.effect,
+        "confirm": command.confirm,
+        "role": command.role,
+        "expose": sorted(command.expose),
+        "lock": None if lock is None else {"key": lock.key, "limit": lock.limit},
+        "timeout": command.timeout,
+        "retry": None if retry is None else {"attempts": retry.attempts, "codes": sorted(retry.codes)},
+        "abandon": command.abandon,
+        "deprecated": command.deprecated,
+        "http": command.http,
+        "complete": dict(command.complete),
+        "keep": command.keep,
+        "scope": command.scope,
+        "plugin": owner,
+    }
+
+
+def _query_descriptor(owner: str, query: Query, parameters: Parameters) -> Descriptor:
+    return {
+        "id": query.id,
+        "title": query.title,
+        "description": query.description,
+        "examples": list(query.examples),
+        "aliases": list(query.aliases),
+        "args": parameters.schema,
+        "argv": _argv(parameters),
+        "returns": query.returns,
+        "role": query.role,
+        "expose": sorted(query.expose),
+        "timeout": query.timeout,
+        "http": query.http,
+        "complete": dict(query.complete),
+        "plugin": owner,
+    }

@@ -1,0 +1,99 @@
+"""Gates: everybody who may still refuse is asked, in batches, each with a deadline, fail-closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from trunnion.model.contributions import Admission, Allow, Deny, Gate, Hold, Verdict
+from trunnion.model.errors import Busy as BusyError
+from trunnion.model.errors import Forbidden, TrunnionError, Unavailable
+
+_DENIALS: dict[str, type[TrunnionError]] = {"forbidden": Forbidden, "unavailable": Unavailable, "busy": BusyError}
+
+
+class Gates:
+    """All gates of the host.
+
+    Args:
+        gates: by owner, in order of name.
+        report: told of gates that fail.
+    """
+
+    def __init__(self, gates: Sequence[tuple[str, Gate]], report: Callable[[str, str], None]) -> None:
+        self._gates = list(gates)
+        self._report = report
+        self._waiting: list[tuple[Admission, asyncio.Future[Hold | None]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def covers(self, kind: str) -> bool:
+        """Whether anybody wants to be asked about a kind: commands, queries or streams."""
+        return any(kind in gate.covers for _, gate in self._gates)
+
+    @property
+    def records(self) -> bool:
+        """Whether what passes is put on record before it takes effect."""
+        return any(gate.records for _, gate in self._gates)
+
+    async def admit(self, admission: Admission) -> Hold | None:
+        """Ask; returns a ``Hold`` if a gate wants the run held.
+
+        Raises:
+            TrunnionError: a gate refused, failed, or did not answer in time.
+        """
+        future: asyncio.Future[Hold | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((admission, future))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._send)
+        return await future
+
+    def _send(self) -> None:
+        batch, self._waiting = self._waiting, []
+        task = asyncio.get_running_loop().create_task(self._judge(batch), name="gates")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _judge(self, batch: list[tuple[Admission, asyncio.Future[Hold | None]]]) -> None:
+        held: dict[str, Hold] = {}
+        open_ = dict(enumerate(batch))
+        for owner, gate in self._gates:
+            asked = {n: a for n, (a, _) in open_.items() if f"{_plural(a.kind)}" in gate.covers}
+            if not asked:
+                continue
+            verdicts = await self._ask(owner, gate, list(asked.values()))
+            for (number, admission), verdict in zip(asked.items(), verdicts, strict=True):
+                if isinstance(verdict, Deny):
+                    _refuse(open_.pop(number)[1], verdict, gate, admission)
+                elif isinstance(verdict, Hold):
+                    held.setdefault(admission.run_id, verdict)
+        for admission, future in open_.values():
+            if not future.done():
+                future.set_result(held.get(admission.run_id) if admission.kind == "command" else None)
+
+    async def _ask(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> Sequence[Verdict]:
+        try:
+            async with asyncio.timeout(gate.deadline):
+                verdicts = await gate.admit(asked)
+        except TimeoutError:
+            problem = f"did not answer within {gate.deadline:g} s"
+        except Exception as error:
+            problem = f"failed: {type(error).__name__}: {error}"
+        else:
+            if len(verdicts) == len(asked) and all(isinstance(v, Allow | Deny | Hold) for v in verdicts):
+                return verdicts
+            problem = "gave an answer that does not fit its question"
+        self._report(
+            "gate.failed", f"gate {gate.name!r} of plugin {owner!r} {problem}; what it was asked about is refused"
+        )
+        return [Deny(f"gate {gate.name!r} {problem}", "unavailable")] * len(asked)
+
+
+def _plural(kind: str) -> str:
+    return {"command": "commands", "query": "queries", "stream": "streams"}[kind]
+
+
+def _refuse(future: asyncio.Future[Hold | None], verdict: Deny, gate: Gate, admission: Admission) -> None:
+    if not future.done():
+        error = _DENIALS[verdict.code]
+        text = f"{admission.kind} {admission.target} was refused by gate {gate.name!r}: {verdict.reason}"
+        future.set_exception(error(text, {"gate": gate.name, "reason": verdict.reason}))

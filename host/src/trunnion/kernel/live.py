@@ -1,0 +1,157 @@
+"""A run while it is alive: its row, its place, its handler and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from trunnion.arguments import Bound
+from trunnion.kernel.clock import Timer
+from trunnion.kernel.context import Context
+from trunnion.kernel.entries import CommandEntry
+from trunnion.kernel.eventlog import StreamLog
+from trunnion.kernel.lanes import Lane, Member
+from trunnion.kernel.sink import Sink
+from trunnion.model.errors import ErrorInfo
+from trunnion.model.json import Json, JsonObject, encode
+from trunnion.model.runs import Caller, Run
+from trunnion.model.status import Status, may_move
+
+Phase: TypeAlias = Literal["held", "delayed", "parked", "lane", "slot", "running", "ending", "ended"]
+StopReason: TypeAlias = Literal["cancelled", "timed_out", "interrupted"]
+
+
+NO_FACTS: JsonObject = {}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a handler came to its end.
+
+    Attributes:
+        size: bytes of the encoded result.
+    """
+
+    result: Json = None
+    size: int = 0
+    error: ErrorInfo | None = None
+    stopped: bool = False
+
+
+class LiveRun:
+    """One run that has not ended. Touched on the kernel loop only.
+
+    Attributes:
+        entry: its command; None while it is parked.
+        args: the whole arguments, secrets included; ``run.args`` has them masked.
+        parent: the run it ends with, None for runs of their own and detached ones.
+        awaiting: children it waits for at the moment.
+        has_slot: whether it occupies a slot.
+        expires: on the monotonic clock, when it must have ended.
+        timer: of its present phase; ``expiry`` is the one of its deadline.
+        accepted: settled when its acceptance is on record.
+        checked: its arguments were validated in this host's life.
+        arriving: it is being accepted this very moment.
+        acknowledged: whether it is.
+        abandoned: it was settled although its handler goes on.
+    """
+
+    __slots__ = ("abandoned", "accepted", "acknowledged", "args", "arriving", "awaiting", "bound", "caller", "checked", "children", "context",
+                 "entry", "ephemeral", "expires", "expiry", "has_slot", "lane", "lent", "log", "outcome", "parent", "phase",
+                 "run", "sink", "start_when_accepted", "stop_reason", "task", "timer", "waiters")  # fmt: skip
+
+    def __init__(
+        self,
+        run: Run,
+        caller: Caller,
+        entry: CommandEntry | None,
+        bound: Bound,
+        log: StreamLog | None,
+        sink: Sink,
+        accepted: asyncio.Future[None],
+    ) -> None:
+        self.run = run
+        self.caller = caller
+        self.entry = entry
+        self.args = bound.args
+        self.bound = bound
+        self.log = log
+        self.sink = sink
+        self.accepted = accepted
+        self.acknowledged = False
+        self.arriving = True
+        self.checked = True
+        self.ephemeral = log is None
+        self.phase: Phase = "lane"
+        self.parent: LiveRun | None = None
+        self.children: set[LiveRun] = set()
+        self.awaiting: set[LiveRun] = set()
+        self.lane: Lane | None = None
+        self.has_slot = False
+        self.lent = 0
+        self.expires: float | None = None
+        self.timer: Timer | None = None
+        self.expiry: Timer | None = None
+        self.context: Context | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.stop_reason: StopReason | None = None
+        self.outcome: Outcome | None = None
+        self.abandoned = False
+        self.start_when_accepted = False
+        self.waiters: list[asyncio.Future[Run]] = []
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run.id
+
+    @property
+    def rank(self) -> int:
+        """Order of acceptance."""
+        return self.run.num
+
+    @property
+    def needs_thread(self) -> bool:
+        """Whether its handler is a plain function."""
+        return self.entry is not None and not self.entry.is_async
+
+    @property
+    def awaited_children(self) -> Iterator[Member]:
+        """Children it waits for at the moment."""
+        return iter(self.awaiting)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its handler has been started and not been settled."""
+        return self.phase == "running"
+
+    def move(self, status: Status, **changes: object) -> Run:
+        """Give the row a new status.
+
+        Raises:
+            AssertionError: the table of moves does not allow it; a defect of the kernel.
+        """
+        if not may_move(self.run.status, status):
+            raise AssertionError(f"run {self.id}: {self.run.status} to {status} is not an allowed move")
+        self.run = msgspec.structs.replace(self.run, status=status, **changes)
+        return self.run
+
+    def state(self, text: str, *, level: str = "info", facts: JsonObject = NO_FACTS) -> None:
+        """Append a state event that says what the row says."""
+        if self.log is not None:
+            data: JsonObject = {"status": self.run.status, "attempt": self.run.attempt, **facts}
+            self.log.append("state", text, msgspec.Raw(encode(data)), level=level)
+
+    def disarm(self) -> None:
+        """Call off the timer of its present phase."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def disarm_expiry(self) -> None:
+        """Call off the timer of its deadline."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None

@@ -1,0 +1,136 @@
+"""Meta, version 1: everything a caller may see, as one JSON document with a revision."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from trunnion.access.policy import DecisionCache
+from trunnion.kernel.entries import CommandEntry, QueryEntry, StreamEntry, canonical, digest
+from trunnion.kernel.registry import Registry
+from trunnion.model.contributions import Console, MetaSection, PluginRecord
+from trunnion.model.json import Json, decode, encode
+from trunnion.model.names import console_of
+from trunnion.model.runs import Caller
+
+META_VERSION = 1
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """The descriptor as one caller sees it.
+
+    Attributes:
+        revision: sha256 over the sorted (id, digest) pairs of what is in it; the same for the same content.
+        generation: counts changes of the registry since the host started.
+        body: the document as JSON.
+    """
+
+    revision: str
+    generation: int
+    body: bytes
+
+
+class MetaBuilder:
+    """Builds meta, once per caller and generation.
+
+    Args:
+        host: facts about the host that stand in every document.
+        plugins: tells what became of each plugin.
+    """
+
+    LIMIT = 256
+
+    def __init__(
+        self,
+        registry: Registry,
+        decisions: DecisionCache,
+        host: dict[str, Json],
+        plugins: Callable[[], Sequence[PluginRecord]],
+    ) -> None:
+        self._registry = registry
+        self._decisions = decisions
+        self._host = host
+        self._plugins = plugins
+        self._built: dict[Caller, Meta] = {}
+
+    def meta(self, caller: Caller) -> Meta:
+        """The descriptor for one caller."""
+        known = self._built.get(caller)
+        if known is None or known.generation != self._registry.generation:
+            if len(self._built) >= self.LIMIT:
+                self._built.clear()
+            known = self._built[caller] = self._build(caller)
+        return known
+
+    def _build(self, caller: Caller) -> Meta:
+        registry, sees = self._registry, self._decisions
+        commands = [e for e in registry.all_commands() if sees.decide(e.revision, e.command, caller).visible]
+        queries = [e for e in registry.all_queries() if sees.decide(e.revision, e.query, caller).visible]
+        streams = [e for e in registry.all_streams() if sees.decide(e.revision, e.source, caller).visible]
+        visible = {e.id for e in commands} | {e.id for e in queries} | {e.source.pattern for e in streams}
+        sections = [_section(s) for s in registry.sections() if visible.issuperset(s.requires)]
+        consoles = _consoles(registry, commands, queries)
+        revision = _revision(commands, queries, streams, consoles, sections)
+        document: dict[str, Json] = {
+            "meta": META_VERSION,
+            "host": self._host,
+            "generation": registry.generation,
+            "revision": revision,
+            "consoles": consoles,
+            "commands": [_described(e) for e in commands],
+            "queries": [_described(e) for e in queries],
+            "streams": [{**e.descriptor, "revision": e.revision} for e in streams],
+            "plugins": [decode(encode(record)) for record in self._plugins()],
+            "sections": sections,
+        }
+        return Meta(revision, registry.generation, canonical(document))
+
+
+def _described(entry: CommandEntry | QueryEntry) -> dict[str, Json]:
+    return {**entry.descriptor, "revision": entry.revision, "available": entry.available}
+
+
+def _section(section: MetaSection) -> dict[str, Json]:
+    return {"point": section.point, "id": section.id, "data": section.data, "requires": list(section.requires)}
+
+
+def _consoles(
+    registry: Registry, commands: Iterable[CommandEntry], queries: Iterable[QueryEntry]
+) -> list[dict[str, Json]]:
+    """The tree, the root first; a console nothing visible lives in is left out."""
+    inhabited = {""}
+    for name in [e.id for e in commands] + [e.id for e in queries]:
+        path = console_of(name)
+        while path:
+            inhabited.add(path)
+            path = console_of(path)
+    every = [registry.root(), *(c for c in registry.consoles() if c.path in inhabited)]
+    ids = sorted(entry.id for entry in commands)
+    return [_console(console, every, ids) for console in every]
+
+
+def _console(console: Console, every: Sequence[Console], command_ids: Sequence[str]) -> dict[str, Json]:
+    fields = decode(encode(console))
+    described: dict[str, Json] = dict(fields) if isinstance(fields, dict) else {}
+    path = console.path
+    children = [c for c in every if c.path and console_of(c.path) == path]
+    described["children"] = [c.path for c in sorted(children, key=lambda c: (c.order, c.path))]
+    described["commands"] = [i for i in command_ids if console_of(i) == path]
+    return described
+
+
+def _revision(
+    commands: Sequence[CommandEntry],
+    queries: Sequence[QueryEntry],
+    streams: Sequence[StreamEntry],
+    consoles: Sequence[dict[str, Json]],
+    sections: Sequence[dict[str, Json]],
+) -> str:
+    pairs: list[tuple[str, str]] = [(f"command {e.id}", e.revision) for e in commands]
+    pairs += [(f"query {e.id}", e.revision) for e in queries]
+    pairs += [(f"stream {e.source.pattern}", e.revision) for e in streams]
+    pairs += [(f"console {c['path']}", digest(c)) for c in consoles]
+    pairs += [(f"section {s['point']}/{s['id']}", digest(s)) for s in sections]
+    return hashlib.sha256(canonical(sorted(pairs))).hexdigest()

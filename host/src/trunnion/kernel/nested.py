@@ -1,0 +1,114 @@
+"""Runs within runs: what ``ctx.invoke`` and ``ctx.spawn`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trunnion.kernel.admission import Admissions, Admitted
+from trunnion.kernel.artifacts import ArtifactKeeper
+from trunnion.kernel.context import Context, RunHandle, result_of
+from trunnion.kernel.executor import Executor
+from trunnion.kernel.lanes import find_cycle
+from trunnion.kernel.live import LiveRun, Outcome
+from trunnion.kernel.waiting import Waiting
+from trunnion.model.errors import Conflict, Unavailable
+from trunnion.model.json import Json
+from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run
+
+
+class NestedRuns:
+    """Implements ``context.Nested``. ``wire`` completes it once executor and admissions exist."""
+
+    def __init__(self) -> None:
+        self._executor: Executor
+        self._admissions: Admissions
+        self._waiting: Waiting
+        self._artifacts: ArtifactKeeper
+
+    def wire(self, executor: Executor, admissions: Admissions, waiting: Waiting, artifacts: ArtifactKeeper) -> None:
+        """Give it what it works with."""
+        self._executor, self._admissions = executor, admissions
+        self._waiting, self._artifacts = waiting, artifacts
+
+    async def invoke(self, context: Context, command_id: str, args: Mapping[str, Json], timeout: float | None) -> Json:
+        """Run a command as a child and return its result; a child whose caller is cancelled is cancelled too."""
+        parent = self._live(context)
+        admitted = await self._submit(parent, command_id, args, timeout, detach=False)
+        try:
+            return result_of(await self._await(parent, admitted.run.id))
+        except BaseException:
+            child = self._executor.live.get(admitted.run.id)
+            if child is not None:
+                self._executor.stop(child, "cancelled")
+            raise
+
+    async def spawn(
+        self, context: Context, command_id: str, args: Mapping[str, Json], timeout: float | None, detach: bool
+    ) -> RunHandle:
+        """Start a command as a child, or detached from its parent's end, lock and deadline."""
+        parent = self._live(context)
+        admitted = await self._submit(parent, command_id, args, timeout, detach=detach)
+        run_id = admitted.run.id
+        return RunHandle(run_id, lambda: self._await(parent, run_id))
+
+    async def await_child(self, context: Context, run_id: str) -> Run:
+        """Wait for a child's end."""
+        return await self._await(self._live(context), run_id)
+
+    async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
+        """Keep a file with the run."""
+        return await self._artifacts.keep(self._live(context), name, content, media_type)
+
+    async def flush(self, context: Context) -> None:
+        """Wait until everything emitted so far is on record."""
+        live = self._live(context)
+        if live.log is not None:
+            await self._waiting.flush(live.log)
+
+    def _live(self, context: Context) -> LiveRun:
+        live = self._executor.live.get(context.run_id)
+        if live is None or live.phase != "running":
+            raise Unavailable(f"run {context.run_id} has ended: its context cannot be used any more")
+        return live
+
+    async def _submit(
+        self, parent: LiveRun, command_id: str, args: Mapping[str, Json], timeout: float | None, *, detach: bool
+    ) -> Admitted:
+        caller = Caller(
+            parent.caller.principal, "command", parent.caller.role, (*parent.caller.chain, parent.caller.source)
+        )
+        invocation = Invocation(
+            command_id=command_id, args=dict(args), timeout=timeout, session_id=parent.run.session_id
+        )
+        return await self._admissions.submit(caller, invocation, parent=None if detach else parent, nested_in=parent)
+
+    async def _await(self, parent: LiveRun, run_id: str) -> Run:
+        child = self._executor.live.get(run_id)
+        if child is None:
+            return await self._waiting.ended(run_id)
+        parent.awaiting.add(child)
+        try:
+            self._refuse_cycle(parent, child)
+            self._executor.placement.lend(parent)
+            try:
+                return await self._waiting.ended(run_id)
+            finally:
+                self._executor.placement.reclaim(parent)
+        finally:
+            parent.awaiting.discard(child)
+
+    def _refuse_cycle(self, parent: LiveRun, child: LiveRun) -> None:
+        cycle = find_cycle(self._executor.placement.lanes, child)
+        if cycle is None:
+            return
+        holder = next((m for m in cycle if m is not child), parent)
+        lock = child.lane.shown if child.lane is not None else ""
+        other = holder.run.command_id if isinstance(holder, LiveRun) else ""
+        error = Conflict(
+            f"{child.run.command_id} (run {child.id}) would wait for ever: it needs the lock {lock!r}, held by "
+            f"{other} (run {holder.id}), which waits for it in turn",
+            {"runs": [child.id, holder.id], "lock": lock},
+        )
+        self._executor.conclude(child, "failed", Outcome(error=error.info))
+        raise error

@@ -1,0 +1,87 @@
+"""Observers: durable followers of the host-wide commit position, at least once, never dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from trunnion.kernel.executor import Report
+from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.model.contributions import Observer
+from trunnion.model.events import Event
+from trunnion.store.base import Commit, Store
+
+BATCH = 256
+FIRST_DELAY = 0.5
+MAX_DELAY = 60.0
+
+
+class ObserverState(msgspec.Struct):
+    """How one observer fares, for operators."""
+
+    owner: str
+    name: str
+    position: int
+    failures: int = 0
+    last_error: str = ""
+
+
+class ObserverPump:
+    """Feeds one observer."""
+
+    def __init__(self, owner: str, observer: Observer, store: Store, readers: DaemonThreads, report: Report) -> None:
+        self.observer = observer
+        self.state = ObserverState(owner, observer.name, store.observer_position(observer.name))
+        self._store = store
+        self._readers = readers
+        self._report = report
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def wake(self) -> None:
+        """Something was committed."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Hand on everything committed so far."""
+        while commits := await self._read():
+            wanted = [event for commit in commits for event in commit.events if self._wants(event)]
+            if wanted:
+                await self._deliver(wanted)
+            self.state.position = commits[-1].position
+            self._store.set_observer_position(self.observer.name, self.state.position)
+
+    async def _read(self) -> Sequence[Commit]:
+        return await in_thread(self._readers, lambda: self._store.read_commits(self.state.position, BATCH))
+
+    def _wants(self, event: Event) -> bool:
+        pattern = self.observer.streams
+        return event.stream.startswith(pattern[:-1]) if pattern.endswith("*") else event.stream == pattern
+
+    async def _deliver(self, events: Sequence[Event]) -> None:
+        delay = FIRST_DELAY
+        while True:
+            try:
+                await self.observer.on_events(events)
+                return
+            except Exception as error:
+                self.state.failures += 1
+                self.state.last_error = f"{type(error).__name__}: {error}"
+                if self.state.failures == 1 or delay >= MAX_DELAY:
+                    self._report(
+                        "observer.raised",
+                        f"observer {self.observer.name!r} of plugin {self.state.owner!r} raised "
+                        f"{type(error).__name__}; it gets the same events again",
+                        error,
+                    )
+            await asyncio.sleep(delay)
+            delay = min(MAX_DELAY, delay * 2)

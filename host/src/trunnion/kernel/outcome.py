@@ -1,0 +1,76 @@
+"""From what a handler returned or raised to plain data, whatever it was."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import traceback
+from pathlib import PurePath
+
+import msgspec
+
+from trunnion.kernel.live import Outcome
+from trunnion.model.errors import ErrorInfo, TrunnionError
+from trunnion.model.json import Json
+
+NOTHING = Outcome()
+
+
+def returned(value: object) -> Outcome:
+    """The outcome of a handler that returned. What JSON has no form for is a failure that says so."""
+    if value is None:
+        return NOTHING
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=_plain)
+        result: Json = msgspec.json.decode(encoded)
+    except RecursionError:
+        return Outcome(error=ErrorInfo("internal", "the result nests too deeply, or contains itself, to be JSON"))
+    except Exception as error:
+        return Outcome(error=ErrorInfo("internal", f"the result, a {type(value).__name__}, is not JSON: {error}"))
+    return Outcome(result, len(encoded))
+
+
+def raised(error: BaseException) -> Outcome:
+    """The outcome of a handler that raised."""
+    if isinstance(error, asyncio.CancelledError):
+        return Outcome(stopped=True)
+    if isinstance(error, TrunnionError):
+        return Outcome(error=error.info)
+    if isinstance(error, SystemExit):
+        return Outcome(
+            error=ErrorInfo("failed", f"the handler called sys.exit({error.code!r})", {"exit": str(error.code)})
+        )
+    return Outcome(error=ErrorInfo("failed", _one_line(error), {"type": type(error).__name__, "where": _where(error)}))
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether a traceback is worth a place in the log: everything not raised on purpose."""
+    return not isinstance(error, TrunnionError | SystemExit | asyncio.CancelledError)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, BaseException):
+        return _one_line(value)
+    if isinstance(value, set | frozenset | range):
+        return list(value)
+    raise TypeError(f"objects of type {type(value).__name__} have no form in JSON")
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = "its message cannot be shown"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"{PurePath(last.filename).name}:{last.lineno} in {last.name}"

@@ -1,0 +1,152 @@
+"""Where a run waits before it works: not yet due, parked, in its lane, for a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.entries import CommandEntry
+from trunnion.kernel.lanes import Lanes
+from trunnion.kernel.limits import Limits
+from trunnion.kernel.live import LiveRun
+from trunnion.kernel.locks import LockScope
+from trunnion.kernel.registry import Registry
+from trunnion.kernel.slots import Slots
+
+
+class Placement:
+    """Lanes, slots and the car park.
+
+    Args:
+        ready: told of each run that holds its lane and a slot.
+        park_expired: told of each run that was parked for too long.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        limits: Limits,
+        ready: Callable[[LiveRun], None],
+        park_expired: Callable[[LiveRun], None],
+    ) -> None:
+        self.lanes = Lanes()
+        self.slots: Slots[LiveRun] = Slots(limits.max_running, limits.threads)
+        self.parked: dict[str, LiveRun] = {}
+        self.closed = False
+        self.park_all = False
+        self._registry = registry
+        self._clock = clock
+        self._park_timeout = limits.park_timeout
+        self._ready = ready
+        self._park_expired = park_expired
+        registry.listeners.append(self.unpark)
+
+    def place(self, live: LiveRun) -> None:
+        """Find a run its lane and slot, or its place in the queue for them."""
+        entry = live.entry
+        if entry is None or not entry.available or (self.park_all and not live.arriving):
+            self.park(live)
+        elif live.run.not_before is not None and live.run.not_before > self._clock.utc():
+            live.phase = "delayed"
+            delay = (live.run.not_before - self._clock.utc()) / 1e6
+            live.disarm()
+            live.timer = self._clock.call_later(delay, lambda: self._due(live))
+        else:
+            live.phase = "lane"
+            if self._enter_lane(live, entry):
+                self._want_slot(live)
+
+    def leave(self, live: LiveRun, *, keep_lane: bool = False, keep_slot: bool = False) -> None:
+        """Give up whatever place a run has, and let those move up who waited for it."""
+        live.disarm()
+        self.parked.pop(live.id, None)
+        if live.has_slot and not keep_slot:
+            live.has_slot = False
+            if not live.lent:
+                self.slots.release(live)
+        elif live.phase == "slot":
+            self.slots.give_up(live)
+        if not keep_lane:
+            for member in self.lanes.leave(live):
+                if isinstance(member, LiveRun):
+                    self._want_slot(member)
+        self.pump()
+
+    def lend(self, live: LiveRun) -> None:
+        """A parent waits for a child: others may use its slot."""
+        live.lent += 1
+        if live.lent == 1 and live.has_slot:
+            self.slots.release(live)
+            self.pump()
+
+    def reclaim(self, live: LiveRun) -> None:
+        """The parent goes on."""
+        live.lent -= 1
+        if live.lent == 0 and live.has_slot:
+            self.slots.occupy(live)
+
+    def pump(self) -> None:
+        """Let those work for whom there is a slot."""
+        while (live := self.slots.next()) is not None:
+            live.has_slot = True
+            self._ready(live)
+
+    # -- parking ----------------------------------------------------------------------------------
+
+    def park(self, live: LiveRun) -> None:
+        """Put a run aside until its command is there again."""
+        live.phase = "parked"
+        self.parked[live.id] = live
+        live.disarm()
+        live.timer = self._clock.call_later(self._park_timeout, lambda: self._park_expired(live))
+
+    def unpark(self) -> None:
+        """The registry has changed: place those whose command is there now, the oldest first."""
+        if self.closed or self.park_all:
+            return
+        for live in sorted(self.parked.values(), key=lambda parked: parked.rank):
+            entry = self._registry.command(live.run.command_id)
+            if entry is not None and entry.available:
+                del self.parked[live.id]
+                live.disarm()
+                live.entry = entry
+                self.place(live)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _due(self, live: LiveRun) -> None:
+        live.timer = None
+        self.place(live)
+
+    def _enter_lane(self, live: LiveRun, entry: CommandEntry) -> bool:
+        if entry.lock is None:
+            return True
+        scope = LockScope(live.run.principal, live.run.session_id or "", live.run.args)
+        key = entry.lock.key_for(scope)
+        if live.run.lock_key != key:
+            live.run = msgspec.structs.replace(live.run, lock_key=key)
+        holder = _holder_above(live, key)
+        if holder is None:
+            return self.lanes.enter(live, key, entry.lock.limit)
+        return self.lanes.enter(live, f"{key}\n{holder.id}", 1, shown=key)
+
+    def _want_slot(self, live: LiveRun) -> None:
+        if self.slots.take(live):
+            live.has_slot = True
+            self._ready(live)
+        else:
+            live.phase = "slot"
+            self.slots.wait(live)
+
+
+def _holder_above(live: LiveRun, key: str) -> LiveRun | None:
+    """The nearest run above that holds a key; its children enter the key it holds."""
+    above = live.parent
+    while above is not None:
+        if above.run.lock_key == key and above.lane is not None:
+            return above
+        above = above.parent
+    return None

@@ -1,0 +1,197 @@
+"""What there is: commands, queries, streams and consoles, in sets that owners add and withdraw at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from trunnion.kernel.entries import CommandEntry, Compiler, QueryEntry, StreamEntry
+from trunnion.model.contributions import Command, Console, MetaSection, Query, StreamSource
+from trunnion.model.errors import Conflict, NotFound
+from trunnion.model.names import console_of
+
+
+class Contributed(msgspec.Struct, frozen=True, kw_only=True):
+    """The set one owner adds: a plugin, or one driver instance of a plugin."""
+
+    commands: Sequence[Command] = ()
+    queries: Sequence[Query] = ()
+    streams: Sequence[StreamSource] = ()
+    consoles: Sequence[Console] = ()
+    sections: Sequence[MetaSection] = ()
+
+
+class Named(Protocol):
+    """An entry that answers to names."""
+
+    owner: str
+
+    @property
+    def id(self) -> str:
+        """The dotted name."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Id and aliases."""
+
+
+class _Set(msgspec.Struct):
+    commands: list[CommandEntry]
+    queries: list[QueryEntry]
+    streams: list[StreamEntry]
+    consoles: dict[str, Console]
+    sections: list[MetaSection]
+
+
+class Registry:
+    """All sets of all owners. Changed and read on the kernel loop only."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+        self._sets: dict[str, _Set] = {}
+        self._commands: dict[str, CommandEntry] = {}
+        self._queries: dict[str, QueryEntry] = {}
+        self.generation = 0
+        self.listeners: list[Callable[[], None]] = []
+
+    # -- changing ---------------------------------------------------------------------------------
+
+    def replace(self, owner: str, contributed: Contributed, *, available: bool = True) -> None:
+        """Add an owner's set, in place of the one it had.
+
+        Raises:
+            Conflict: a name is taken, here or by another owner; nothing has changed.
+            InvalidArguments: a signature, schema or lock cannot be used; nothing has changed.
+        """
+        fresh = self._compile(owner, contributed, available)
+        sets = {**self._sets, owner: fresh}
+        commands = _by_name((e for s in sets.values() for e in s.commands), owner)
+        queries = _by_name((e for s in sets.values() for e in s.queries), owner)
+        for name in queries.keys() & commands.keys():
+            raise _clash(name, commands[name], queries[name], owner)
+        self._sets, self._commands, self._queries = sets, commands, queries
+        self._changed()
+
+    def withdraw(self, owner: str) -> None:
+        """Remove an owner's set; nothing happens if it has none."""
+        if self._sets.pop(owner, None) is not None:
+            self._commands = _by_name((e for s in self._sets.values() for e in s.commands), owner)
+            self._queries = _by_name((e for s in self._sets.values() for e in s.queries), owner)
+            self._changed()
+
+    def set_available(self, owner: str, available: bool) -> None:
+        """Mark an owner's commands and queries as there or not; they stay registered.
+
+        Raises:
+            NotFound: the owner has no set.
+        """
+        if owner not in self._sets:
+            raise NotFound(f"nothing is registered for {owner!r}")
+        entries: list[CommandEntry | QueryEntry] = [*self._sets[owner].commands, *self._sets[owner].queries]
+        if any(entry.available != available for entry in entries):
+            for entry in entries:
+                entry.available = available
+            self._changed()
+
+    def _compile(self, owner: str, contributed: Contributed, available: bool) -> _Set:
+        return _Set(
+            [self._compiler.command(owner, c, available) for c in contributed.commands],
+            [self._compiler.query(owner, q, available) for q in contributed.queries],
+            [self._compiler.stream(owner, s) for s in contributed.streams],
+            {c.path: c for c in contributed.consoles},
+            list(contributed.sections),
+        )
+
+    def _changed(self) -> None:
+        self.generation += 1
+        for listener in list(self.listeners):
+            listener()
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def command(self, name: str) -> CommandEntry | None:
+        """The command of an id or alias."""
+        return self._commands.get(name)
+
+    def query(self, name: str) -> QueryEntry | None:
+        """The query of an id or alias."""
+        return self._queries.get(name)
+
+    def get(self, name: str) -> CommandEntry | QueryEntry | None:
+        """The command or query of an id or alias."""
+        return self._commands.get(name) or self._queries.get(name)
+
+    def stream(self, name: str) -> StreamEntry | None:
+        """The family a stream belongs to; of several, the one with the longest pattern."""
+        found = [e for s in self._sets.values() for e in s.streams if e.matches(name)]
+        return max(found, key=lambda e: len(e.source.pattern), default=None)
+
+    def owners(self) -> list[str]:
+        """Who has a set."""
+        return sorted(self._sets)
+
+    def all_commands(self) -> list[CommandEntry]:
+        """Every command, by id."""
+        return sorted((e for s in self._sets.values() for e in s.commands), key=lambda e: e.id)
+
+    def all_queries(self) -> list[QueryEntry]:
+        """Every query, by id."""
+        return sorted((e for s in self._sets.values() for e in s.queries), key=lambda e: e.id)
+
+    def all_streams(self) -> list[StreamEntry]:
+        """Every family of streams, by pattern."""
+        return sorted((e for s in self._sets.values() for e in s.streams), key=lambda e: e.source.pattern)
+
+    def sections(self) -> list[MetaSection]:
+        """Every meta section, by point and id."""
+        return sorted((m for s in self._sets.values() for m in s.sections), key=lambda m: (m.point, m.id))
+
+    def consoles(self) -> list[Console]:
+        """Every console but the root, described or not, by path."""
+        described = {path: c for s in self._sets.values() for path, c in s.consoles.items()}
+        paths = set(described)
+        ids = [e.id for e in self.all_commands()] + [e.id for e in self.all_queries()]
+        for name in ids:
+            path = console_of(name)
+            while path:
+                paths.add(path)
+                path = console_of(path)
+        return [described.get(path) or Console(path=path) for path in sorted(paths) if path]
+
+    def root(self) -> Console:
+        """The main console, under all others."""
+        found = [s.consoles[""] for s in self._sets.values() if "" in s.consoles]
+        return found[0] if found else Console(path="")
+
+    def children(self, path: str) -> list[Console]:
+        """The consoles directly above one; of the root, the outermost ones."""
+        return [c for c in self.consoles() if console_of(c.path) == path]
+
+    def commands(self, path: str) -> list[CommandEntry]:
+        """The commands directly in a console."""
+        return [e for e in self.all_commands() if console_of(e.id) == path]
+
+
+E = TypeVar("E", bound=Named)
+
+
+def _by_name(entries: Iterable[E], owner: str) -> dict[str, E]:
+    names: dict[str, E] = {}
+    for entry in entries:
+        for name in entry.names:
+            if name in names:
+                raise _clash(name, names[name], entry, owner)
+            names[name] = entry
+    return names
+
+
+def _clash(name: str, one: Named, other: Named, owner: str) -> Conflict:
+    if one.owner == other.owner:
+        return Conflict(f"{owner} declares the name {name!r} twice", {"name": name, "owners": [owner]})
+    holder = one if other.owner == owner else other
+    return Conflict(
+        f"{owner} wants the name {name!r}, which {holder.owner} already has",
+        {"name": name, "owners": [holder.owner, owner]},
+    )

@@ -1,0 +1,99 @@
+"""What operators should know: on stream ``host``, on stream ``host/log``, and in the host's log file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.mailbox import Mailbox
+from trunnion.model.events import HOST_STREAM, LEVELS, LOG, TEXT
+from trunnion.model.json import Json, encode
+
+LOG_STREAM = "host/log"
+MAX_BYTES = 10 << 20
+BACKUPS = 5
+
+
+class HostLog:
+    """Takes reports, log records and stray prints of the whole host, from any thread.
+
+    Args:
+        clock: for the time of each line.
+        path: the log file, JSON lines, rotated by size; None keeps none.
+        level: the least level that is written.
+    """
+
+    def __init__(self, clock: Clock, path: Path | None, level: str = "info") -> None:
+        self._clock = clock
+        self._level = LEVELS.get(level, LEVELS["info"])
+        self._log: EventLog | None = None
+        self._mailbox: Mailbox | None = None
+        self._loop_thread = threading.get_ident()
+        self._file: logging.handlers.RotatingFileHandler | None = None
+        if path is not None:
+            self._file = logging.handlers.RotatingFileHandler(
+                path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace"
+            )
+            path.chmod(0o600)
+            self._file.handleError = self._file_failed  # type: ignore[method-assign]  # a full disk ends no run
+
+    def attach(self, log: EventLog, mailbox: Mailbox) -> None:
+        """From now on reports are events too."""
+        self._log, self._mailbox = log, mailbox
+
+    def report(self, code: str, text: str, error: BaseException | None = None) -> None:
+        """Tell operators something: a stable code and a sentence; a traceback goes to the log only."""
+        level = "error" if error is not None or code.endswith((".failed", ".error", ".full", ".lost")) else "info"
+        self._event(HOST_STREAM, LOG, text, {"code": code}, level)
+        trace = "".join(traceback.format_exception(error)) if error is not None else ""
+        self.log(code, level, text, trace)
+
+    def log(self, name: str, level: str, text: str, trace: str = "") -> None:
+        """Add a line to the log."""
+        if LEVELS.get(level, 0) < self._level:
+            return
+        facts: dict[str, Json] = {"logger": name}
+        if trace:
+            facts["traceback"] = trace
+        self._event(LOG_STREAM, LOG, text, facts, level)
+        if self._file is not None:
+            line = {"ts": self._clock.utc(), "level": level, "logger": name, "text": text, **facts}
+            record = logging.LogRecord(name, logging.INFO, "", 0, json.dumps(line, ensure_ascii=True), None, None)
+            self._file.handle(record)
+
+    def printed(self, text: str) -> None:
+        """Take what was printed outside of runs."""
+        self._event(HOST_STREAM, TEXT, text, None, "info")
+
+    def close(self) -> None:
+        """Close the file; the streams are the store's affair."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._log = self._mailbox = None
+
+    def _event(self, stream: str, kind: str, text: str, data: Json, level: str) -> None:
+        log, mailbox = self._log, self._mailbox
+        if log is None or mailbox is None:
+            return
+        raw = msgspec.Raw(encode(data))
+        if threading.get_ident() == self._loop_thread:
+            log.stream(stream).append(kind, text, raw, level=level)
+        else:
+            mailbox.post(lambda: _append(log, stream, kind, text, raw, level))
+
+    def _file_failed(self, record: logging.LogRecord) -> None:
+        sys.__stderr__ and sys.__stderr__.write(f"the host's log file cannot be written; lost: {record.getMessage()}\n")
+
+
+def _append(log: EventLog, stream: str, kind: str, text: str, raw: msgspec.Raw, level: str) -> None:
+    log.stream(stream).append(kind, text, raw, level=level)

@@ -1,0 +1,132 @@
+"""The way of a run's output: from any thread, in order, bounded, onto the run's stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from trunnion.access.redaction import NOTHING, Redactor
+from trunnion.kernel.eventlog import EVENT_OVERHEAD, NULL, StreamLog
+from trunnion.kernel.mailbox import Mailbox
+from trunnion.model.errors import Busy
+from trunnion.model.events import TEXT
+
+MAX_UNCOMMITTED = 4 << 20
+BLOCK = 64 << 10
+WAIT = 0.05
+
+
+class Sink:
+    """Where a run's events go. Closed, it drops and counts what still comes.
+
+    Args:
+        log: the stream; None for runs that keep none.
+        mailbox: the way from other threads.
+        limit: bytes that may wait for their commit.
+    """
+
+    def __init__(
+        self, log: StreamLog | None, mailbox: Mailbox, redactor: Redactor = NOTHING, limit: int = MAX_UNCOMMITTED
+    ) -> None:
+        self.log = log
+        self.redactor = redactor
+        self.dropped = 0
+        self.closed = False
+        self._mailbox = mailbox
+        self._limit = limit
+        self._loop_thread = threading.get_ident()
+        self._lines = 0
+        self._room = threading.Condition()
+        self._on_the_way = 0
+
+    def emit(
+        self, kind: str, text: str = "", raw: msgspec.Raw = NULL, level: str = "info", by: str = "handler"
+    ) -> None:
+        """Add an event, from any thread.
+
+        A thread that is too far ahead of the disk waits; on the loop, where waiting would stop everybody,
+        it is refused.
+
+        Raises:
+            Busy: too much waits for its commit; ``await ctx.flush()`` now and then.
+        """
+        if threading.get_ident() == self._loop_thread:
+            if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
+                raise Busy(
+                    f"{self.log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "
+                    "call `await ctx.flush()` while producing much"
+                )
+            self._land(kind, text, raw, level, by)
+        else:
+            self._send(
+                EVENT_OVERHEAD + len(text) + len(memoryview(raw)), lambda: self._land(kind, text, raw, level, by)
+            )
+
+    def text(self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler") -> None:
+        """Add whole lines of output, from any thread; long ones become several events."""
+        for part in split_block(block):
+            if threading.get_ident() == self._loop_thread:
+                self.emit(TEXT, part, self._line_numbers(part, channel), level, by)
+            else:
+                self._send(EVENT_OVERHEAD + len(part), self._text_landing(part, channel, level, by))
+
+    def close(self) -> None:
+        """Take nothing more; threads that wait for room go on."""
+        self.closed = True
+        with self._room:
+            self._room.notify_all()
+
+    def reopen(self) -> None:
+        """Take output again: the run is tried once more."""
+        self.closed = False
+
+    # -- on the loop ------------------------------------------------------------------------------
+
+    def _land(self, kind: str, text: str, raw: msgspec.Raw, level: str, by: str) -> None:
+        if self.closed or self.log is None:
+            self.dropped += 1
+            return
+        if self.redactor:
+            text, raw = self.redactor.text(text), msgspec.Raw(self.redactor.encoded(bytes(raw)))
+        self.log.append(kind, text, raw, level=level, by=by)
+
+    def _line_numbers(self, block: str, channel: str) -> msgspec.Raw:
+        first, lines = self._lines + 1, block.count("\n") + (not block.endswith("\n"))
+        self._lines += lines
+        return msgspec.Raw(b'{"first_line":%d,"lines":%d,"channel":"%s"}' % (first, lines, channel.encode()))
+
+    # -- from other threads -----------------------------------------------------------------------
+
+    def _text_landing(self, part: str, channel: str, level: str, by: str) -> Callable[[], None]:
+        return lambda: self._land(TEXT, part, self._line_numbers(part, channel), level, by)
+
+    def _send(self, size: int, landing: Callable[[], None]) -> None:
+        with self._room:
+            while self._backlog() > self._limit and not self.closed:
+                self._room.wait(WAIT)
+            self._on_the_way += size
+
+        def land() -> None:
+            landing()
+            with self._room:
+                self._on_the_way -= size
+                self._room.notify_all()
+
+        self._mailbox.post(land)
+
+    def _backlog(self) -> int:
+        return self._on_the_way + (self.log.uncommitted if self.log is not None else 0)
+
+
+def split_block(block: str) -> list[str]:
+    """Cut text into parts of at most ``BLOCK`` characters, at line ends where there are any."""
+    if len(block) <= BLOCK:
+        return [block] if block else []
+    parts = []
+    while len(block) > BLOCK:
+        cut = block.rfind("\n", 0, BLOCK) + 1 or BLOCK
+        parts.append(block[:cut])
+        block = block[cut:]
+    return [*parts, block] if block else parts

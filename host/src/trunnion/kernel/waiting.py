@@ -1,0 +1,67 @@
+"""Waiting: for the end of a run, and for what was emitted to be on record."""
+
+from __future__ import annotations
+
+import asyncio
+
+from trunnion.kernel.committer import Committer
+from trunnion.kernel.eventlog import StreamLog
+from trunnion.kernel.executor import Executor
+from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.model.errors import DeadlineExceeded, NotFound
+from trunnion.model.runs import Run
+from trunnion.store.base import Store
+
+
+class Waiting:
+    """Finds runs, live or ended, and waits for them."""
+
+    def __init__(self, executor: Executor, store: Store, committer: Committer, readers: DaemonThreads) -> None:
+        self._executor = executor
+        self._store = store
+        self._committer = committer
+        self._readers = readers
+
+    async def get(self, run_id: str) -> Run:
+        """A run as it is now.
+
+        Raises:
+            NotFound: there is none.
+        """
+        run = self._executor.run_of(run_id)
+        if run is None:
+            found = await in_thread(self._readers, lambda: self._store.get_run(run_id))
+            run = found or self._executor.run_of(run_id)
+        if run is None:
+            raise NotFound(f"there is no run {run_id!r}", {"run_id": run_id})
+        return run
+
+    async def ended(self, run_id: str, timeout: float | None = None) -> Run:
+        """A run once it has ended.
+
+        Raises:
+            NotFound: there is none.
+            DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
+        """
+        live = self._executor.live.get(run_id)
+        if live is None:
+            return await self.get(run_id)
+        future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        live.waiters.append(future)
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise DeadlineExceeded(f"run {run_id} has not ended within {timeout:g} s; it goes on") from None
+        finally:
+            if future in live.waiters:
+                live.waiters.remove(future)
+
+    async def flush(self, log: StreamLog) -> None:
+        """Return once everything appended to a stream so far is on record."""
+        target = log.seq
+        while log.visible < target:
+            self._committer.flush()
+            if log.visible >= target:
+                return
+            await log.changed()
