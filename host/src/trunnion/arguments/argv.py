@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from trunnion.arguments.plan import Argument, Plan
-from trunnion.arguments.problems import Problem, describe, invalid, unknown
+from trunnion.arguments.problems import Problem, describe, invalid, show, unknown
 from trunnion.arguments.text import list_of, object_of, types_of, value_of
 from trunnion.arguments.walk import resolve
 from trunnion.model.errors import InvalidArguments
@@ -112,6 +112,7 @@ class Command:
 
     def parse(self, argv: Sequence[str]) -> dict[str, Json]:
         """Read words as arguments by name; validation comes after."""
+        _check_unicode(argv)
         head, tail = self._prepared(argv)
         try:
             context = self.parser.make_context(self.plan.where, head, resilient_parsing=False)
@@ -242,3 +243,11 @@ def _key(command: Command, slot: Slot) -> str:
 
 def _texts(value: object) -> list[str]:
     return [str(text) for text in value] if isinstance(value, tuple) else []
+
+
+def _check_unicode(argv: Sequence[str]) -> None:
+    for word in argv:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise invalid([Problem("", f"the word {show(word)} is not valid Unicode text")]) from None

@@ -53,6 +53,9 @@ def closed(schema: JsonObject, where: str) -> dict[str, Json]:
     for keyword, expected in (("properties", is_object), ("required", is_list)):
         if keyword in schema and not expected(schema[keyword]):
             raise refuse(where, (keyword,), "it has the wrong type")
+    for name in required_of(schema):
+        if name not in properties_of(schema):
+            raise refuse(where, ("required",), f"it requires {name!r}, which it does not declare")
     return {"properties": {}, "required": [], **schema, "type": "object", "additionalProperties": False}
 
 

@@ -17,6 +17,7 @@ MAX_BYTES = 1 << 20
 MAX_SUBSCHEMAS = 1_000
 MAX_EXPANDED = 20_000
 MAX_DEPTH = 64
+MAX_PATTERNS = 32
 MAX_REGEX_BYTES = 1 << 20
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -61,9 +62,10 @@ def judge(schema: JsonObject, where: str, *, foreign: bool) -> Verdict:
 
 def refuse(where: str, place: tuple[str, ...], reason: str) -> InvalidArguments:
     """The error for a schema that cannot be used."""
-    at = f" at {'/'.join(place)}" if place else ""
+    shown = "/".join(place if len(place) <= 8 else (*place[:3], "…", *place[-4:]))
+    at = f" at {shown}" if place else ""
     message = f"{where}: the schema of its arguments cannot be used{at}: {reason}"
-    return InvalidArguments(message, {"problems": [{"path": "/".join(place), "message": reason}]})
+    return InvalidArguments(message, {"problems": [{"path": shown, "message": reason}]})
 
 
 def _size(schema: JsonObject, where: str) -> None:
@@ -80,12 +82,19 @@ class _Walk:
         self.root = root
         self.where = where
         self.count = 0
+        self.patterns = 0
+        self._seen: set[int] = set()
+        self._targets: list[tuple[tuple[str, ...], Json]] = []
 
     def check(self) -> None:
         dialect = self.root.get("$schema", DIALECT)
         if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
             raise refuse(self.where, ("$schema",), "only JSON Schema 2020-12 is supported")
         self._visit(self.root, ())
+        while self._targets:
+            place, target = self._targets.pop()
+            if id(target) not in self._seen:
+                self._visit(target, place)
 
     def _visit(self, schema: Json, place: tuple[str, ...]) -> None:
         self.count += 1
@@ -95,6 +104,7 @@ class _Walk:
             raise refuse(self.where, place[:8], f"it nests deeper than {MAX_DEPTH} levels")
         if not is_object(schema):
             return
+        self._seen.add(id(schema))
         self._keywords(schema, place)
         for step, part in subschemas(schema):
             self._visit(part, place + step)
@@ -116,13 +126,16 @@ class _Walk:
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
             raise refuse(self.where, place, f"{reference!r} is not a reference inside the schema, such as #/$defs/Name")
         try:
-            lookup(self.root, reference)
-        except (KeyError, TypeError):
+            self._targets.append((place, lookup(self.root, reference)))
+        except KeyError:
             raise refuse(self.where, place, f"{reference!r} points at nothing") from None
 
     def _pattern(self, pattern: Json, place: tuple[str, ...]) -> None:
         if not isinstance(pattern, str):
             return
+        self.patterns += 1
+        if self.patterns > MAX_PATTERNS:
+            raise refuse(self.where, place, f"it has more than {MAX_PATTERNS} patterns")
         try:
             jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=regex_options, offline=True)
         except ValueError:
@@ -187,3 +200,5 @@ def _meta(schema: JsonObject, where: str) -> None:
         jsonschema.Draft202012Validator.check_schema(schema, format_checker=None)
     except jsonschema.SchemaError as error:
         raise refuse(where, tuple(str(step) for step in error.absolute_path), error.message[:200]) from None
+    except RecursionError:
+        raise refuse(where, (), "it nests too deeply") from None

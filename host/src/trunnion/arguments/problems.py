@@ -23,8 +23,13 @@ class Problem(msgspec.Struct, frozen=True):
 def invalid(problems: Sequence[Problem]) -> InvalidArguments:
     """Make the one error for arguments that do not fit."""
     text = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems)
-    details: list[Json] = [{"path": p.path, "message": p.message} for p in problems]
-    return InvalidArguments(text, {"problems": details})
+    details: list[Json] = [{"path": _clean(p.path), "message": _clean(p.message)} for p in problems]
+    return InvalidArguments(_clean(text), {"problems": details})
+
+
+def _clean(text: str) -> str:
+    """A message can always be encoded, even if it quotes a name that cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def path_text(path: Sequence[str | int]) -> str:
@@ -36,7 +41,7 @@ def path_text(path: Sequence[str | int]) -> str:
 def show(value: object, limit: int = 60) -> str:
     """A value as short JSON, for a message."""
     try:
-        text = json.dumps(value)
+        text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 1] + "…"
