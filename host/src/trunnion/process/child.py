@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 
-from trunnion.model.errors import Interrupted
+from trunnion.model.errors import Interrupted, Unavailable
 from trunnion.process.causes import spawn_failed
 from trunnion.process.keeper import frames
 from trunnion.process.link import Link
@@ -83,12 +83,12 @@ class Process:
 
         Raises:
             SpawnFailed: it did not start.
-            Interrupted: its minder ended first.
+            Unavailable: its minder ended first.
         """
         await asyncio.shield(self._started)
 
     async def exited(self) -> Exit:
-        """Wait for the program itself; descendants may live on for the grace it was given. Resource use is not in yet."""
+        """Wait for the program itself; descendants may live on for their grace. Resource use is not in yet."""
         return await asyncio.shield(self._exited)
 
     async def wait(self) -> Exit:
@@ -120,7 +120,7 @@ class Process:
     def signal(self, number: int) -> None:
         """Send a signal to the program itself, if it still runs."""
         if not self.ended:
-            self._link.command("signal", number)
+            self._link.command("signal", int(number))
 
     async def tree(self) -> list[Member]:
         """All its processes that are alive, itself first."""
@@ -179,7 +179,11 @@ class Process:
         )
 
     def _on_lost(self) -> None:
-        self._fail(Interrupted(f"the minder of {self._spawn.argv[0]!r} ended before it; its processes are killed"))
+        program = self._spawn.argv[0]
+        if self._started.done():
+            self._fail(Interrupted(f"the minder of {program!r} ended before it; the keeper kills what it left"))
+        else:
+            self._fail(Unavailable(f"cannot start {program!r}: its minder ended first; try again"))
 
     def _settle(self, result: Exit) -> None:
         _resolve(self._exited, result)

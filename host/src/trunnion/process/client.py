@@ -118,7 +118,7 @@ class Keeper:
 
         Raises:
             SpawnFailed: it did not start; ``cause`` names why and ``permanent`` whether trying again is of use.
-            Unavailable: the keeper is closed or cannot be started.
+            Unavailable: the keeper is closed, cannot be started, or was killed at this moment.
         """
         link = await self._minder()
         try:
@@ -153,6 +153,8 @@ class Keeper:
                 reader, writer = os.pipe()
                 near.append(reader)
                 far.append(writer)
+            if spawn.merge_stderr:
+                far.append(os.dup(far[-1]))
         except OSError:
             _close_all([*near, *far])
             raise

@@ -18,7 +18,7 @@ from trunnion.process.keeper import frames, system, tree
 from trunnion.process.keeper.minder import Minder
 
 FIRST_SWEEP, LAST_SWEEP = 0.02, 2.0
-PATIENCE = 8.0
+PATIENCE = 3.0
 """Seconds the minders get to clear up once the host is gone; a stopped one is then killed and replaced by us."""
 
 

@@ -34,6 +34,8 @@ class Job:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        seen = tree.look(pid)
+        self.leader = (pid, seen.start if seen else 0)
         self.born = time.monotonic()
         self.leading = True
         self.kill_at = _NEVER
@@ -102,7 +104,7 @@ class Minder:
         if name == "spawn":
             self._spawn(cast(launch.Request, rest[0]))
         elif name == "tree":
-            self._say("tree", [(seen.pid, seen.start) for seen in self._descendants()])
+            self._say("tree", [seen.identity for seen in tree.living(os.getpid())])
         elif self._job is None:
             return
         elif name == "kill":
@@ -124,8 +126,7 @@ class Minder:
                 os.close(descriptor)
         self._job = Job(pid)
         self._drain_grace = request["drain_grace"]
-        seen = tree.look(pid)
-        self._say("started", pid, seen.start if seen else 0)
+        self._say("started", *self._job.leader)
 
     def _stop(self, job: Job, grace: float) -> None:
         if job.culling is not None:
@@ -135,10 +136,10 @@ class Minder:
 
     def _terminate(self, job: Job) -> int:
         """SIGTERM, then SIGCONT: a stopped process that handles SIGTERM would sleep through its grace."""
-        found = self._descendants()
+        found = tree.living(os.getpid())
         if job.leading:
-            os.killpg(job.pid, signal.SIGTERM)
-            os.killpg(job.pid, signal.SIGCONT)
+            tree.signal_group(job.pid, signal.SIGTERM)
+            tree.signal_group(job.pid, signal.SIGCONT)
         for seen in found:
             if not (job.leading and seen.group == job.pid):
                 tree.send(seen, signal.SIGTERM)
@@ -155,7 +156,7 @@ class Minder:
         if job is None or now < job.kill_at:
             return True
         if job.culling is None:
-            job.culling = tree.Cull(os.getpid())
+            job.culling = tree.Cull(os.getpid(), job.leader)
             job.give_up_at = now + GIVE_UP
         job.alive = job.culling.round()
         if job.pause == FIRST_ROUND:
@@ -198,9 +199,6 @@ class Minder:
         self._say("gone", killed, left, job.user, job.system, job.max_rss)
         self._job = None
         self._flush()
-
-    def _descendants(self) -> list[tree.Seen]:
-        return [seen for seen in tree.descendants(os.getpid()) if not seen.zombie]
 
     def _say(self, *message: frames.Plain) -> None:
         self._out += frames.pack(message)

@@ -24,6 +24,11 @@ class Seen(NamedTuple):
     group: int
     zombie: bool
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What tells it from every other process of this boot."""
+        return self.pid, self.start
+
 
 def look(pid: int) -> Seen | None:
     """Read one process from ``/proc/<pid>/stat``, see proc(5); None when there is none."""
@@ -80,11 +85,20 @@ class Cull:
 
     The first round kills what one walk shows; that is all an ordinary tree needs. When a later round
     meets processes it has not seen, the tree is forking against us: then all are stopped first, for a
-    stopped process neither forks nor makes room for others under a process limit.
+    stopped process neither forks nor makes room for others under a process limit. Stopping goes by
+    group, which the kernel does in one step against fork. Groups below a leader of its own session hold nobody
+    else, and the walk that showed them is too young for their numbers to have gone round.
+
+    Args:
+        root: a subreaper; it is not killed itself.
+        leader: the leader of the first group below it. A chain of processes that each fork their successor and
+            exit is faster than a walk, which then shows nothing; its group is stopped unseen.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, leader: tuple[int, int] | None = None) -> None:
         self._root = root
+        self._leader = leader
+        self._rounds = 0
         self._signalled: set[tuple[int, int]] = set()
 
     @property
@@ -94,26 +108,42 @@ class Cull:
 
     def round(self, skip: Collection[int] = ()) -> int:
         """Walk and kill once; return how many were still alive."""
-        alive = _alive(self._root, skip)
-        if self._signalled and any((seen.pid, seen.start) not in self._signalled for seen in alive):
-            alive = self._freeze(alive, skip)
-        for seen in alive:
-            if send(seen, signal.SIGKILL):
-                self._signalled.add((seen.pid, seen.start))
+        self._rounds += 1
+        alive = living(self._root, skip) if self._rounds == 1 else self._freeze(skip)
+        self._signalled.update(seen.identity for seen in alive if send(seen, signal.SIGKILL))
         return len(alive)
 
-    def _freeze(self, alive: list[Seen], skip: Collection[int]) -> list[Seen]:
-        frozen: set[tuple[int, int]] = set()
+    def _freeze(self, skip: Collection[int]) -> list[Seen]:
+        self._stop_first_group()
+        alive = living(self._root, skip)
+        frozen = set(self._signalled)
         for _ in range(FREEZE_ROUNDS):
-            fresh = [seen for seen in alive if (seen.pid, seen.start) not in frozen]
+            fresh = [seen for seen in alive if seen.identity not in frozen]
             if not fresh:
                 break
-            for seen in fresh:
-                send(seen, signal.SIGSTOP)
-                frozen.add((seen.pid, seen.start))
-            alive = _alive(self._root, skip)
+            for group in {seen.group for seen in fresh}:
+                signal_group(group, signal.SIGSTOP)
+            frozen.update(seen.identity for seen in fresh)
+            alive = living(self._root, skip)
         return alive
 
+    def _stop_first_group(self) -> None:
+        """Unless the leader's number has been given to a stranger since."""
+        if self._leader is None:
+            return
+        now = look(self._leader[0])
+        if now is None or now.identity == self._leader:
+            signal_group(self._leader[0], signal.SIGSTOP)
 
-def _alive(root: int, skip: Collection[int]) -> list[Seen]:
+
+def signal_group(group: int, number: int) -> None:
+    """Signal a process group; one that has just ended, or belongs to somebody else, is left alone."""
+    try:
+        os.killpg(group, number)
+    except OSError:
+        return
+
+
+def living(root: int, skip: Collection[int] = ()) -> list[Seen]:
+    """``descendants`` without those that have ended and only wait for their parent to notice."""
     return [seen for seen in descendants(root, skip) if not seen.zombie]
