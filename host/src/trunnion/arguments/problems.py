@@ -124,7 +124,7 @@ def describe(schema: JsonObject) -> str:
         if keyword in schema:
             return keyword_words(keyword, schema[keyword]) or ""
     either = schema.get("anyOf", schema.get("oneOf"))
-    if is_list(either):
+    if is_list(either) and "type" not in schema:
         parts = [describe(part) for part in either if is_object(part)]
         return " or ".join(dict.fromkeys(part for part in parts if part))
     base = "format" if schema.get("format") in _FORMATS else "type"

@@ -133,12 +133,18 @@ def _loads(text: str) -> Json:
 
 
 def list_of(root: JsonObject, schema: Json, words: Sequence[str]) -> Json:
-    """The list some words stand for: one word that is a JSON array is the whole list."""
-    if len(words) == 1 and words[0].startswith("["):
-        whole = _loads(words[0])
-        if is_list(whole):
-            return whole
+    """The list some words stand for: one word that is a JSON array is the whole list.
+
+    Where the items are text, it must be an array of text: a file called ``[1]`` is a file.
+    """
     flat = part_with(root, schema, "array")
+    of_text = "string" in types_of(root, flat.get("items", True))
+    if len(words) == 1:
+        whole = _loads(words[0])
+        if whole is None and "null" in types_of(root, schema) and not of_text:
+            return None
+        if is_list(whole) and (not of_text or all(isinstance(item, str) for item in whole)):
+            return whole
     first = flat.get("prefixItems")
     fixed = list(first) if is_list(first) else []
     rest = flat.get("items", True)
@@ -147,8 +153,8 @@ def list_of(root: JsonObject, schema: Json, words: Sequence[str]) -> Json:
 
 def object_of(root: JsonObject, schema: Json, words: Sequence[str]) -> Json:
     """The object some words stand for: one JSON object, or ``key=value`` each."""
-    if len(words) == 1 and words[0].startswith("{"):
-        return _literal(words[0], frozenset({"object"}))
+    if len(words) == 1 and (words[0].startswith("{") or words[0] == "null"):
+        return _literal(words[0], types_of(root, schema) & {"object", "null"})
     pairs = [word.partition("=") for word in words]
     if not all(equals for _, equals, _ in pairs):
         return words[0] if len(words) == 1 else list(words)
