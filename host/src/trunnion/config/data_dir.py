@@ -161,12 +161,16 @@ def check_private(path: Path) -> None:
 
 
 def process_start(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc(5), ``stat`` field 22); None if it is gone."""
+    """When a process started, in clock ticks since boot; None if it is gone or dead but not reaped.
+
+    See proc(5), ``stat``: the state is field 3, the start time field 22, counted after the name in brackets.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
 def _lock(path: Path) -> int | None:

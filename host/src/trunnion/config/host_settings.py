@@ -44,7 +44,7 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
     "host": (
         _setting(
             "data_dir",
-            "Where everything is kept; relative to this file. Empty takes the user's or the system's place.",
+            "Where everything is kept; relative to the file; empty takes the user's or the system's place",
             type="string",
             default="",
         ),
@@ -92,7 +92,7 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
     "plugins": (
         _names("only", "Load these plugins and no other"),
         _names("without", "Do not load these plugins", default=[]),
-        _names("dir", "Folders with single-file plugins, relative to this file", default=[]),
+        _names("dir", "Folders with single-file plugins, relative to the file", default=[]),
     ),
     "log": (
         _setting(

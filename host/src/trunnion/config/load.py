@@ -14,6 +14,8 @@ from trunnion.model.contributions import Setting
 from trunnion.model.errors import InvalidConfig
 from trunnion.model.json import Json, JsonObject
 
+_SELECTING = "--only, --without, --plugin-dir or the variable TRUNNION_PLUGINS"
+
 
 def load_config(
     path: Path | None,
@@ -38,8 +40,8 @@ def load_config(
     declared: dict[str, tuple[Setting, ...]] = {**{k: tuple(v) for k, v in settings.items()}, **HOST_SETTINGS}
     file = read_toml(path) if path else None
     layers = [Layer(Origin("file", str(path)), file.table)] if file else []
-    layers += env_layers(environ, declared) + flag_layers(overrides, declared)
-    return _Loader(file, layers, declared, unread).load()
+    late = env_layers(environ, declared) + flag_layers(overrides, declared)
+    return _Loader(file, [*layers, *late], declared, unread).load(late)
 
 
 class _Loader:
@@ -58,7 +60,10 @@ class _Loader:
         self._given, self._origins = merge(layers)
         self._problems: list[dict[str, Json]] = []
 
-    def load(self) -> Config:
+    def load(self, late: Sequence[Layer]) -> Config:
+        for layer in late:
+            if "plugins" in layer.table:
+                self._problem(("plugins",), f"is read before any setting; use {_SELECTING}", layer.origin.label)
         for name in self._given:
             if name not in self._declared and name not in self._unread:
                 hint = did_you_mean(name, [*self._declared, *self._unread]) or "; is its plugin installed?"
@@ -103,8 +108,8 @@ class _Loader:
         for violation in violations(schema, value):
             self._problem(path + violation.path, violation.message)
 
-    def _problem(self, path: KeyPath, message: str) -> None:
-        where, key = self._where(path), ".".join(path)
+    def _problem(self, path: KeyPath, message: str, where: str = "") -> None:
+        where, key = where or self._where(path), ".".join(path)
         self._problems.append({"where": where, "key": key, "message": message, "text": f"{where}: {key}: {message}"})
 
     def _where(self, path: KeyPath) -> str:

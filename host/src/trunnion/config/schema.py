@@ -34,9 +34,17 @@ def violations(schema: JsonObject, value: Json) -> list[Violation]:
     mask = MASK if _has_secret(schema) else None
     validator = jsonschema_rs.Draft202012Validator(_plain_object(schema), mask=mask, offline=True)
     return [
-        Violation(tuple(str(part) for part in error.instance_path), error.message)
+        Violation(tuple(str(part) for part in error.instance_path), _worded(error.message, schema))
         for error in validator.iter_errors(_plain(value))
     ]
+
+
+def _worded(message: str, schema: JsonObject) -> str:
+    """The validator's wording, with all choices where it lists only the first few."""
+    choices = schema.get("enum")
+    if not isinstance(choices, list | tuple) or " is not one of " not in message:
+        return message
+    return f"{message.partition(' is not one of ')[0]} is not one of {', '.join(map(str, choices))}"
 
 
 def problem_of_setting(setting: Setting) -> str | None:

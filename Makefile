@@ -1,0 +1,52 @@
+# make run       a running host from a fresh clone          make test      what CI runs
+# make lint      style and types only, with repairs         make faults    the long fault rounds (ROUNDS=200)
+# make bench     performance beside its ceilings            make docs      pages made from the code
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint check faults bench docs constraints clean
+
+BIN := .venv/bin
+READY := .venv/.ready
+ROUNDS ?= 200
+MEMBERS := $(wildcard host/pyproject.toml plugins/*/pyproject.toml)
+
+help:
+	@sed -n 's/^# //p' $(MAKEFILE_LIST)
+
+# The stamp is newer than all that decides what is installed, so a second run installs nothing.
+$(READY): pyproject.toml $(MEMBERS) requirements-dev.txt constraints.txt tools/setup
+	@tools/setup
+
+setup: $(READY)
+
+# exec: the host takes the place of the shell, so that signals reach it.
+run: $(READY)
+	@exec $(BIN)/trunnion --config examples/quickstart/trunnion.toml up
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+faults: $(READY)
+	TRUNNION_FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults -m "heavy or not heavy" -s
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+docs: $(READY)
+	$(BIN)/python tools/write_docs.py
+
+constraints:
+	tools/pin
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist build

@@ -1,0 +1,23 @@
+"""For every test: no setting, file or data of the person who runs it is seen or touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty home, also for the processes that tests start."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("TRUNNION_", "XDG_")) and not name.startswith("TRUNNION_FAULT"):
+                patch.delenv(name)
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        patch.delenv("INVOCATION_ID", raising=False)
+        patch.setenv("HOME", str(home))
+        yield home

@@ -1,0 +1,64 @@
+"""Write the pages that are made from the code: docs/hooks.md and docs/configuration.md.
+
+``python tools/write_docs.py`` writes them; a contract test fails while they are not current.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from trunnion import hookspecs
+from trunnion.config.host_settings import HOST_SETTINGS
+from trunnion.model.contributions import Setting
+from trunnion.model.json import encode
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def hooks_page() -> str:
+    """The hook reference: the text and the exact parameters of every hook."""
+    parts = ["# Hooks", inspect.getdoc(hookspecs) or ""]
+    for name, function in vars(hookspecs).items():
+        if name.startswith("trunnion_") and inspect.isfunction(function):
+            signature = str(inspect.signature(function)).replace("'", "")
+            parts.append(f"## {name}\n\n    {name}{signature}\n\n{inspect.getdoc(function)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def configuration_page() -> str:
+    """The host's own settings, with type, default and what they are for."""
+    parts = [
+        "# Configuration",
+        "One TOML file. A stronger source wins: default, file, environment\n"
+        "(`TRUNNION__EXECUTOR__MAX_RUNNING=4`), flag (`--set executor.max_running=4`). Each plugin adds a section\n"
+        "under its own name; `trunnion config show` lists everything with its source.",
+    ]
+    for section, settings in HOST_SETTINGS.items():
+        lines = [f"## [{section}]", ""]
+        lines += [_line(setting) for setting in settings]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(setting: Setting) -> str:
+    schema = setting.schema
+    if not setting.key:
+        return str(schema["description"]) + "."
+    default = f", default `{encode(schema['default']).decode()}`" if "default" in schema else ""
+    choices = f", one of `{encode(schema['enum']).decode()}`" if "enum" in schema else ""
+    live = ", may change while the host runs" if setting.reload == "live" else ""
+    return f"- `{setting.key}` ({schema['type']}{choices}{default}{live}): {schema['description']}."
+
+
+PAGES = {"hooks.md": hooks_page, "configuration.md": configuration_page}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
