@@ -1,1 +1,167 @@
-"""Trunnion: declare an operation once, run it from every door."""
+"""Trunnion: declare an operation once, run it from every door.
+
+Public names for plugin authors. Each is imported when it is first used, so importing ``trunnion`` costs
+next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trunnion._version import VERSION as __version__
+    from trunnion.arguments import Secret
+    from trunnion.hookspecs import hookimpl
+    from trunnion.host import Host, HostOptions
+    from trunnion.kernel.context import Context, RunHandle, Stats
+    from trunnion.kernel.handle import Door, HostHandle
+    from trunnion.kernel.registry import Contributed, Registry
+    from trunnion.kernel.speaking import echo, log, table
+    from trunnion.model.contributions import (
+        Admission,
+        Allow,
+        Category,
+        Command,
+        Console,
+        Daemon,
+        Deny,
+        Frontend,
+        Gate,
+        Hold,
+        LazyCommand,
+        Lock,
+        MetaSection,
+        Observer,
+        PluginRecord,
+        Query,
+        Ready,
+        Retry,
+        Setting,
+        StreamSource,
+        Verdict,
+        command,
+        commands_of,
+    )
+    from trunnion.model.errors import (
+        Busy,
+        Cancelled,
+        CommandFailed,
+        Conflict,
+        DeadlineExceeded,
+        ErrorInfo,
+        Forbidden,
+        InternalError,
+        Interrupted,
+        InvalidArguments,
+        InvalidConfig,
+        NotFound,
+        StaleMeta,
+        TrunnionError,
+        Unauthenticated,
+        Unavailable,
+    )
+    from trunnion.model.events import Event
+    from trunnion.model.json import Json, JsonObject
+    from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunFilter
+
+_CONTRIBUTIONS = (
+    "Admission Allow Category Command Console Daemon Deny Frontend Gate Hold LazyCommand Lock MetaSection "
+    "Observer PluginRecord Query Ready Retry Setting StreamSource Verdict command commands_of"
+)
+_ERRORS = (
+    "Busy Cancelled CommandFailed Conflict DeadlineExceeded ErrorInfo Forbidden InternalError Interrupted "
+    "InvalidArguments InvalidConfig NotFound StaleMeta TrunnionError Unauthenticated Unavailable"
+)
+_PLACES: dict[str, str] = {
+    "Secret": "trunnion.arguments",
+    "hookimpl": "trunnion.hookspecs",
+    "Event": "trunnion.model.events",
+    **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),
+    **dict.fromkeys(("Context", "RunHandle", "Stats"), "trunnion.kernel.context"),
+    **dict.fromkeys(("Door", "HostHandle"), "trunnion.kernel.handle"),
+    **dict.fromkeys(("Contributed", "Registry"), "trunnion.kernel.registry"),
+    **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
+    **dict.fromkeys(_CONTRIBUTIONS.split(), "trunnion.model.contributions"),
+    **dict.fromkeys(_ERRORS.split(), "trunnion.model.errors"),
+    **dict.fromkeys(("Json", "JsonObject"), "trunnion.model.json"),
+    **dict.fromkeys(("ArtifactInfo", "Caller", "Invocation", "Run", "RunFilter"), "trunnion.model.runs"),
+}
+
+__all__ = [
+    "Admission",
+    "Allow",
+    "ArtifactInfo",
+    "Busy",
+    "Caller",
+    "Cancelled",
+    "Category",
+    "Command",
+    "CommandFailed",
+    "Conflict",
+    "Console",
+    "Context",
+    "Contributed",
+    "Daemon",
+    "DeadlineExceeded",
+    "Deny",
+    "Door",
+    "ErrorInfo",
+    "Event",
+    "Forbidden",
+    "Frontend",
+    "Gate",
+    "Hold",
+    "Host",
+    "HostHandle",
+    "HostOptions",
+    "InternalError",
+    "Interrupted",
+    "InvalidArguments",
+    "InvalidConfig",
+    "Invocation",
+    "Json",
+    "JsonObject",
+    "LazyCommand",
+    "Lock",
+    "MetaSection",
+    "NotFound",
+    "Observer",
+    "PluginRecord",
+    "Query",
+    "Ready",
+    "Registry",
+    "Retry",
+    "Run",
+    "RunFilter",
+    "RunHandle",
+    "Secret",
+    "Setting",
+    "StaleMeta",
+    "Stats",
+    "StreamSource",
+    "TrunnionError",
+    "Unauthenticated",
+    "Unavailable",
+    "Verdict",
+    "__version__",
+    "command",
+    "commands_of",
+    "echo",
+    "hookimpl",
+    "log",
+    "table",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("trunnion._version").VERSION
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'trunnion' has no attribute {name!r}")
+    return getattr(import_module(place), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -72,7 +72,7 @@ class Committer:
         self._closed = False
         self.refusal: Unavailable | None = None
         self.idle_waiters: list[Callable[[], None]] = []
-        self.on_commit: Callable[[], None] | None = None
+        self.listeners: list[Callable[[], None]] = []
         self.commits = 0
 
     # -- what the kernel calls --------------------------------------------------------------------
@@ -159,8 +159,8 @@ class Committer:
                 log.committed(upto)
             for change in changes:
                 change.settled(None)
-            if self.on_commit is not None:
-                self.on_commit()
+            for listener in self.listeners:
+                listener()
         elif isinstance(error, DiskFull):
             self._disk_is_full(error, changes, logs)
         else:

@@ -26,6 +26,10 @@ class Gates:
         self._waiting: list[tuple[Admission, asyncio.Future[Hold | None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def add(self, gates: Sequence[tuple[str, Gate]]) -> None:
+        """Ask these too from now on."""
+        self._gates.extend(gates)
+
     def covers(self, kind: str) -> bool:
         """Whether anybody wants to be asked about a kind: commands, queries or streams."""
         return any(kind in gate.covers for _, gate in self._gates)

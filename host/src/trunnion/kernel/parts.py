@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from trunnion.kernel.executor import Report
-from trunnion.model.contributions import CrashPolicy, Serve
+from trunnion.model.contributions import CrashPolicy, Ready, Serve
 
 PartStatus: TypeAlias = Literal["starting", "ready", "restarting", "stopped", "failed"]
 FIRST_DELAY = 0.5
@@ -50,7 +50,7 @@ class Parts:
     def __init__(
         self,
         parts: Sequence[Part],
-        serve: Callable[[Part, Callable[[str], None]], asyncio.Future[None]],
+        serve: Callable[[Part, Ready], Awaitable[None]],
         report: Report,
         fatal: Callable[[str], None],
     ) -> None:

@@ -70,10 +70,14 @@ class Placement:
         elif live.phase == "slot":
             self.slots.give_up(live)
         if not keep_lane:
-            for member in self.lanes.leave(live):
-                if isinstance(member, LiveRun):
-                    self._want_slot(member)
+            self.free_lane(live)
         self.pump()
+
+    def free_lane(self, live: LiveRun) -> None:
+        """Give up a run's place in its lane, whatever else it holds."""
+        for member in self.lanes.leave(live):
+            if isinstance(member, LiveRun):
+                self._want_slot(member)
 
     def lend(self, live: LiveRun) -> None:
         """A parent waits for a child: others may use its slot."""

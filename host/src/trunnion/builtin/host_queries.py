@@ -1,0 +1,97 @@
+"""``host.*`` and ``log.*``: queries about the host itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trunnion.builtin.control import HostControl
+from trunnion.kernel.core import Kernel
+from trunnion.kernel.reporting import LOG_STREAM
+from trunnion.model.contributions import Query
+from trunnion.model.events import LEVELS
+from trunnion.model.json import Json, decode, encode
+from trunnion.model.runs import Caller
+
+REMOTE = frozenset({"web", "rpc"})
+
+
+class HostQueries:
+    """Answers from the kernel's memory, but for the log, which is a stream."""
+
+    def __init__(self, kernel: Kernel, control: HostControl) -> None:
+        self._kernel = kernel
+        self._control = control
+
+    def queries(self) -> list[Query]:
+        """All of them."""
+        return [
+            Query.of(self.status, console="host", title="How the host fares", expose=REMOTE),
+            Query.of(self.plugins, console="host", title="Plugins and what became of each", expose=REMOTE),
+            Query.of(self.meta, console="host", title="Everything there is", expose=REMOTE),
+            Query.of(self.config, console="host", title="Settings in force", role="admin"),
+            Query.of(
+                self.config_check, console="host", name="config-check", title="Check the configuration", role="admin"
+            ),
+            Query.of(self.log, console="log", name="query", title="Lines of the host's log", role="admin"),
+        ]
+
+    async def status(self) -> dict[str, Json]:
+        """Identity, frontends and daemons, runs at work and waiting, the store, and what was refused."""
+        kernel, executor = self._kernel, self._kernel.executor
+        return {
+            **self._control.describe(),
+            "frontends": [_part(p) for p in kernel.parts if p.kind == "frontend"],
+            "daemons": [_part(p) for p in kernel.parts if p.kind == "daemon"],
+            "observers": [decode(encode(pump.state)) for pump in kernel.observers],
+            "runs": {
+                "running": executor.placement.slots.used,
+                "pending": executor.pending.total(),
+                "parked": len(executor.placement.parked),
+                "abandoned": len(executor.abandoned),
+                "since_start": dict(executor.counts),
+            },
+            "refused": dict(kernel.admissions.counts),
+            "store": {**kernel.store.stats(), "refuses": kernel.committer.refusal is not None},
+            "draining": executor.draining,
+        }
+
+    async def plugins(self) -> dict[str, Json]:
+        """Every plugin that was found: loaded, disabled, incompatible or broken, and why."""
+        return {"items": [decode(encode(record)) for record in self._kernel.records()], "next": None}
+
+    async def meta(self, caller: Caller) -> Json:
+        """The whole descriptor, as the caller may see it."""
+        return decode(self._kernel.meta.meta(caller).body)
+
+    async def config(self) -> dict[str, Json]:
+        """Every setting with its value and where it came from."""
+        return {"items": self._control.describe_config(), "next": None}
+
+    def config_check(self) -> dict[str, Json]:
+        """Whether a start with the configuration as it is on disk now would succeed."""
+        return self._control.check_config()
+
+    async def log(self, level: str = "debug", limit: int = 100, cursor: str | None = None) -> dict[str, Json]:
+        """Lines of the host's log, oldest first, from a position on.
+
+        Args:
+            level: the least level shown.
+            limit: at most so many lines.
+            cursor: as given by the page before.
+        """
+        after, items = int(cursor or 0), list[Json]()
+        least = LEVELS.get(level, 0)
+        async for batch in self._kernel.follow(LOG_STREAM, after, live=False):
+            for event in batch:
+                after = event.seq
+                if LEVELS.get(event.level, 0) >= least:
+                    items.append(decode(encode(event)))
+                if len(items) >= limit:
+                    return {"items": items, "next": str(after)}
+        return {"items": items, "next": None}
+
+
+def _part(part: msgspec.Struct) -> Json:
+    fields = msgspec.structs.asdict(part)
+    shown = ("owner", "name", "kind", "status", "address", "crashes", "reason")
+    return {name: fields[name] for name in shown}

@@ -1,0 +1,108 @@
+"""The built-in plugin ``host``: what it contributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trunnion.builtin.control import HostControl
+from trunnion.builtin.host_queries import HostQueries
+from trunnion.builtin.lane_commands import LaneCommands
+from trunnion.builtin.run_commands import RunCommands
+from trunnion.builtin.run_queries import RunQueries
+from trunnion.hookspecs import hookimpl
+from trunnion.kernel.core import Kernel
+from trunnion.kernel.reporting import LOG_STREAM
+from trunnion.model.contributions import Command, Console, Frontend, MetaSection, Query, StreamSource
+from trunnion.model.errors import ERROR_TABLE
+from trunnion.model.events import HOST_STREAM, RUN_STREAM
+from trunnion.model.json import Json
+from trunnion.protocol.server import SOCKET_FRONTEND
+
+REMOTE = frozenset({"web", "rpc"})
+
+
+class HostPlugin:
+    """Contributes ``runs.*``, ``lanes.*`` and ``host.*``.
+
+    Args:
+        kernel: what they work on.
+        control: what only the host as a whole can do.
+    """
+
+    def __init__(self) -> None:
+        self._kernel: Kernel
+        self._control: HostControl
+
+    def attach(self, kernel: Kernel, control: HostControl) -> None:
+        """Give it what its handlers work on, before its hooks are called."""
+        self._kernel, self._control = kernel, control
+
+    @hookimpl
+    def trunnion_commands(self, settings: Mapping[str, Json]) -> Iterable[Command]:
+        """Commands that change runs, lanes and the host."""
+        return [
+            *RunCommands(self._kernel).commands(),
+            *LaneCommands(self._kernel).commands(),
+            Command.of(
+                self._control.drain,
+                console="host",
+                title="Finish what runs, start nothing new, then stop",
+                effect="destroy",
+                role="admin",
+                lock=None,
+                confirm="Stop the host once the running commands have ended?",
+            ),
+        ]
+
+    @hookimpl
+    def trunnion_queries(self, settings: Mapping[str, Json]) -> Iterable[Query]:
+        """Queries over runs, lanes and the host."""
+        return [
+            *RunQueries(self._kernel).queries(),
+            *LaneCommands(self._kernel).queries(),
+            *HostQueries(self._kernel, self._control).queries(),
+        ]
+
+    @hookimpl
+    def trunnion_streams(self, settings: Mapping[str, Json]) -> Iterable[StreamSource]:
+        """The host's own streams."""
+        return [
+            StreamSource(
+                pattern=RUN_STREAM + "*",
+                title="Events of a run",
+                description="Everything one run said and did; ends with its terminal state.",
+                expose=REMOTE,
+            ),
+            StreamSource(
+                pattern=HOST_STREAM,
+                title="What happens to the host",
+                description="Starts, trouble, and changes of meta; kind `meta` says that meta should be read again.",
+                expose=REMOTE,
+            ),
+            StreamSource(
+                pattern=LOG_STREAM, title="The host's log", description="What is in logs/host.jsonl too.", role="admin"
+            ),
+        ]
+
+    @hookimpl
+    def trunnion_consoles(self, settings: Mapping[str, Json]) -> Iterable[Console]:
+        """The consoles of the host."""
+        return [
+            Console(path="runs", title="Runs", description="What was run, and what became of it."),
+            Console(path="lanes", title="Lanes", description="What waits for what."),
+            Console(path="host", title="Host", description="The host itself."),
+        ]
+
+    @hookimpl
+    def trunnion_frontends(self, settings: Mapping[str, Json]) -> Iterable[Frontend]:
+        """The local socket."""
+        return [SOCKET_FRONTEND]
+
+    @hookimpl
+    def trunnion_meta(self, settings: Mapping[str, Json]) -> Iterable[MetaSection]:
+        """The table of error codes, so that clients need not guess."""
+        table: list[Json] = [
+            {"code": e.code, "http": e.http, "grpc": e.grpc, "exit": e.exit, "meaning": e.meaning}
+            for e in ERROR_TABLE.values()
+        ]
+        return [MetaSection(point="errors", id="codes", data=table)]

@@ -1,0 +1,113 @@
+"""``runs.*`` commands: what changes runs or their history."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from trunnion.access.policy import may_see_run
+from trunnion.kernel.context import Context
+from trunnion.kernel.core import Kernel
+from trunnion.kernel.handle import Door
+from trunnion.model.contributions import Command
+from trunnion.model.errors import Conflict, InvalidArguments, NotFound
+from trunnion.model.json import Json, decode, encode
+from trunnion.model.runs import Caller, Invocation, Run
+from trunnion.store.base import PruneResult
+
+REMOTE = frozenset({"web", "rpc"})
+US_PER_SECOND = 1_000_000
+
+
+class RunCommands:
+    """Cancels, repeats and removes runs."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def commands(self) -> list[Command]:
+        """All of them."""
+        return [
+            Command.of(self.cancel, console="runs", title="Cancel a run", lock=None, expose=REMOTE),
+            Command.of(self.rerun, console="runs", title="Run something again", lock=None, expose=REMOTE),
+            Command.of(self.prune, console="runs", title="Remove old runs", role="admin", effect="destroy"),
+            Command.of(
+                self.forget, console="runs", title="Remove one run with everything kept with it", role="admin",
+                effect="destroy", lock=None, confirm="Remove the run, its output and its files for good?",
+            ),
+        ]  # fmt: skip
+
+    async def cancel(self, ctx: Context, run_id: str) -> Json:
+        """Have a run end; what waits ends at once, what works is told and given time.
+
+        Args:
+            run_id: the run.
+        """
+        door, caller = self._door(ctx)
+        return _brief(await door.cancel(caller, run_id))
+
+    async def rerun(self, ctx: Context, run_id: str, *, args: dict[str, Json] | None = None) -> Json:
+        """Run the same command with the same arguments again; the new run names the old one.
+
+        Args:
+            run_id: the run to repeat.
+            args: arguments to change; secret ones must be given again.
+        """
+        door, caller = self._door(ctx)
+        old = await door.get(caller, run_id)
+        entry = self._kernel.registry.command(old.command_id)
+        secret = entry.parameters.secret if entry is not None else frozenset[str]()
+        given = args or {}
+        missing = sorted(name for name in secret if name in old.args and name not in given)
+        if missing:
+            raise InvalidArguments(f"the secret arguments {', '.join(missing)} were not kept: give them again in args")
+        invocation = Invocation(
+            command_id=old.command_id, args={**old.args, **given}, session_id=old.session_id, labels=old.labels
+        )
+        return _brief(await door.submit(caller, invocation, rerun_of=old.id))
+
+    def prune(
+        self, *, older_than: timedelta | None = None, keep: int | None = None, dry_run: bool = False
+    ) -> dict[str, Json]:
+        """Remove ended runs with their output and files.
+
+        Args:
+            older_than: those that ended longer ago than this.
+            keep: those beyond the newest so many.
+            dry_run: only say what would be removed.
+        """
+        if older_than is None and keep is None:
+            raise InvalidArguments("say which runs: --older-than, --keep, or both")
+        before = None
+        if older_than is not None:
+            before = self._kernel.clock.utc() - int(older_than.total_seconds() * US_PER_SECOND)
+        result = self._kernel.store.prune(before, keep, dry_run=dry_run)
+        return {"dry_run": dry_run, **_figures(result)}
+
+    async def forget(self, ctx: Context, run_id: str) -> dict[str, Json]:
+        """Remove one ended run with everything kept with it.
+
+        Args:
+            run_id: the run.
+        """
+        door, caller = self._door(ctx)
+        run = await door.get(caller, run_id)
+        if not run.ended:
+            raise Conflict(f"run {run_id} has not ended: cancel it first")
+        if not may_see_run(run, caller) or not self._kernel.store.forget(run_id):
+            raise NotFound(f"there is no run {run_id!r}")
+        return {"forgotten": run_id}
+
+    def _door(self, ctx: Context) -> tuple[Door, Caller]:
+        """The caller's own door: what it may not do itself it cannot do through these commands."""
+        return Door(self._kernel, ctx.caller.source), ctx.caller
+
+
+def _brief(run: Run) -> Json:
+    return {"id": run.id, "command_id": run.command_id, "status": run.status}
+
+
+def _figures(result: PruneResult) -> dict[str, Json]:
+    fields = decode(encode(msgspec.structs.asdict(result)))
+    return dict(fields) if isinstance(fields, dict) else {}

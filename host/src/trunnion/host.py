@@ -1,0 +1,417 @@
+"""The host: the only place where all parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from trunnion._version import VERSION
+from trunnion.access.sealing import Sealer
+from trunnion.assembly import HOST_PLUGIN, declared_parts
+from trunnion.builtin.plugin import HostPlugin
+from trunnion.config.data_dir import DataDir, Hold, hold
+from trunnion.config.values import describe
+from trunnion.config.load import load_config
+from trunnion.config.paths import default_data_dir, find_config
+from trunnion.config.selection import select
+from trunnion.config.toml_file import TomlFile, read_toml
+from trunnion.config.values import Config
+from trunnion.kernel.clock import Clock, SystemClock
+from trunnion.kernel.core import Identity, Kernel
+from trunnion.kernel.handle import Door, HostHandle
+from trunnion.kernel.ids import new_id
+from trunnion.kernel.limits import Limits
+from trunnion.kernel.observers import ObserverPump
+from trunnion.kernel.output import capture
+from trunnion.kernel.parts import Part, Parts
+from trunnion.kernel.registry import Contributed
+from trunnion.kernel.reporting import HostLog
+from trunnion.kernel.threads import in_thread
+from trunnion.model.contributions import Ready
+from trunnion.model.errors import Conflict, InvalidArguments, TrunnionError
+from trunnion.model.json import Json
+from trunnion.model.runs import Caller, Role
+from trunnion.plugins.hooks import Contributed as PluginContribution
+from trunnion.plugins.load import load_plugins
+from trunnion.plugins.plugin_set import PluginSet
+from trunnion.store import Store, open_store
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+RETENTION_INTERVAL = 600.0
+US_PER_DAY = 86_400_000_000
+FLUSH_TIMEOUT = 5.0
+
+
+class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start is asked for, before the configuration is read.
+
+    Attributes:
+        mode: ``serve`` opens all doors; ``cold`` runs what it is given and parks what else waits, with no
+            door but the local socket; ``readonly`` answers from the store and changes nothing.
+        overrides: settings as ``key=value``, above file and environment.
+        only, without, safe_mode, strict, plugin_dirs: which plugins are loaded.
+        capture: whether ``print`` and ``logging`` of the whole process are the host's.
+    """
+
+    config_path: Path | None = None
+    data_dir: Path | None = None
+    mode: Literal["serve", "cold", "readonly"] = "serve"
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+    safe_mode: bool = False
+    strict: bool = False
+    plugin_dirs: tuple[Path, ...] = ()
+    capture: bool = False
+
+
+class Host:
+    """One host on one data directory: ``async with Host(...) as host``.
+
+    Args:
+        options: what the start is asked for.
+        plugins: plugin objects or modules, beside or instead of the installed ones.
+        discovery: whether installed plugins are looked for.
+        environ: the environment that is read; by default the process's own.
+        clock: for tests.
+
+    Attributes:
+        config: the configuration in force.
+        data: the data directory.
+        kernel: everything that runs on the loop.
+    """
+
+    def __init__(
+        self,
+        options: HostOptions | None = None,
+        *,
+        plugins: Mapping[str, object] | Sequence[object] = (),
+        discovery: bool = True,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.options = options or HostOptions()
+        self.clock: Clock = clock or SystemClock()
+        self.config: Config
+        self.data: DataDir
+        self.kernel: Kernel
+        self.portal: BlockingPortal
+        self._given = plugins
+        self._discovery = discovery
+        self._environ = os.environ if environ is None else environ
+        self._plugins: PluginSet
+        self._parts: Parts
+        self._stop_wish = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._stack = AsyncExitStack()
+        self._hold: Hold | None = None
+        self._started = 0
+        self.stop_reason = ""
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Host:
+        """Start.
+
+        Raises:
+            TrunnionError: it cannot; nothing is left behind.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def run_until_stopped(self) -> None:
+        """Wait until somebody wants the host to stop; the reason is in ``stop_reason``."""
+        await self._stop_wish.wait()
+
+    def request_stop(self, reason: str = "") -> None:
+        """Have the host stop; asked a second time, it waits for nothing any more. On the loop only."""
+        if self._stop_wish.is_set():
+            self._hurry.set()
+        self.stop_reason = self.stop_reason or reason
+        self._stop_wish.set()
+
+    async def stop(self) -> None:
+        """Drain, settle what is left as interrupted, flush, close. Always ends."""
+        if self.options.mode != "readonly":
+            await self._wind_down()
+        await self._stack.aclose()
+
+    async def _wind_down(self) -> None:
+        hurry = asyncio.create_task(self._hurry.wait())
+        drained = asyncio.create_task(self.kernel.drain(self.kernel.limits.shutdown_grace))
+        await asyncio.wait({hurry, drained}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        drained.cancel()
+        await asyncio.wait({hurry, drained})
+        await self.kernel.interrupt()
+        self.kernel.host_log.report("host.stopped", "the host stops")
+
+    async def _start(self) -> None:
+        options, stack = self.options, self._stack
+        self.config = self._load()
+        self.data = DataDir(self._data_root())
+        if options.mode != "readonly":
+            self._hold = stack.enter_context(hold(self.data))
+        store = self._open_store()
+        stack.callback(store.close)
+        host_log = HostLog(self.clock, None if options.mode == "readonly" else self.data.host_log, self._log_level())
+        stack.callback(host_log.close)
+        contributions = self._make_kernel(store, host_log)
+        stack.callback(self.kernel.close)
+        if options.capture:
+            stack.enter_context(capture(host_log.printed, host_log.log, self._log_level()))
+        await self._open_portal()
+        self._started = self.clock.utc()
+        if options.mode != "readonly":
+            await self._go_live(contributions, host_log)
+
+    async def _open_portal(self) -> None:
+        from anyio.from_thread import BlockingPortal
+
+        self.portal = await self._stack.enter_async_context(BlockingPortal())
+
+    async def _go_live(self, contributions: Sequence[PluginContribution], host_log: HostLog) -> None:
+        host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
+        self.kernel.executor.placement.park_all = self.options.mode == "cold"
+        self.kernel.recovery.recover()
+        self._start_observers(contributions)
+        parts = declared_parts(self.config, contributions, cold=self.options.mode == "cold")
+        self._parts = Parts(parts, self._serve, host_log.report, self.request_stop)
+        self.kernel.parts = self._parts.parts
+        self._stack.push_async_callback(self._flushed)
+        self._background(self._retention(), "retention")
+        self._stack.push_async_callback(self._parts.stop)
+        await self._parts.start()
+
+    # -- what it is made of -----------------------------------------------------------------------
+
+    def _load(self) -> Config:
+        """Selection before any import, then plugins, then the configuration they declare."""
+        options = self.options
+        path = options.config_path or find_config(self._environ, Path.cwd())
+        file: TomlFile | None = read_toml(path) if path is not None else None
+        selection = select(
+            only=options.only,
+            without=options.without,
+            safe_mode=options.safe_mode,
+            strict=options.strict,
+            plugin_dirs=options.plugin_dirs,
+            environ=self._environ,
+            file=file,
+        )
+        self._builtin = HostPlugin()
+        self._plugins = load_plugins(
+            selection, builtins={HOST_PLUGIN: self._builtin}, given=self._given, discovery=self._discovery
+        )
+        return load_config(
+            path,
+            overrides=options.overrides,
+            environ=self._environ,
+            settings=self._plugins.settings(),
+            unread=self._plugins.unloaded,
+        )
+
+    def _data_root(self) -> Path:
+        configured = self.config.get("host.data_dir")
+        if self.options.data_dir is not None:
+            return self.options.data_dir.absolute()
+        if isinstance(configured, str) and configured:
+            base = self.config.path.parent if self.config.path is not None else Path.cwd()
+            return (base / Path(configured).expanduser()).absolute()
+        return default_data_dir(self._environ)
+
+    def _open_store(self) -> Store:
+        if self.options.mode == "readonly":
+            from trunnion.store.refusing import RefusingStore
+
+            store = RefusingStore(self.data.database, artifacts=self.data.artifacts, clock=self.clock.utc)
+            store.open()
+            return store
+        durability = msgspec.convert(self.config.get("store.durability"), Literal["memory", "process", "power"])
+        return open_store(durability, self.data.root, self.clock.utc)
+
+    def _log_level(self) -> str:
+        return str(self.config.get("log.level"))
+
+    def _make_kernel(self, store: Store, host_log: HostLog) -> Sequence[PluginContribution]:
+        limits = msgspec.convert(self.config.section("executor"), Limits)
+        readonly = self.options.mode == "readonly"
+        self.kernel = Kernel(
+            store=store,
+            clock=self.clock,
+            limits=limits,
+            sealer=Sealer(self.data.root / "secret.key"),
+            identity=Identity(self._host_id(), new_id(), VERSION),
+            host_log=host_log,
+            records=lambda: self._plugins.records,
+            readonly=readonly,
+        )
+        self._builtin.attach(self.kernel, self)
+        contributions = self._plugins.contributions(self.config.values)
+        kept = [c for c in contributions if self._register(c)]
+        self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
+        return kept
+
+    def _register(self, contribution: PluginContribution) -> bool:
+        """Add one plugin's set; one that clashes or cannot be used is withdrawn whole."""
+        owner = contribution.plugin_id
+        try:
+            self.kernel.registry.replace(
+                owner,
+                Contributed(
+                    commands=contribution.commands,
+                    queries=contribution.queries,
+                    streams=contribution.streams,
+                    consoles=contribution.consoles,
+                    sections=contribution.sections,
+                ),
+            )
+        except (Conflict, InvalidArguments) as error:
+            self._plugins.withdraw(owner, error.message)
+            return False
+        return True
+
+    def _host_id(self) -> str:
+        path = self.data.root / "host_id"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text(encoding="ascii").strip()
+        host_id = new_id()
+        if self.options.mode != "readonly":
+            path.write_text(host_id + "\n", encoding="ascii")
+        return host_id
+
+    # -- long-running parts -----------------------------------------------------------------------
+
+    def _serve(self, part: Part, ready: Ready) -> Awaitable[None]:
+        return part.run(self.handle(part.source, part.owner), ready)
+
+    def _start_observers(self, contributions: Sequence[PluginContribution]) -> None:
+        kernel = self.kernel
+        pumps = [
+            ObserverPump(c.plugin_id, observer, kernel.store, kernel.readers, kernel.host_log.report)
+            for c in contributions
+            for observer in c.observers
+        ]
+        kernel.observers = pumps
+        for pump in pumps:
+            kernel.committer.listeners.append(pump.wake)
+            self._background(pump.run(), f"observer {pump.observer.name}")
+
+    def _background(self, coroutine: Coroutine[None, None, None], name: str) -> None:
+        """Run something until the host stops."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait({task})
+
+        self._stack.push_async_callback(end)
+
+    async def _retention(self) -> None:
+        """Remove what is too old or too much, a little at a time."""
+        days, keep = self.config.get("store.retention_days"), self.config.get("store.retention_runs")
+        while True:
+            await asyncio.sleep(RETENTION_INTERVAL)
+            before = self.clock.utc() - int(days) * US_PER_DAY if isinstance(days, int) and days else None
+            most = keep if isinstance(keep, int) and keep else None
+            if before is None and most is None:
+                return
+            prune = partial(self.kernel.store.prune, before, most, dry_run=False)
+            try:
+                await in_thread(self.kernel.readers, prune)
+            except Exception as error:
+                self.kernel.host_log.report("retention.failed", "old runs could not be removed", error)
+
+    async def _flushed(self) -> None:
+        """Have everything on record before the store closes."""
+        quiet = asyncio.Event()
+        self.kernel.committer.when_quiet(quiet.set)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_TIMEOUT):
+                await quiet.wait()
+
+    # -- what others hold of it -------------------------------------------------------------------
+
+    def door(self, source: str) -> Door:
+        """A way in, stamped with ``source``."""
+        return Door(self.kernel, source)
+
+    def handle(self, source: str, owner: str = HOST_PLUGIN) -> HostHandle:
+        """The host as a frontend or daemon of plugin ``owner`` holds it."""
+        settings = self.config.values.get(owner, {})
+        return HostHandle(
+            self.kernel, door=self.door(source), owner=owner, data=self.data, settings=settings, portal=self.portal
+        )
+
+    def local_caller(self, source: str = "cli", role: Role = "admin") -> Caller:
+        """The user this process runs as."""
+        return Caller(user_name(os.getuid()), source, role)
+
+    # -- what its own commands need ---------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Finish what runs, start nothing new, then stop.
+
+        Runs that wait stay on record and go on when a host starts on this data directory again.
+        """
+        self.kernel.admissions.closed = "the host is draining and accepts nothing new"
+        self.kernel.loop.call_soon(self.request_stop, "drained")
+
+    def describe(self) -> dict[str, Json]:
+        """Facts about this host."""
+        identity = self.kernel.identity
+        return {
+            "host_id": identity.host_id,
+            "boot_id": identity.boot_id,
+            "version": identity.version,
+            "pid": os.getpid(),
+            "mode": self.options.mode,
+            "started": self._started,
+            "data_dir": str(self.data.root),
+            "config": str(self.config.path) if self.config.path is not None else None,
+        }
+
+    def describe_config(self) -> list[dict[str, Json]]:
+        """Every setting with its value and where it came from."""
+        return [msgspec.to_builtins(entry) for entry in describe(self.config)]
+
+    def check_config(self) -> dict[str, Json]:
+        """Whether a start with the configuration as it is on disk now would succeed."""
+        path = self.config.path
+        try:
+            load_config(
+                path,
+                overrides=self.options.overrides,
+                environ=self._environ,
+                settings=self._plugins.settings(),
+                unread=self._plugins.unloaded,
+            )
+        except TrunnionError as error:
+            return {"ok": False, "problem": error.message, "path": str(path)}
+        return {"ok": True, "problem": None, "path": str(path) if path is not None else None}
+
+
+def user_name(uid: int) -> str:
+    """The login name of a uid; its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid-{uid}"
