@@ -6,13 +6,17 @@ apart. Everything the helper does under the lock is small, so that a commit neve
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from trunnion.model.errors import Unavailable
 from trunnion.store import rows as prepared
 from trunnion.store.connections import connect_writer, failure, unavailable
 from trunnion.store.files import RunFiles
@@ -20,6 +24,10 @@ from trunnion.store.rows import Rows
 from trunnion.store.schema import MIGRATIONS, Migration, migrate
 from trunnion.store.snapshot import refuse_newer
 from trunnion.store.state import end_position
+
+
+WRITER_TIMEOUT = 10.0
+"""Seconds to wait for the writer of a host that was killed to finish its last commit."""
 
 
 class Database:
@@ -43,6 +51,7 @@ class Database:
         self.files = files
         self.lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._claim = -1
         self._synchronous = synchronous
         self._migrations = migrations
 
@@ -62,9 +71,14 @@ class Database:
         """
         try:
             refuse_newer(self.path, len(self._migrations))
+            self._claim = _claim(self.path.with_name("writer.lock"))
             self._connection = self._opened()
         except (sqlite3.Error, OSError) as error:
+            self.close()
             raise unavailable(error, self.path) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _opened(self) -> sqlite3.Connection:
         connection = connect_writer(self.path, self._synchronous)
@@ -82,6 +96,9 @@ class Database:
             with self.lock:
                 self._connection.close()
                 self._connection = None
+        if self._claim >= 0:
+            os.close(self._claim)
+            self._claim = -1
 
     def write(self, rows: Rows) -> None:
         """Commit the rows of a batch as one transaction, after the output they refer to.
@@ -127,3 +144,21 @@ class Database:
                 row = (end_position(connection),)
                 connection.execute("INSERT INTO observers VALUES (?, ?)", (name, *row))
         return row[0]
+
+
+def _claim(path: Path) -> int:
+    """Become the one process that writes; waits for the writer of a dead host to end.
+
+    A record lock and not ``flock``: children that inherit the descriptor do not hold it.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + WRITER_TIMEOUT
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise Unavailable(f"another process still writes to {path.parent}; end it first") from None
+        time.sleep(0.01)
