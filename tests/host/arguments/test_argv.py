@@ -35,9 +35,9 @@ def send(
     colour: Colour = Colour.RED,
     verbose: bool = False,
     dry_run: bool | None = None,
-    tags: list[str] = ["default"],
+    tags: list[str] = ["default"],  # noqa: B006
     numbers: list[int] | None = None,
-    labels: dict[str, int] = {},
+    labels: dict[str, int] = {},  # noqa: B006
     point: Point | None = None,
     wait: datetime.timedelta | None = None,
     either: int | str = 0,

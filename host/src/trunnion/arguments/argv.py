@@ -169,8 +169,7 @@ class Command:
         for word in words:
             if word.startswith("-") and len(word) > 1 and not _number.match(word):
                 name = word.partition("=")[0]
-                sentence = unknown(name.lstrip("-"), [s.lstrip("-") for s in self.by_spelling], "--{}")
-                sentence = sentence.replace("no such argument", f"there is no option {name}", 1)
+                sentence = unknown(name, list(self.by_spelling), f"there is no option {name}")
                 raise invalid([Problem("", f"{sentence} (a word that begins with '-' goes after --)")])
         return list(words)
 

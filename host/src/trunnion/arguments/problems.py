@@ -47,14 +47,11 @@ def show(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def unknown(name: str, known: Sequence[str], spell: str = "{}") -> str:
-    """The sentence about an argument nobody declared; ``spell`` is how a name is written at this door."""
-    near = nearest(name, known)
-    if near:
-        return "no such argument; did you mean " + " or ".join(spell.format(n) for n in near) + "?"
-    if known:
-        return "no such argument; there are " + ", ".join(spell.format(n) for n in known)
-    return "no such argument; it takes none"
+def unknown(name: str, known: Sequence[str], what: str = "no such argument") -> str:
+    """The sentence about a name nobody declared."""
+    if near := nearest(name, known):
+        return f"{what}; did you mean {' or '.join(near)}?"
+    return f"{what}; there are {', '.join(known)}" if known else f"{what}; there are none"
 
 
 _TYPES = {
