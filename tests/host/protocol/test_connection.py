@@ -21,7 +21,7 @@ async def settle() -> None:
 
 async def test_hello_names_host_and_boot_and_refuses_another_protocol(bench):
     answer = await bench.ask(1, "hello", {"protocol": 1})
-    assert answer["result"] | {"version": ""} == {"protocol": 1, "host_id": "h1", "boot_id": "b1", "version": ""}
+    assert answer["result"] == {"protocol": 1, "host_id": "h1", "boot_id": "b1", "version": "0.1.0"}
     refused = await bench.ask(2, "hello", {"protocol": 2})
     assert refused["code"] == "conflict"
     assert "protocol 1" in refused["message"]

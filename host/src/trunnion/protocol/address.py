@@ -83,8 +83,11 @@ def _clear(path: Path) -> None:
 
 def is_served(path: Path) -> bool:
     """Whether a process accepts connections at ``path``."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe, short(path) as address:
-        code = probe.connect_ex(address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe, short(path) as address:
+            code = probe.connect_ex(address)
+    except OSError:
+        return False
     # EAGAIN: its queue of connections is full, so somebody owns it.
     return code in (0, errno.EAGAIN)
 
@@ -104,8 +107,8 @@ def peer_uid(connected: socket.socket) -> int:
 
 
 def login_name(uid: int) -> str:
-    """The login name of a uid, ``uid:N`` when it has none."""
+    """The login name of a uid, ``uid-N`` when it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid:{uid}"
+        return f"uid-{uid}"

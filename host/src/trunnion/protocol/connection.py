@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -269,5 +270,8 @@ class Connection:
         except Exception:
             log.exception("defect while following %s", stream)
             failure = ErrorInfo("internal", f"following {stream} failed; the host's log says why")
+        finally:
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
         self._subscriptions.pop(name, None)
         self._outlet.write(ended_frame(name, stream, failure))

@@ -129,7 +129,7 @@ async def hello(connection: Connection, params: HelloParams) -> Reply:
     if params.protocol != PROTOCOL:
         raise Conflict(f"this host speaks protocol {PROTOCOL}, the client {params.protocol}; upgrade the older one")
     host = connection.host
-    return Reply({"protocol": PROTOCOL, "host_id": host.host_id, "boot_id": host.boot_id, "version": _version()})
+    return Reply({"protocol": PROTOCOL, "host_id": host.host_id, "boot_id": host.boot_id, "version": host.version})
 
 
 async def whoami(connection: Connection, params: NoParams) -> Reply:
@@ -279,9 +279,3 @@ async def _run_to_end(connection: Connection, invocation: Invocation, *, tied: b
     ended = await connection.host.door.wait(connection.caller, run.id)
     connection.untie(run.id)
     return ended
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("trunnion-host")

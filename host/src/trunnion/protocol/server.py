@@ -42,11 +42,6 @@ REFUSED = 16
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-def socket_frontend() -> Frontend:
-    """The local socket as a frontend like any other."""
-    return Frontend(name="socket", run=serve, source="cli", on_crash="restart")
-
-
 async def serve(host: HostHandle, ready: Ready) -> None:
     """Serve the socket in the host's run directory until cancelled.
 
@@ -57,6 +52,10 @@ async def serve(host: HostHandle, ready: Ready) -> None:
     async with SocketServer(host, host.data.run) as server:
         ready(str(server.path))
         await asyncio.get_running_loop().create_future()
+
+
+SOCKET_FRONTEND = Frontend(name="socket", run=serve, source="cli", on_crash="restart")
+"""The local socket as a frontend like any other."""
 
 
 def connection_limit() -> int:
@@ -178,7 +177,7 @@ class SocketServer:
     def connect(self, peer: Peer, name: str) -> Connection:
         """A new peer is there: give it a connection."""
         self._peers[peer] = None
-        caller = self._host.door.caller(name)
+        caller = self._host.door.caller(name, "admin")
         return Connection(self._host, caller, peer, limits=self._limits, encoder=self._encoder)
 
     def active(self, peer: Peer) -> None:

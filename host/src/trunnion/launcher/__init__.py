@@ -1,0 +1,1 @@
+"""The command line. Everything it uses is imported when it is used."""

@@ -1,0 +1,131 @@
+"""Staying with a run until its end: output as it comes, Ctrl-C, and what is said at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trunnion.launcher.failures import exit_status, run_status
+from trunnion.launcher.render import Renderer
+from trunnion.launcher.screen import Screen
+from trunnion.launcher.signals import Interrupts
+from trunnion.model.errors import TrunnionError, Unavailable
+from trunnion.model.events import run_stream
+from trunnion.model.json import Json, decode, encode
+from trunnion.model.runs import Run
+
+if TYPE_CHECKING:
+    from trunnion.protocol.client import Client
+
+
+class Attendance:
+    """One person at a terminal, looking on while a run goes its way.
+
+    Args:
+        client: a connection to the host that runs it.
+        screen: the terminal.
+        interrupts: the person's Ctrl-C.
+        abandon: ends the host at once, when it is this very process and ends with the run.
+    """
+
+    def __init__(
+        self, client: Client, screen: Screen, interrupts: Interrupts, *, abandon: Callable[[], None] | None = None
+    ) -> None:
+        self._client = client
+        self._screen = screen
+        self._interrupts = interrupts
+        self._abandon = abandon
+
+    async def stay(self, run: Run) -> int:
+        """Show the run until it ends or the person leaves; returns the exit status."""
+        showing = asyncio.create_task(self._show(run), name=f"show {run.id}")
+        cancelling: asyncio.Task[None] | None = None
+        try:
+            if not await self._ends_before(showing, 1):
+                if not self._interrupts.at_once:
+                    self._screen.note(self._first_warning(run))
+                    cancelling = asyncio.create_task(self._cancel(run), name=f"cancel {run.id}")
+                if not await self._ends_before(showing, 2):
+                    return self._leave(run)
+            ended = await showing
+        except Unavailable as error:
+            raise Unavailable(f"{error.message}; the run is on record, {self._way_back(run)}", error.details) from None
+        finally:
+            await _drop(showing, cancelling)
+        return tell_end(self._screen, ended)
+
+    async def _show(self, run: Run) -> Run:
+        if run.ended:
+            return run
+        renderer = Renderer(self._screen)
+        try:
+            async for batch in self._client.follow(run_stream(run.id)):
+                for event in batch if not self._screen.as_json else ():
+                    renderer.show(event)
+        finally:
+            renderer.close()
+        return await self._client.wait(run.id)
+
+    async def _ends_before(self, showing: asyncio.Task[Run], count: int) -> bool:
+        """Whether the run ends before the ``count``-th Ctrl-C."""
+        asked = asyncio.create_task(self._interrupts.reached(count))
+        try:
+            await asyncio.wait([showing, asked], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        return showing.done()
+
+    async def _cancel(self, run: Run) -> None:
+        try:
+            await self._client.cancel(run.id)
+        except TrunnionError as error:
+            self._screen.note(f"run {run.id} could not be cancelled: {error.message}")
+
+    def _first_warning(self, run: Run) -> str:
+        again = "interrupt it at once" if self._abandon else "leave it to itself"
+        return f"cancelling run {run.id}; Ctrl-C again to {again}"
+
+    def _leave(self, run: Run) -> int:
+        if self._abandon is not None:
+            self._abandon()
+            self._screen.note(f"run {run.id} becomes interrupted: its host was started for it and ends now")
+            return exit_status("interrupted")
+        self._screen.note(f"run {run.id} was left to itself; {self._way_back(run)}")
+        return exit_status("cancelled")
+
+    def _way_back(self, run: Run) -> str:
+        return f"come back with: trunnion follow {run_stream(run.id)}"
+
+
+def tell_end(screen: Screen, run: Run) -> int:
+    """Print what came of a run, and on standard error how it ended; returns the exit status."""
+    if screen.as_json:
+        screen.value(plain(run))
+    elif isinstance(run.result, str):
+        screen.out(run.result.rstrip("\n") + "\n")
+    elif run.result is not None:
+        screen.value(run.result)
+    if run.error is not None and run.status != "succeeded":
+        screen.error(run.error.code, run.error.message, run.error.details)
+    screen.note(f"run {run.id} {run.status.replace('_', ' ')}{_duration(run)}")
+    return run_status(run)
+
+
+def plain(value: object) -> Json:
+    """A struct as plain data."""
+    return decode(encode(value))
+
+
+def _duration(run: Run) -> str:
+    if run.finished is None or run.started is None:
+        return ""
+    return f" after {(run.finished - run.started) / 1e6:.3g} s"
+
+
+async def _drop(*tasks: asyncio.Task[Run] | asyncio.Task[None] | None) -> None:
+    pending = [task for task in tasks if task is not None and not task.done()]
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending)

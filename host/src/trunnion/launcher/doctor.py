@@ -1,0 +1,134 @@
+"""``trunnion doctor``: looks at everything a host needs, changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from trunnion._version import VERSION
+from trunnion.config.data_dir import DataDir, holder_of
+from trunnion.launcher.failures import exit_status
+from trunnion.launcher.look import describe
+from trunnion.launcher.options import Options, json_option, options_of, screen_of
+from trunnion.launcher.place import Place, locate
+from trunnion.model.errors import TrunnionError
+from trunnion.protocol.address import is_served
+from trunnion.store import open_readonly
+
+SPARE = 256 << 20
+"""Bytes of free space below which a disk counts as nearly full."""
+
+
+class Finding(NamedTuple):
+    """One thing looked at: what, whether it is well, and what was seen."""
+
+    check: str
+    ok: bool
+    seen: str
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(context: click.Context) -> int:
+    """Look for what could be wrong: versions, data directory, lock, history, configuration, plugins."""
+    options, screen = options_of(context), screen_of(context)
+    findings = examine(options)
+    if screen.as_json:
+        screen.value([finding._asdict() for finding in findings])
+    for finding in findings if not screen.as_json else ():
+        screen.out(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.check}: {finding.seen}\n")
+    return 0 if all(finding.ok for finding in findings) else exit_status("failed")
+
+
+def examine(options: Options) -> list[Finding]:
+    """Everything there is to say, in order."""
+    findings = [Finding("versions", True, versions())]
+    try:
+        place = locate(options)
+    except TrunnionError as error:
+        return [*findings, Finding("configuration", False, error.message)]
+    looks: tuple[Callable[[Place], Iterator[Finding]], ...] = (_data_dir, _space, _lock, _history)
+    findings += [finding for look in looks for finding in look(place)]
+    return [*findings, *_configuration(options, place)]
+
+
+def versions() -> str:
+    """Of what matters when something behaves oddly."""
+    return f"trunnion {VERSION}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform()}"
+
+
+def _data_dir(place: Place) -> Iterator[Finding]:
+    for path in (place.data.root, place.data.run, place.data.database.parent):
+        if path.exists():
+            problem = _problem_of(path)
+            yield Finding("data directory", not problem, f"{path}: {problem or 'yours alone'}")
+        elif path == place.data.root:
+            yield Finding("data directory", True, f"{path}: not there yet, a host makes it at its first start")
+            return
+
+
+def _problem_of(path: Path) -> str:
+    status = path.stat()
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"belongs to user id {status.st_uid}"
+    if not os.access(path, os.W_OK):
+        return "cannot be written"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"others can look inside (mode {mode:04o}); run: chmod 700 {path}" if mode & 0o077 else ""
+
+
+def _space(place: Place) -> Iterator[Finding]:
+    folder = next(path for path in (place.data.root, *place.data.root.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    yield Finding("free space", free >= SPARE, f"{free >> 20} MiB at {folder}")
+
+
+def _lock(place: Place) -> Iterator[Finding]:
+    holder, served = holder_of(place.data), is_served(place.data.socket)
+    if holder is None:
+        yield Finding("host", not served, "answers, but holds no lock" if served else "none is running")
+    else:
+        yield Finding(
+            "host", served, f"process {holder} {'answers' if served else 'holds the lock and does not answer'}"
+        )
+
+
+def _history(place: Place) -> Iterator[Finding]:
+    data: DataDir = place.data
+    if not data.database.exists():
+        yield Finding("history", True, "none yet")
+        return
+    try:
+        store = open_readonly(data.root, lambda: time.time_ns() // 1000)
+    except TrunnionError as error:
+        yield Finding("history", False, error.message)
+        return
+    try:
+        stats = store.stats()
+        yield Finding("history", True, f"{stats.get('runs')} runs, {stats.get('bytes')} bytes, {stats.get('path')}")
+    finally:
+        store.close()
+
+
+def _configuration(options: Options, place: Place) -> Iterator[Finding]:
+    try:
+        records = describe(options._replace(strict=False)).get("plugins")
+    except TrunnionError as error:
+        yield Finding("configuration", False, error.message)
+        return
+    yield Finding("configuration", True, str(place.config) if place.config is not None else "no file, all defaults")
+    for record in records if isinstance(records, list) else ():
+        if isinstance(record, Mapping):
+            well = record.get("state") in ("loaded", "disabled")
+            seen = f"{record.get('id')} {record.get('state')} {record.get('reason') or ''}".strip()
+            yield Finding("plugin", well, seen)

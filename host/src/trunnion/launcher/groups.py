@@ -1,0 +1,76 @@
+"""The subcommands: a table of names, so that ``--help`` and ``--version`` import none of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Lazy(NamedTuple):
+    """Where a subcommand is defined, and its line in ``--help``."""
+
+    module: str
+    attribute: str
+    help: str
+
+    def load(self) -> click.Command:
+        """Import it."""
+        found = getattr(importlib.import_module(f"trunnion.launcher.{self.module}"), self.attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+
+SUBCOMMANDS: Mapping[str, Lazy] = {
+    "up": Lazy("up", "up", "Start the host and the frontends that are installed."),
+    "run": Lazy("run", "run", "Run a command and show its output as it comes."),
+    "query": Lazy("query", "query", "Ask a query and print its value."),
+    "follow": Lazy("follow", "follow", "Print the events of a stream as they come."),
+    "runs": Lazy("runs", "runs", "List runs; show, cancel, repeat, export or remove them."),
+    "plugins": Lazy("look", "plugins", "List the plugins and what became of them."),
+    "meta": Lazy("look", "meta", "Print the description of everything there is."),
+    "config": Lazy("config", "config", "Show or check the configuration."),
+    "doctor": Lazy("doctor", "doctor", "Look for what could be wrong."),
+    "completion": Lazy("completion", "completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """Finds subcommands in the table, and after that among those plugins bring."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The built-in names, in the order of the table."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one; None if there is none of that name."""
+        lazy = SUBCOMMANDS.get(cmd_name)
+        return lazy.load() if lazy is not None else _from_plugins(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table as it is, without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.help) for name, lazy in SUBCOMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, or name the nearest ones."""
+        name = args[0]
+        if name.startswith("-") or ctx.resilient_parsing or (command := self.get_command(ctx, name)) is None:
+            from trunnion.model.names import nearest
+
+            close = nearest(name, SUBCOMMANDS)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"there is no subcommand {name!r}{hint}", ctx)
+        return name, command, args[1:]
+
+
+def _from_plugins(ctx: click.Context, name: str) -> click.Command | None:
+    from trunnion.launcher.contributed import contributed
+
+    return contributed(ctx, name)

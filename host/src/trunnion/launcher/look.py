@@ -1,0 +1,68 @@
+"""``trunnion meta`` and ``trunnion plugins``: what there is, from the running host or from a look at the plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from trunnion.launcher.options import json_option, options_of, screen_of
+
+if TYPE_CHECKING:
+    from trunnion.launcher.options import Options
+    from trunnion.model.json import Json
+
+
+def describe(options: Options) -> Mapping[str, Json]:
+    """The description of everything, as the running host gives it, or as a host would that starts now.
+
+    Raises:
+        TrunnionError: the configuration cannot be used.
+    """
+    from trunnion.launcher.hosted import connect
+    from trunnion.model.errors import Unavailable
+
+    try:
+        client = connect(options)
+    except Unavailable:
+        from trunnion.launcher.cold import ask_fresh
+
+        found = ask_fresh(options, "host.meta")
+        return found if isinstance(found, Mapping) else {}
+    with client:
+        answer = client.call("meta.get")
+    meta = answer.get("meta") if isinstance(answer, Mapping) else None
+    return meta if isinstance(meta, Mapping) else {}
+
+
+@click.command()
+@json_option
+@click.pass_context
+def meta(context: click.Context) -> None:
+    """Print the description of everything there is: commands, queries, streams, consoles."""
+    screen_of(context).value(describe(options_of(context)))
+
+
+@click.command()
+@json_option
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List the plugins and what became of them."""
+    from trunnion.launcher.render import show_table
+
+    options, screen = options_of(context), screen_of(context)
+    records = describe(options).get("plugins")
+    if screen.as_json:
+        screen.value(records)
+        return
+    rows = [_row(record) for record in _objects(records)]
+    show_table(screen, rows, ["plugin", "state", "distribution", "version", "reason"])
+
+
+def _row(record: Mapping[str, Json]) -> list[str]:
+    return [str(record.get(key) or "") for key in ("id", "state", "distribution", "version", "reason")]
+
+
+def _objects(value: Json) -> list[Mapping[str, Json]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, Sequence) else []

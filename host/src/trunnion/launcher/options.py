@@ -1,0 +1,74 @@
+"""What is said before the subcommand, and how a subcommand gets at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from trunnion.launcher.screen import Screen
+
+F = TypeVar("F", bound=Callable[..., object])
+JSON_KEY = "trunnion.json"
+
+
+class Options(NamedTuple):
+    """The global options, as given; paths as text, since a mere ``--help`` does without ``pathlib``.
+
+    Attributes:
+        only, without: plugin ids.
+        set: ``key=value`` pairs over the configuration.
+        debug: show tracebacks of defects.
+    """
+
+    config: str | None = None
+    data_dir: str | None = None
+    only: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+    plugin_dirs: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    safe_mode: bool = False
+    strict: bool = False
+    debug: bool = False
+
+    @property
+    def for_start(self) -> list[str]:
+        """Those given that only a host that is starting can take into account."""
+        given = {
+            "--only": self.only is not None,
+            "--without": bool(self.without),
+            "--plugin-dir": bool(self.plugin_dirs),
+            "--set": bool(self.set),
+            "--safe-mode": self.safe_mode,
+        }
+        return [name for name, is_given in given.items() if is_given]
+
+
+def names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """``a,b`` as a tuple; None when the option was not given."""
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def json_option(function: F) -> F:
+    """Give a subcommand ``--json``; ``screen_of`` knows whether it was used."""
+
+    def remember(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.find_root().meta[JSON_KEY] = True
+
+    option = click.option(
+        "--json", is_flag=True, is_eager=True, expose_value=False, callback=remember, help="Standard output is JSON."
+    )
+    return option(function)
+
+
+def screen_of(context: click.Context) -> Screen:
+    """The streams, in the form this call of the program wants."""
+    return Screen(as_json=bool(context.find_root().meta.get(JSON_KEY)))
+
+
+def options_of(context: click.Context) -> Options:
+    """The global options of this call of the program."""
+    options: Any = context.find_root().obj
+    return options if isinstance(options, Options) else Options()

@@ -1,0 +1,69 @@
+"""``trunnion run``."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from trunnion.launcher.options import json_option, options_of, screen_of
+
+
+class RunCommand(click.Command):
+    """Leaves everything after the command's name to the command."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and arguments from the host; its own options before the name."""
+        from trunnion.launcher.completion import complete_arguments, complete_names
+
+        name = ctx.params.get("command_id")
+        if name:
+            return complete_arguments(ctx, name, ctx.params.get("argv") or (), incomplete)
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return complete_names(ctx, incomplete)
+
+
+def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+    return dict(value.partition("=")[::2] for value in values)
+
+
+@click.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
+@json_option
+@click.option("--detach", is_flag=True, help="Print the run's id and leave it running.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds the run may take, waiting included.")
+@click.option("--key", help="Idempotency key: a second call with the same key joins the first one's run.")
+@click.option("--label", "labels", multiple=True, callback=_labels, metavar="KEY=VALUE", help="Mark the run.")
+@click.argument("command_id", metavar="COMMAND")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+@click.pass_context
+def run(
+    context: click.Context,
+    *,
+    command_id: str,
+    argv: tuple[str, ...],
+    detach: bool,
+    timeout: float | None,
+    key: str | None,
+    labels: dict[str, str],
+) -> int:
+    """Run a command and show its output as it comes.
+
+    Options of run itself come before COMMAND; everything after it belongs to the command, --help too.
+    """
+    import uuid
+
+    from trunnion.launcher.running import run_in_loop
+    from trunnion.launcher.usage import print_usage, wants_usage
+    from trunnion.model.runs import Invocation
+
+    options, screen = options_of(context), screen_of(context)
+    if wants_usage(argv):
+        print_usage(options, screen, "commands", command_id)
+        return 0
+    invocation = Invocation(
+        command_id=command_id, argv=argv, timeout=timeout, idempotency_key=key or uuid.uuid4().hex, labels=labels
+    )
+    return run_in_loop(options, screen, invocation, detach=detach)

@@ -1,0 +1,134 @@
+"""Running one command: by the host that is there, or by one started for it in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from trunnion.launcher.attend import Attendance, plain
+from trunnion.launcher.hosted import refuse_start_options
+from trunnion.launcher.options import Options
+from trunnion.launcher.place import locate
+from trunnion.launcher.screen import Screen
+from trunnion.launcher.signals import Interrupts
+from trunnion.model.errors import Conflict, Unavailable
+from trunnion.model.runs import Invocation, Run
+from trunnion.protocol.address import is_served
+from trunnion.protocol.client import Client
+
+if TYPE_CHECKING:
+    from trunnion.host import Host
+
+ATTEMPTS = 5
+PAUSE = 0.2
+STARTING = 15.0
+"""Seconds to wait for another host that holds the data directory but does not answer yet."""
+
+
+def run_in_loop(options: Options, screen: Screen, invocation: Invocation, *, detach: bool = False) -> int:
+    """``run_command`` in a loop of the kind it needs: the host's own when a host may have to be started."""
+    main = run_command(options, screen, invocation, detach=detach)
+    if is_served(locate(options).data.socket):
+        return asyncio.run(main)
+    from trunnion.running import run
+
+    return run(main)
+
+
+async def run_command(options: Options, screen: Screen, invocation: Invocation, *, detach: bool) -> int:
+    """Run a command and stay with it.
+
+    Args:
+        options: the global options.
+        screen: the terminal.
+        invocation: with an idempotency key, so that it can be sent again.
+        detach: return as soon as it is on record.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        TrunnionError: it was refused, or no host could be reached or started.
+    """
+    async with AsyncExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts(counting=False))
+        client, host = await _Reach(options, screen, interrupts, stack).client(detach=detach)
+        interrupts.count_from_now()
+        run = await submit(client, invocation)
+        if detach:
+            return _detached(screen, run)
+        return await Attendance(client, screen, interrupts, abandon=_abandon(host)).stay(run)
+
+
+class _Reach(NamedTuple):
+    """The way to a host: the one that runs, or one started in this process."""
+
+    options: Options
+    screen: Screen
+    interrupts: Interrupts
+    stack: AsyncExitStack
+
+    async def client(self, *, detach: bool) -> tuple[Client, Host | None]:
+        """A connected client, and the host if it was started here."""
+        path = locate(self.options).data.socket
+        deadline = asyncio.get_running_loop().time() + STARTING
+        while True:
+            try:
+                client = await self.stack.enter_async_context(await Client.connect(path, patience=STARTING))
+            except Unavailable:
+                if detach:
+                    raise
+            else:
+                refuse_start_options(self.options)
+                return client, None
+            try:
+                return await self._started(path)
+            except Conflict as error:
+                # Another process was first to start a host; it answers in a moment.
+                if "socket" not in error.details or asyncio.get_running_loop().time() >= deadline:
+                    raise
+                await asyncio.sleep(PAUSE)
+
+    async def _started(self, path: Path) -> tuple[Client, Host]:
+        from trunnion.launcher.cold import cold_host
+
+        host = await self.stack.enter_async_context(cold_host(self.options, self.screen, self.interrupts))
+        return await self.stack.enter_async_context(await Client.connect(path)), host
+
+
+def _abandon(host: Host | None) -> Callable[[], None] | None:
+    """How to end the host that was started here, without waiting for its run."""
+    if host is None:
+        return None
+    from trunnion.launcher.cold import hurry
+
+    return partial(hurry, host)
+
+
+async def submit(client: Client, invocation: Invocation) -> Run:
+    """Submit; when the answer is lost with the line, ask again: the key makes it the same run.
+
+    Raises:
+        TrunnionError: it was refused, or the host did not come back.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return await client.submit(invocation)
+        except Unavailable:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            await asyncio.sleep(PAUSE * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _detached(screen: Screen, run: Run) -> int:
+    if screen.as_json:
+        screen.value(plain(run))
+    else:
+        screen.out(f"{run.id}\n")
+        screen.note(f"follow it with: trunnion follow run/{run.id}")
+    return 0

@@ -1,0 +1,86 @@
+"""The two streams of the terminal session, taken once at the start.
+
+A host in the same process redirects ``sys.stdout`` into its runs, so the launcher keeps the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from trunnion.launcher.visible import visible
+
+if TYPE_CHECKING:
+    from trunnion.model.json import Json
+
+
+class Screen:
+    """Where the launcher writes.
+
+    Args:
+        as_json: standard output carries JSON only, notes are left out, errors are JSON.
+        out, err: the streams; by default the process's own.
+    """
+
+    def __init__(self, *, as_json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self.as_json = as_json
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self.out_is_terminal = self._out.isatty()
+        self.err_is_terminal = self._err.isatty()
+
+    @property
+    def stderr(self) -> TextIO:
+        """For what draws on the terminal itself."""
+        return self._err
+
+    def out(self, text: str) -> None:
+        """Write to standard output as it is; neutralised if that is a terminal."""
+        _write(self._out, visible(text) if self.out_is_terminal else text)
+
+    def err(self, text: str) -> None:
+        """Write to standard error; neutralised if that is a terminal."""
+        _write(self._err, visible(text) if self.err_is_terminal else text)
+
+    def note(self, text: str) -> None:
+        """One line for the person at the terminal, on standard error; nothing with ``--json``."""
+        if not self.as_json:
+            self.err(text + "\n")
+
+    def value(self, value: Json) -> None:
+        """One JSON document on standard output: compact with ``--json``, else indented."""
+        self.out(as_text(value, indent=None if self.as_json else 2) + "\n")
+
+    def error(self, code: str, message: str, details: Mapping[str, Json]) -> None:
+        """Say on standard error what went wrong: one line, or one JSON object with ``--json``."""
+        if self.as_json:
+            self.err(as_text({"code": code, "message": message, "details": details}) + "\n")
+            return
+        self.err(f"error: {message}\n")
+        nearest = details.get("nearest")
+        if isinstance(nearest, list) and nearest and str(nearest[0]) not in message:
+            self.err(f"did you mean: {', '.join(map(str, nearest))}?\n")
+
+
+def as_text(value: Json, indent: int | None = None) -> str:
+    """JSON as text, with characters of all languages as they are."""
+    import json
+
+    separators = (",", ":") if indent is None else None
+    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush. Whoever closed the other end wants no more: the stream leads nowhere from then on."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except UnicodeEncodeError:
+        stream.write(text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii"))
+        stream.flush()

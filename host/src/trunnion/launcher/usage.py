@@ -1,0 +1,80 @@
+"""``--help`` after the name of a command or query: its own help, from the host's description of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from trunnion.model.errors import NotFound
+from trunnion.model.json import Json
+from trunnion.model.names import nearest
+
+if TYPE_CHECKING:
+    from trunnion.launcher.options import Options
+    from trunnion.launcher.screen import Screen
+
+Kind = Literal["commands", "queries"]
+VERBS: Mapping[Kind, str] = {"commands": "run", "queries": "query"}
+
+
+def wants_usage(argv: Sequence[str]) -> bool:
+    """Whether ``--help`` is among the words, before any ``--``."""
+    words = list(argv)
+    return "--help" in (words[: words.index("--")] if "--" in words else words)
+
+
+def print_usage(options: Options, screen: Screen, kind: Kind, name: str) -> None:
+    """Print how a command or query is called; with ``--json`` its descriptor.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    from trunnion.launcher.look import describe
+
+    entries = _objects(describe(options).get(kind))
+    found = next((e for e in entries if name == e.get("id") or name in _strings(e.get("aliases"))), None)
+    if found is None:
+        known = [str(e.get("id")) for e in entries]
+        raise NotFound(f"there is no {_singular(kind)} {name!r}", {"nearest": nearest(name, known)})
+    if screen.as_json:
+        screen.value(found)
+    else:
+        screen.out(usage(found, f"trunnion {VERBS[kind]} {found['id']}"))
+
+
+def usage(descriptor: Mapping[str, Json], call: str) -> str:
+    """Help for a person.
+
+    Args:
+        descriptor: of a command or query, as in meta.
+        call: how it is called, without arguments.
+    """
+    from trunnion.arguments.parameters import compile_parameters
+
+    schema = descriptor.get("args")
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    names = list(properties) if isinstance(properties, Mapping) else []
+    argv = descriptor.get("argv")
+    most = argv.get("max") if isinstance(argv, Mapping) else None
+    positional = tuple(names[: most if isinstance(most, int) else len(names)])
+    parameters = compile_parameters(_nothing, schema if isinstance(schema, Mapping) else {}, positional)
+    about = str(descriptor.get("description") or descriptor.get("title") or "")
+    examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
+    parts = [about, parameters.usage(call), f"Examples:{examples}" if examples else ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _nothing(args: Mapping[str, Json]) -> None:
+    """Stands for the handler, which is in the host."""
+
+
+def _singular(kind: Kind) -> str:
+    return "command" if kind == "commands" else "query"
+
+
+def _objects(value: Json) -> list[Mapping[str, Json]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, Sequence) else []
+
+
+def _strings(value: Json) -> list[str]:
+    return [str(entry) for entry in value] if isinstance(value, Sequence) and not isinstance(value, str) else []

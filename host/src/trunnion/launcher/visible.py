@@ -1,0 +1,38 @@
+"""Text from elsewhere on a terminal: colour may pass, everything else that acts on a terminal is shown.
+
+Escape sequences can set the title, write to the clipboard, move the cursor or make the terminal type
+answers (ECMA-48, XTerm Control Sequences). Direction marks can make text read as something it is not
+(Unicode TR36). The bytes stay as they are in the store; only what is printed changes.
+"""
+
+from __future__ import annotations
+
+import re
+
+_COLOUR = r"\x1b\[[0-9;:]*m"
+_ACTING = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+_either = re.compile(f"({_COLOUR})|{_ACTING}")
+RESET = "\x1b[0m"
+
+
+def visible(text: str) -> str:
+    r"""``text`` safe to print: newline, tab and colour pass, other control characters become ``\x1b`` and so on.
+
+    A carriage return before a newline is dropped. Text with colour ends with a reset, so that nothing
+    after it is coloured.
+    """
+    coloured = False
+
+    def shown(match: re.Match[str]) -> str:
+        nonlocal coloured
+        if match[1]:
+            coloured = True
+            return match[1]
+        code = ord(match[0])
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    safe = _either.sub(shown, text.replace("\r\n", "\n"))
+    if not coloured:
+        return safe
+    body, end = (safe[:-1], "\n") if safe.endswith("\n") else (safe, "")
+    return body + RESET + end
