@@ -14,6 +14,9 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty home, also for the processes that tests start."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
+        # What the set-up has downloaded is not downloaded again by tests that install.
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
+        patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR", str(cache)))
         for name in os.environ:
             if name.startswith(("TRUNNION_", "XDG_")) and not name.startswith("TRUNNION_FAULT"):
                 patch.delenv(name)

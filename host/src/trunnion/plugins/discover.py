@@ -113,7 +113,7 @@ def _from_entry_point(dist: IDistribution, entry: EntryPoint) -> Candidate:
     incompatible = (
         ""
         if entry.group == ENTRY_POINT_GROUP
-        else f"built for plugin contract v{spoken}, this host speaks v{GENERATION}; "
+        else f"built for plugin contract {spoken}, this host speaks v{GENERATION}; "
         f"install a version of {_name(dist)} made for this host"
     )
     return Candidate(

@@ -61,7 +61,7 @@ def _candidates(
     selection: Selection, given: Mapping[str, object] | Sequence[object], *, discovery: bool
 ) -> list[Candidate]:
     own = objects(given)
-    found = installed() if discovery and not selection.safe_mode else []
+    found = installed() if discovery else []
     for folder in () if selection.safe_mode else selection.plugin_dirs:
         try:
             found += single_files(folder)
