@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from store_kit import DURABILITIES, ON_DISK, Bench, opened  # noqa: E402
+from store_kit import DURABILITIES, ON_DISK, Bench, opened
 
 
 @pytest.fixture(params=DURABILITIES)

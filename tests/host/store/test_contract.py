@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 from store_kit import START, Bench, end, event, host_event
 
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import run_stream
-from trunnion.model.runs import ArtifactInfo, RunFilter
+from trunnion.model.runs import ArtifactInfo, Run, RunFilter
 from trunnion.store import Accept, Batch, KeyRow
 
 
@@ -65,13 +67,13 @@ def test_a_read_stops_at_max_bytes_but_gives_one(bench: Bench) -> None:
     assert 2 <= len(bench.store.read_events("host", 0, 100, 4000)) <= 4
 
 
-@pytest.mark.parametrize("seqs", [[1], [3], [2, 4], [2, 2]])
-def test_events_that_do_not_follow_are_refused_whole(bench: Bench, seqs: list[int]) -> None:
+def test_events_that_do_not_follow_are_refused_whole(bench: Bench) -> None:
     run = bench.accept(bench.run())
-    other = bench.run()
-    batch = Batch([Accept(other)], appends={run_stream(run.id): [event(run, seq) for seq in seqs]})
-    assert isinstance(bench.try_commit(batch), ValueError)
-    assert bench.store.get_run(other.id) is None
+    for seqs in ([1], [3], [2, 4], [2, 2]):
+        other = bench.run()
+        batch = Batch([Accept(other)], appends={run_stream(run.id): [event(run, seq) for seq in seqs]})
+        assert isinstance(bench.try_commit(batch), ValueError)
+        assert bench.store.get_run(other.id) is None
     bench.commit(Batch(appends={run_stream(run.id): [event(run, 2)]}))
     assert bench.store.last_seq(run_stream(run.id)) == 2
 
@@ -115,8 +117,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=str)
-def test_pages_are_what_a_plain_filter_says(bench: Bench, wanted: RunFilter) -> None:
+def test_pages_are_what_a_plain_filter_says(bench: Bench) -> None:
     from trunnion.store.listing import matches
 
     runs = []
@@ -137,21 +138,24 @@ def test_pages_are_what_a_plain_filter_says(bench: Bench, wanted: RunFilter) -> 
             batch.finishes.append(run)
         runs.append(run)
     bench.commit(batch)
-    expected = [run for run in reversed(runs) if matches(run, wanted)]
-    found, cursor = [], None
+    for wanted in FILTERS:
+        assert list(all_pages(bench, wanted)) == [run for run in reversed(runs) if matches(run, wanted)], wanted
+
+
+def all_pages(bench: Bench, wanted: RunFilter) -> Iterator[Run]:
+    cursor = None
     while True:
         page = bench.store.list_runs(wanted, 37, cursor)
         assert len(page.items) <= 37
-        found += page.items
+        yield from page.items
         if (cursor := page.next) is None:
-            break
-    assert found == expected
+            return
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "9" * 30, "١"])
-def test_a_foreign_cursor_is_refused(bench: Bench, cursor: str) -> None:
-    with pytest.raises(InvalidArguments, match="cursor"):
-        bench.store.list_runs(RunFilter(), 10, cursor)
+def test_a_foreign_cursor_is_refused(bench: Bench) -> None:
+    for cursor in ("", "x", "-1", "1.5", "9" * 30, "\u0661"):
+        with pytest.raises(InvalidArguments, match="cursor"):
+            bench.store.list_runs(RunFilter(), 10, cursor)
 
 
 def test_an_observer_sees_every_commit_from_its_start(bench: Bench) -> None:
@@ -189,10 +193,10 @@ def test_files_are_kept_with_a_run_and_go_with_it(bench: Bench) -> None:
     assert bench.store.read_events(run_stream(run.id), 0, 10) == []
 
 
-@pytest.mark.parametrize("name", ["..", "a/b", "", "output", "a\0b", ".hidden"])
-def test_a_file_cannot_lie_elsewhere(bench: Bench, name: str) -> None:
-    with pytest.raises(ValueError, match="name"):
-        bench.store.artifact_path("run", name)
+def test_a_file_cannot_lie_elsewhere(bench: Bench) -> None:
+    for name in ("..", "a/b", "", "output", "a\0b", ".hidden"):
+        with pytest.raises(ValueError, match="name"):
+            bench.store.artifact_path("run", name)
 
 
 def test_pruning_removes_what_a_dry_run_said(bench: Bench) -> None:

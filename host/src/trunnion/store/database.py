@@ -25,7 +25,6 @@ from trunnion.store.schema import MIGRATIONS, Migration, migrate
 from trunnion.store.snapshot import refuse_newer
 from trunnion.store.state import end_position
 
-
 WRITER_TIMEOUT = 10.0
 """Seconds to wait for the writer of a host that was killed to finish its last commit."""
 

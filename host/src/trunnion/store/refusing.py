@@ -24,6 +24,10 @@ class RefusingStore(ReadOnlyStore):
         """There is none to take."""
         return False
 
+    def last_seq(self, stream: str) -> int:
+        """Nothing is appended here, so nothing is counted on from."""
+        return 0
+
     def next_num(self) -> int:
         """Refuse: there will be no next run."""
         raise Unavailable(REFUSAL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -12,6 +13,7 @@ from trunnion.store.schema import MIGRATIONS, judge
 
 _WAL_HEADER = 32
 _FRAME_HEADER = 24
+_HEADER = 100
 
 
 class Snapshot:
@@ -75,7 +77,8 @@ def refuse_newer(path: Path, newest: int = len(MIGRATIONS)) -> None:
         Unavailable: it is a database of something else.
     """
     header = _header_in_log(_log_of(path)) or _header_in_file(path)
-    if header.startswith(b"SQLite format 3\0") and len(header) >= 72:
+    # Without a schema there is nothing of anybody's in it: a start that was killed left it.
+    if header.startswith(b"SQLite format 3\0") and len(header) == _HEADER and header[40:44] != bytes(4):
         judge(path, int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big"), newest)
 
 
@@ -86,24 +89,25 @@ def _log_of(path: Path) -> Path:
 def _header_in_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(100)
+            return file.read(_HEADER)
     except FileNotFoundError:
         return b""
 
 
 def _header_in_log(log: Path) -> bytes:
-    """The last page 1 in the frames that belong to the log's present round, told by its salt."""
-    found = b""
+    """The last committed page 1 in the log's present round, which the frames' salt tells."""
+    found = newest = b""
     try:
         with log.open("rb") as file:
             start = file.read(_WAL_HEADER)
             page, salt = int.from_bytes(start[8:12], "big"), start[16:24]
             while len(frame := file.read(_FRAME_HEADER)) == _FRAME_HEADER and frame[8:16] == salt:
+                head = file.read(_HEADER)
+                file.seek(page - len(head), os.SEEK_CUR)
                 if int.from_bytes(frame[:4], "big") == 1:
-                    found = file.read(100)
-                    file.seek(page - len(found), 1)
-                else:
-                    file.seek(page, 1)
+                    newest = head
+                if frame[4:8] != bytes(4):  # the last frame of a transaction
+                    found = newest
     except FileNotFoundError:
         return b""
     return found

@@ -103,18 +103,19 @@ class Upkeep:
 
     def _serve(self) -> None:
         while not self._stopping:
-            if not self._wake.wait(IDLE):
-                self._due.extend(self._lagging)
-                self._lagging.clear()
+            idle = not self._wake.wait(IDLE)
             self._wake.clear()
             try:
-                self.work()
+                self.work(again=idle)
             except sqlite3.Error:
                 # A full or failing disk; commits report it, and the work is still there next time.
                 self._wake.wait(IDLE)
 
-    def work(self) -> None:
-        """Do what is due, once."""
+    def work(self, *, again: bool) -> None:
+        """Do what is due, once; with ``again`` also what had to wait for an observer."""
+        if again:
+            self._due.extend(self._lagging)
+            self._lagging.clear()
         while self._due and not self._stopping:
             stream, ended = self._due.popleft()
             self._merge(stream, ended)
