@@ -19,12 +19,8 @@ from trunnion.access.sealing import Sealer
 from trunnion.assembly import HOST_PLUGIN, declared_parts
 from trunnion.builtin.plugin import HostPlugin
 from trunnion.config.data_dir import DataDir, Hold, hold
-from trunnion.config.values import describe
-from trunnion.config.load import load_config
-from trunnion.config.paths import default_data_dir, find_config
-from trunnion.config.selection import select
-from trunnion.config.toml_file import TomlFile, read_toml
-from trunnion.config.values import Config
+from trunnion.config.paths import default_data_dir
+from trunnion.config.values import Config, describe
 from trunnion.kernel.clock import Clock, SystemClock
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.handle import Door, HostHandle
@@ -36,44 +32,23 @@ from trunnion.kernel.parts import Part, Parts
 from trunnion.kernel.registry import Contributed
 from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.threads import in_thread
+from trunnion.loading import HostOptions, Setup, load_setup, plugin_cli
 from trunnion.model.contributions import Ready
 from trunnion.model.errors import Conflict, InvalidArguments, TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller, Role
 from trunnion.plugins.hooks import Contributed as PluginContribution
-from trunnion.plugins.load import load_plugins
 from trunnion.plugins.plugin_set import PluginSet
 from trunnion.store import Store, open_store
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
+__all__ = ["Host", "HostOptions", "plugin_cli", "user_name"]
+
 RETENTION_INTERVAL = 600.0
 US_PER_DAY = 86_400_000_000
 FLUSH_TIMEOUT = 5.0
-
-
-class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start is asked for, before the configuration is read.
-
-    Attributes:
-        mode: ``serve`` opens all doors; ``cold`` runs what it is given and parks what else waits, with no
-            door but the local socket; ``readonly`` answers from the store and changes nothing.
-        overrides: settings as ``key=value``, above file and environment.
-        only, without, safe_mode, strict, plugin_dirs: which plugins are loaded.
-        capture: whether ``print`` and ``logging`` of the whole process are the host's.
-    """
-
-    config_path: Path | None = None
-    data_dir: Path | None = None
-    mode: Literal["serve", "cold", "readonly"] = "serve"
-    overrides: tuple[str, ...] = ()
-    only: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
-    safe_mode: bool = False
-    strict: bool = False
-    plugin_dirs: tuple[Path, ...] = ()
-    capture: bool = False
 
 
 class Host:
@@ -111,6 +86,8 @@ class Host:
         self._discovery = discovery
         self._environ = os.environ if environ is None else environ
         self._plugins: PluginSet
+        self._setup: Setup
+        self._builtin: HostPlugin
         self._parts: Parts
         self._stop_wish = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -166,7 +143,12 @@ class Host:
 
     async def _start(self) -> None:
         options, stack = self.options, self._stack
-        self.config = self._load()
+        self._builtin = HostPlugin()
+        builtins = {HOST_PLUGIN: self._builtin}
+        self._setup = load_setup(
+            options, self._environ, builtins=builtins, given=self._given, discovery=self._discovery
+        )
+        self.config, self._plugins = self._setup.config, self._setup.plugins
         self.data = DataDir(self._data_root())
         if options.mode != "readonly":
             self._hold = stack.enter_context(hold(self.data))
@@ -202,32 +184,6 @@ class Host:
         await self._parts.start()
 
     # -- what it is made of -----------------------------------------------------------------------
-
-    def _load(self) -> Config:
-        """Selection before any import, then plugins, then the configuration they declare."""
-        options = self.options
-        path = options.config_path or find_config(self._environ, Path.cwd())
-        file: TomlFile | None = read_toml(path) if path is not None else None
-        selection = select(
-            only=options.only,
-            without=options.without,
-            safe_mode=options.safe_mode,
-            strict=options.strict,
-            plugin_dirs=options.plugin_dirs,
-            environ=self._environ,
-            file=file,
-        )
-        self._builtin = HostPlugin()
-        self._plugins = load_plugins(
-            selection, builtins={HOST_PLUGIN: self._builtin}, given=self._given, discovery=self._discovery
-        )
-        return load_config(
-            path,
-            overrides=options.overrides,
-            environ=self._environ,
-            settings=self._plugins.settings(),
-            unread=self._plugins.unloaded,
-        )
 
     def _data_root(self) -> Path:
         configured = self.config.get("host.data_dir")
@@ -397,13 +353,7 @@ class Host:
         """Whether a start with the configuration as it is on disk now would succeed."""
         path = self.config.path
         try:
-            load_config(
-                path,
-                overrides=self.options.overrides,
-                environ=self._environ,
-                settings=self._plugins.settings(),
-                unread=self._plugins.unloaded,
-            )
+            self._setup.read_again()
         except TrunnionError as error:
             return {"ok": False, "problem": error.message, "path": str(path)}
         return {"ok": True, "problem": None, "path": str(path) if path is not None else None}

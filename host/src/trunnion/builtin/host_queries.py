@@ -45,14 +45,14 @@ class HostQueries:
             "observers": [decode(encode(pump.state)) for pump in kernel.observers],
             "runs": {
                 "running": executor.placement.slots.used,
-                "pending": executor.pending.total(),
+                "pending": executor.table.pending.total(),
                 "parked": len(executor.placement.parked),
-                "abandoned": len(executor.abandoned),
-                "since_start": dict(executor.counts),
+                "abandoned": len(executor.table.abandoned),
+                "since_start": dict(executor.table.counts),
             },
             "refused": dict(kernel.admissions.counts),
             "store": {**kernel.store.stats(), "refuses": kernel.committer.refusal is not None},
-            "draining": executor.draining,
+            "draining": executor.table.draining,
         }
 
     async def plugins(self) -> dict[str, Json]:

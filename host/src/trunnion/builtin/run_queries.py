@@ -81,7 +81,7 @@ class RunQueries:
             parent_run_id=parent, created_after=created_after, created_before=created_before,
         )  # fmt: skip
         page = await self._read(lambda: self._kernel.store.list_runs(wanted, limit, cursor))
-        items = [self._kernel.executor.run_of(run.id) or run for run in page.items]
+        items = [self._kernel.executor.table.run_of(run.id) or run for run in page.items]
         return {"items": [shown(run) for run in items], "next": page.next}
 
     async def get(self, caller: Caller, run_id: str) -> Json:

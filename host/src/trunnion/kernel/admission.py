@@ -45,6 +45,23 @@ from trunnion.store.base import KeyRow, Store
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where an invocation comes from, if not from a door.
+
+    Attributes:
+        nested_in: the run it was started from, detached or not.
+        parent: the run it ends with; None for detached ones.
+        rerun_of: the run it repeats.
+    """
+
+    nested_in: LiveRun | None = None
+    parent: LiveRun | None = None
+    rerun_of: str | None = None
+
+
+FROM_A_DOOR = Origin()
+
+
 class Admitted(msgspec.Struct, frozen=True):
     """A run that is on record, and its live part unless it has ended."""
 
@@ -103,44 +120,36 @@ class Admissions:
         self._claims: dict[tuple[str, str], asyncio.Future[Admitted]] = {}
         self._loop = asyncio.get_running_loop()
 
-    async def submit(
-        self, caller: Caller, invocation: Invocation, *, parent: LiveRun | None = None, nested_in: LiveRun | None = None,
-        rerun_of: str | None = None,
-    ) -> Admitted:  # fmt: skip
+    async def submit(self, caller: Caller, invocation: Invocation, origin: Origin = FROM_A_DOOR) -> Admitted:
         """Admit an invocation; returns once the run is on record.
 
         Args:
             caller: stamped by the door.
             invocation: what the client asks.
-            parent: the run that ends this one with it.
-            nested_in: the run it was started from, detached or not.
-            rerun_of: the run this one repeats.
+            origin: for nested and repeated runs.
 
         Raises:
             TrunnionError: it was refused, by the code that says why.
         """
         try:
-            return await self._submit(caller, invocation, parent, nested_in, rerun_of)
+            return await self._submit(caller, invocation, origin)
         except TrunnionError as error:
             self.counts[error.code] += 1
             raise
 
-    async def _submit(
-        self, caller: Caller, invocation: Invocation, parent: LiveRun | None, nested_in: LiveRun | None,
-        rerun_of: str | None,
-    ) -> Admitted:  # fmt: skip
-        if self.closed and nested_in is None:
+    async def _submit(self, caller: Caller, invocation: Invocation, origin: Origin) -> Admitted:
+        if self.closed and origin.nested_in is None:
             raise Unavailable(self.closed)
-        checked = self._check(caller, invocation, parent)
+        checked = self._check(caller, invocation, origin.parent)
         key = invocation.idempotency_key
         if key is None:
-            return await self._admit(caller, invocation, checked, parent, nested_in, rerun_of)
+            return await self._admit(caller, invocation, checked, origin)
         twin = await self._twin(caller, key, checked)
         if twin is not None:
             return twin
         claim = self._claims[caller.principal, key] = self._loop.create_future()
         try:
-            admitted = await self._admit(caller, invocation, checked, parent, nested_in, rerun_of)
+            admitted = await self._admit(caller, invocation, checked, origin)
         except BaseException as error:
             claim.set_exception(
                 error if isinstance(error, TrunnionError) else Unavailable("the first call was given up")
@@ -198,16 +207,16 @@ class Admissions:
 
     def _has_room(self, caller: Caller, entry: CommandEntry) -> None:
         executor, limits = self._executor, self._executor.limits
-        if executor.pending.total() >= limits.max_pending:
+        if executor.table.pending.total() >= limits.max_pending:
             raise Busy(f"{limits.max_pending} runs wait already; try again later", {"retry_after": 1})
-        if executor.pending[caller.principal] >= limits.max_pending_per_principal:
+        if executor.table.pending[caller.principal] >= limits.max_pending_per_principal:
             raise Busy(
                 f"{limits.max_pending_per_principal} runs of {caller.principal} wait already; try again later",
                 {"retry_after": 1},
             )
-        if not entry.is_async and len(executor.abandoned) > limits.max_abandoned:
+        if not entry.is_async and len(executor.table.abandoned) > limits.max_abandoned:
             raise Busy(
-                f"{len(executor.abandoned)} handlers do not return, so no thread is left for {entry.id}; "
+                f"{len(executor.table.abandoned)} handlers do not return, so no thread is left for {entry.id}; "
                 "see the query lanes.list and the command lanes.release"
             )
 
@@ -251,7 +260,7 @@ class Admissions:
         if row is None:
             return None
         _same(row.command_id, row.args_digest, checked, key)
-        live = self._executor.live.get(row.run_id)
+        live = self._executor.table.live.get(row.run_id)
         run = live.run if live is not None else self._store.get_run(row.run_id)
         if run is None:
             raise Conflict(f"the run {row.run_id} of idempotency key {key!r} is no longer kept", {"run_id": row.run_id})
@@ -259,19 +268,16 @@ class Admissions:
 
     # -- gates and the run itself -----------------------------------------------------------------
 
-    async def _admit(
-        self, caller: Caller, invocation: Invocation, checked: _Checked, parent: LiveRun | None,
-        nested_in: LiveRun | None, rerun_of: str | None,
-    ) -> Admitted:  # fmt: skip
-        run = self._run(caller, invocation, checked, parent, nested_in, rerun_of)
+    async def _admit(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Admitted:
+        run = self._run(caller, invocation, checked, origin)
         if self._gates.covers("commands"):
             hold = await self._gates.admit(_question(run, caller, checked))
             if hold is not None:
                 run = msgspec.structs.replace(run, status="held", labels={**run.labels, "held": hold.reason})
-            if parent is not None and parent.phase != "running":
-                raise Unavailable(f"the run {parent.id} that asked for it has ended")
+            if origin.parent is not None and origin.parent.phase != "running":
+                raise Unavailable(f"the run {origin.parent.id} that asked for it has ended")
         run = msgspec.structs.replace(run, num=self._store.next_num())
-        live = self._live(run, caller, checked, parent)
+        live = self._live(run, caller, checked, origin.parent)
         key = run.idempotency_key
         row = KeyRow(run.principal, key, run.id, run.command_id, run.args_digest, run.created) if key else None
         sealed = self._sealer.seal(run.id, encode(checked.secrets)) if checked.secrets and not live.ephemeral else None
@@ -279,11 +285,8 @@ class Admissions:
         await live.accepted
         return Admitted(live.run, live)
 
-    def _run(
-        self, caller: Caller, invocation: Invocation, checked: _Checked, parent: LiveRun | None,
-        nested_in: LiveRun | None, rerun_of: str | None,
-    ) -> Run:  # fmt: skip
-        entry = checked.entry
+    def _run(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Run:
+        entry, nested_in = checked.entry, origin.nested_in
         depth = 0 if nested_in is None else nested_in.run.depth + 1
         if depth > self._executor.limits.max_depth:
             raise Busy(f"{entry.id}: runs are nested {depth} deep; the limit is {self._executor.limits.max_depth}")
@@ -304,8 +307,8 @@ class Admissions:
             decision=checked.decision,
             session_id=invocation.session_id,
             parent_run_id=None if nested_in is None else nested_in.id,
-            rerun_of=rerun_of,
-            detached=nested_in is not None and parent is None,
+            rerun_of=origin.rerun_of,
+            detached=nested_in is not None and origin.parent is None,
             depth=depth,
             labels=invocation.labels,
             owner=self._host_id,
@@ -328,7 +331,7 @@ class Admissions:
             self._loop.create_future(),
         )
         live.parent = parent
-        live.expires = checked.expires
+        live.expires = live.expires_asked = checked.expires
         return live
 
 

@@ -285,8 +285,7 @@ class Context:
     ) -> RunHandle:
         """Start another command without waiting for it.
 
-        Args:
-            detach: the child outlives this run and inherits neither its lock nor its deadline.
+        With ``detach`` the child outlives this run and inherits neither its lock nor its deadline.
         """
         return await self._nested.spawn(self, command_id, args, timeout, detach)
 

@@ -168,16 +168,16 @@ class Kernel:
     async def drain(self, grace: float) -> None:
         """Accept nothing new and let what runs go on for ``grace`` seconds."""
         self.admissions.closed = "the host is stopping and accepts nothing new"
-        self.executor.draining = True
+        self.executor.table.draining = True
         self.executor.placement.closed = True
-        running = [live for live in self.executor.live.values() if live.phase in ("running", "ending")]
+        running = [live for live in self.executor.table.live.values() if live.phase in ("running", "ending")]
         await self._ends(running, grace)
 
     async def interrupt(self) -> None:
         """Stop what still runs; whatever ignores that is settled without it."""
-        running = [live for live in self.executor.live.values() if live.phase == "running"]
+        running = [live for live in self.executor.table.live.values() if live.phase == "running"]
         for live in running:
-            self.executor.stop(live, "interrupted")
+            self.executor.ending.stop(live, "interrupted")
         await self._ends(running, self.limits.cancel_grace + 1.0)
 
     async def _ends(self, runs: Sequence[LiveRun], grace: float) -> None:

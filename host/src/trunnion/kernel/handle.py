@@ -11,6 +11,7 @@ import msgspec
 
 from trunnion.access.policy import may_see_run, refusal
 from trunnion.arguments import Completion
+from trunnion.kernel.admission import Origin
 from trunnion.kernel.committer import Change
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.entries import CommandEntry
@@ -76,7 +77,7 @@ class Door:
         Raises:
             TrunnionError: it was refused, by the code that says why.
         """
-        admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, rerun_of=rerun_of)
+        admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, Origin(rerun_of=rerun_of))
         if admitted.live is not None and admitted.live.ephemeral:
             return await self._ephemeral_end(admitted.run.id, admitted.run)
         return admitted.run
@@ -115,14 +116,14 @@ class Door:
             NotFound: there is none, or it may not be seen.
         """
         run = await self.get(caller, run_id)
-        live = self._kernel.executor.live.get(run_id)
+        live = self._kernel.executor.table.live.get(run_id)
         if live is None:
             return run
         if live.log is not None and live.run.cancel_requested_at is None and live.phase not in ("ending", "ended"):
             live.run = msgspec.structs.replace(live.run, cancel_requested_at=self._kernel.clock.utc())
             live.log.append("log", f"{caller.principal} asked for cancellation", level="warning")
             await self._on_record(live.log.name, Change(live.log, lambda _: None, start=live.run))
-        self._kernel.executor.stop(live, "cancelled")
+        self._kernel.executor.ending.stop(live, "cancelled")
         if live.run.status in ("pending", "held") or live.phase == "ending":
             return await self._kernel.waiting.ended(run_id)
         return live.run

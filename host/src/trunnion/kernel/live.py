@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
@@ -49,7 +50,8 @@ class LiveRun:
         parent: the run it ends with, None for runs of their own and detached ones.
         awaiting: children it waits for at the moment.
         has_slot: whether it occupies a slot.
-        expires: on the monotonic clock, when it must have ended.
+        expires: on the monotonic clock, when it must have ended; ``expires_asked`` is without the
+            command's own timeout, which counts anew at each attempt.
         timer: of its present phase; ``expiry`` is the one of its deadline.
         accepted: settled when its acceptance is on record.
         checked: its arguments were validated in this host's life.
@@ -57,10 +59,6 @@ class LiveRun:
         acknowledged: whether it is.
         abandoned: it was settled although its handler goes on.
     """
-
-    __slots__ = ("abandoned", "accepted", "acknowledged", "args", "arriving", "awaiting", "bound", "caller", "checked", "children", "context",
-                 "entry", "ephemeral", "expires", "expiry", "has_slot", "lane", "lent", "log", "outcome", "parent", "phase",
-                 "run", "sink", "start_when_accepted", "stop_reason", "task", "timer", "waiters")  # fmt: skip
 
     def __init__(
         self,
@@ -92,6 +90,7 @@ class LiveRun:
         self.has_slot = False
         self.lent = 0
         self.expires: float | None = None
+        self.expires_asked: float | None = None
         self.timer: Timer | None = None
         self.expiry: Timer | None = None
         self.context: Context | None = None
@@ -155,3 +154,42 @@ class LiveRun:
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
+
+    @property
+    def command_entry(self) -> CommandEntry:
+        """Its command; a run that works has one."""
+        if self.entry is None:
+            raise AssertionError(f"run {self.id} was started without its command")
+        return self.entry
+
+
+class RunTable:
+    """All runs that have not ended, and what is counted over them.
+
+    Attributes:
+        live: by id, in order of acceptance.
+        pending: accepted and not yet at work, by principal.
+        abandoned: settled although their handlers go on.
+        counts: what happened since the start, by name.
+        draining: nothing queued is started any more.
+    """
+
+    def __init__(self) -> None:
+        self.live: dict[str, LiveRun] = {}
+        self.pending: Counter[str] = Counter()
+        self.abandoned: set[LiveRun] = set()
+        self.counts: Counter[str] = Counter()
+        self.draining = False
+
+    def working(self) -> bool:
+        """Whether any run is at work or about to be, queued ones included, parked and held ones not."""
+        return any(live.phase in ("running", "ending", "lane", "slot") for live in self.live.values())
+
+    def run_of(self, run_id: str) -> Run | None:
+        """The row of a live run with its counters as they are now."""
+        live = self.live.get(run_id)
+        if live is None:
+            return None
+        if live.context is None or live.ephemeral:
+            return live.run
+        return msgspec.structs.replace(live.run, stats=live.context.stats.snapshot())

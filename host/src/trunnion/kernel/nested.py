@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from trunnion.kernel.admission import Admissions, Admitted
+from trunnion.kernel.admission import Admissions, Admitted, Origin
 from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.context import Context, RunHandle, result_of
 from trunnion.kernel.executor import Executor
@@ -38,9 +38,9 @@ class NestedRuns:
         try:
             return result_of(await self._await(parent, admitted.run.id))
         except BaseException:
-            child = self._executor.live.get(admitted.run.id)
+            child = self._executor.table.live.get(admitted.run.id)
             if child is not None:
-                self._executor.stop(child, "cancelled")
+                self._executor.ending.stop(child, "cancelled")
             raise
 
     async def spawn(
@@ -67,7 +67,7 @@ class NestedRuns:
             await self._waiting.flush(live.log)
 
     def _live(self, context: Context) -> LiveRun:
-        live = self._executor.live.get(context.run_id)
+        live = self._executor.table.live.get(context.run_id)
         if live is None or live.phase != "running":
             raise Unavailable(f"run {context.run_id} has ended: its context cannot be used any more")
         return live
@@ -81,10 +81,10 @@ class NestedRuns:
         invocation = Invocation(
             command_id=command_id, args=dict(args), timeout=timeout, session_id=parent.run.session_id
         )
-        return await self._admissions.submit(caller, invocation, parent=None if detach else parent, nested_in=parent)
+        return await self._admissions.submit(caller, invocation, Origin(parent, None if detach else parent))
 
     async def _await(self, parent: LiveRun, run_id: str) -> Run:
-        child = self._executor.live.get(run_id)
+        child = self._executor.table.live.get(run_id)
         if child is None:
             return await self._waiting.ended(run_id)
         parent.awaiting.add(child)
@@ -110,5 +110,5 @@ class NestedRuns:
             f"{other} (run {holder.id}), which waits for it in turn",
             {"runs": [child.id, holder.id], "lock": lock},
         )
-        self._executor.conclude(child, "failed", Outcome(error=error.info))
+        self._executor.ending.conclude(child, "failed", Outcome(error=error.info))
         raise error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trunnion.kernel.executor import Report
+from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Observer
 from trunnion.model.events import Event

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from trunnion.kernel.executor import Report
+from trunnion.kernel.reporting import Report
 from trunnion.model.contributions import CrashPolicy, Ready, Serve
 
 PartStatus: TypeAlias = Literal["starting", "ready", "restarting", "stopped", "failed"]

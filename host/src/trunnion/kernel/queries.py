@@ -10,10 +10,10 @@ import msgspec
 from trunnion.access.policy import DecisionCache, refusal
 from trunnion.kernel.admission import Admissions, bind
 from trunnion.kernel.entries import QueryEntry
-from trunnion.kernel.executor import Report
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.outcome import is_defect, raised, returned
 from trunnion.kernel.registry import Registry
+from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import DeadlineExceeded, InternalError, TrunnionError, Unavailable, error_from_info
@@ -67,7 +67,7 @@ class Queries:
                     decision=decision.rule,
                     args=bound.args,
                     effect="read",
-                )  # fmt: skip
+                )
             )
         return await self._answer(entry, lambda: entry.parameters.call(entry.query.handler, caller, bound))
 

@@ -12,10 +12,11 @@ from trunnion.kernel.admission import redactor_for
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.eventlog import EventLog
-from trunnion.kernel.executor import Executor, Report
+from trunnion.kernel.executor import Executor
 from trunnion.kernel.live import LiveRun, Outcome
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.registry import Registry
+from trunnion.kernel.reporting import Report
 from trunnion.kernel.retry import retry_delay
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import ErrorInfo, TrunnionError
@@ -72,13 +73,13 @@ class Recovery:
         run, executor = live.run, self._executor
         if run.cancel_requested_at is not None:
             executor.adopt(live)
-            executor.conclude(live, "cancelled", Outcome(stopped=True))
+            executor.ending.conclude(live, "cancelled", Outcome(stopped=True))
             return "cancelled"
         interrupted = run.status == "running" or lost_parent
         if interrupted and not (run.status == "running" and not lost_parent and self._retried(live)):
             executor.adopt(live)
             error = ErrorInfo("interrupted", f"{run.command_id} was interrupted: the host stopped while it was running")
-            executor.conclude(live, "interrupted", Outcome(error=error))
+            executor.ending.conclude(live, "interrupted", Outcome(error=error))
             return "interrupted"
         executor.adopt(live)
         executor.restore(live)
@@ -107,7 +108,7 @@ class Recovery:
         accepted.set_result(None)
         entry = self._registry.command(run.command_id)
         live = LiveRun(run, caller, entry, Bound(args, {}), log, sink, accepted)
-        live.expires = self._expires(run)
+        live.expires = live.expires_asked = self._expires(run)
         return live
 
     def _secrets(self, row: StoredRun) -> dict[str, Json]:

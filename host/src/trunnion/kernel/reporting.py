@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -21,6 +22,13 @@ from trunnion.model.json import Json, encode
 LOG_STREAM = "host/log"
 MAX_BYTES = 10 << 20
 BACKUPS = 5
+
+
+class Report(Protocol):
+    """Takes what operators should know: a stable code, a sentence, and the traceback behind it."""
+
+    def __call__(self, code: str, text: str, error: BaseException | None = None) -> None:
+        """Tell it."""
 
 
 class HostLog:

@@ -28,10 +28,10 @@ class Waiting:
         Raises:
             NotFound: there is none.
         """
-        run = self._executor.run_of(run_id)
+        run = self._executor.table.run_of(run_id)
         if run is None:
             found = await in_thread(self._readers, lambda: self._store.get_run(run_id))
-            run = found or self._executor.run_of(run_id)
+            run = found or self._executor.table.run_of(run_id)
         if run is None:
             raise NotFound(f"there is no run {run_id!r}", {"run_id": run_id})
         return run
@@ -43,7 +43,7 @@ class Waiting:
             NotFound: there is none.
             DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
         """
-        live = self._executor.live.get(run_id)
+        live = self._executor.table.live.get(run_id)
         if live is None:
             return await self.get(run_id)
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,246 @@
+"""How runs end: stopped, settled, tried again, given up, and always with exactly one terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.committer import Change, Committer
+from trunnion.kernel.context import stop_error
+from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.limits import Limits
+from trunnion.kernel.live import LiveRun, Outcome, RunTable, StopReason
+from trunnion.kernel.placement import Placement
+from trunnion.kernel.reporting import Report
+from trunnion.kernel.retry import retry_delay
+from trunnion.model.errors import ErrorInfo
+from trunnion.model.json import Json
+from trunnion.model.status import Status
+
+STOPS: frozenset[Status] = frozenset({"cancelled", "timed_out", "interrupted"})
+
+KeepResult = Callable[[LiveRun, Outcome], Awaitable[Outcome]]
+"""Keeps a result that is too large for its row; the outcome it returns says where."""
+
+
+class Ending:
+    """Brings live runs to their end."""
+
+    def __init__(
+        self,
+        *,
+        table: RunTable,
+        placement: Placement,
+        committer: Committer,
+        log: EventLog,
+        clock: Clock,
+        limits: Limits,
+        report: Report,
+        keep_result: KeepResult,
+    ) -> None:
+        self._table = table
+        self._placement = placement
+        self._committer = committer
+        self._log = log
+        self._clock = clock
+        self._limits = limits
+        self._report = report
+        self._keep_result = keep_result
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- stopping ---------------------------------------------------------------------------------
+
+    def stop(self, live: LiveRun, reason: StopReason) -> None:
+        """Have a run end: at once where it waits, as soon as its handler lets it where it works."""
+        if live.phase in ("ending", "ended"):
+            return
+        if live.stop_reason is None:
+            live.stop_reason = reason
+        if not live.acknowledged:
+            return
+        for child in list(live.children):
+            self.stop(child, reason)
+        if live.phase != "running":
+            self.conclude(live, reason, Outcome(stopped=True))
+        elif live.context is not None and not live.context.cancelled:
+            live.context.request_stop(reason)
+            if live.task is not None:
+                live.task.cancel()
+            live.disarm()
+            live.timer = self._clock.call_later(self._limits.cancel_grace, lambda: self._abandon(live))
+
+    def _abandon(self, live: LiveRun) -> None:
+        """The handler ignored its end: settle the run without it. Its lane stays taken until it returns."""
+        if live.phase != "running":
+            return
+        live.timer = None
+        live.abandoned = True
+        self._table.abandoned.add(live)
+        kind = "thread" if live.needs_thread else "task"
+        self._report(
+            "handler.abandoned",
+            f"{live.run.command_id} (run {live.id}) did not end within {self._limits.cancel_grace:g} s of being told; "
+            f"its {kind} goes on by itself",
+        )
+        if live.task is not None:
+            live.task.cancel()
+        self.settle(live, Outcome(stopped=True))
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    def settle(self, live: LiveRun, outcome: Outcome) -> None:
+        """The handler is at its end, or was given up."""
+        if live.phase != "running" or live.outcome is not None:
+            if live in self._table.abandoned:
+                self._returned_late(live)
+            return
+        live.outcome = outcome
+        live.disarm()
+        live.disarm_expiry()
+        if live.context is not None:
+            live.context.finish_output()
+        live.sink.close()
+        if live.children:
+            for child in list(live.children):
+                self.stop(child, "interrupted" if live.stop_reason == "interrupted" else "cancelled")
+        else:
+            self._settle_alone(live)
+
+    def _settle_alone(self, live: LiveRun) -> None:
+        """No child is left: judge the outcome."""
+        outcome = live.outcome or Outcome()
+        if outcome.size > self._limits.max_result_bytes and live.stop_reason is None:
+            task = asyncio.get_running_loop().create_task(self._keep_large(live, outcome))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        if live.stop_reason is not None:
+            self.conclude(live, live.stop_reason, outcome)
+        elif outcome.stopped:
+            error = ErrorInfo("failed", f"{live.run.command_id} cancelled itself from within")
+            self.conclude(live, "failed", Outcome(error=error))
+        elif outcome.error is None:
+            self.conclude(live, "succeeded", outcome)
+        elif not self._retry(live, outcome.error):
+            self.conclude(live, "failed", outcome)
+
+    async def _keep_large(self, live: LiveRun, outcome: Outcome) -> None:
+        try:
+            live.outcome = await self._keep_result(live, outcome)
+        except Exception as error:
+            self._report("result.lost", f"the result of run {live.id} could not be kept", error)
+            live.outcome = Outcome(error=ErrorInfo("internal", f"the result could not be kept: {error}"))
+        self._settle_alone(live)
+
+    def _retry(self, live: LiveRun, error: ErrorInfo) -> bool:
+        delay = retry_delay(live.entry.command.retry if live.entry else None, error.code, live.run.attempt)
+        if delay is None or live.log is None or self._table.draining:
+            return False
+        not_before = self._clock.utc() + int(delay * 1e6)
+        live.move("pending", attempt=live.run.attempt + 1, not_before=not_before, started=None)
+        live.state(
+            f"failed, tried again in {delay:.1f} s: {error.message}", level="warning", facts={"not_before": not_before}
+        )
+        self._table.pending[live.run.principal] += 1
+        self._placement.leave(live)
+        live.outcome, live.context, live.task = None, None, None
+        live.expires = live.expires_asked
+        live.sink.reopen()
+        live.phase = "delayed"
+        self._committer.change(Change(live.log, lambda _: self._placed_again(live), start=live.run))
+        return True
+
+    def _placed_again(self, live: LiveRun) -> None:
+        if live.phase == "delayed":
+            self._placement.place(live)
+
+    def conclude(self, live: LiveRun, status: Status, outcome: Outcome) -> None:
+        """Put the end on record: row, last events and the one terminal event in one transaction."""
+        if live.phase in ("ending", "ended"):
+            return
+        if live.phase != "running":
+            self._table.pending[live.run.principal] -= 1
+            self._placement.leave(live)
+        if live.run.status == "held" and status == "interrupted":
+            status = "cancelled"
+        live.phase = "ending"
+        live.disarm()
+        live.disarm_expiry()
+        live.sink.close()
+        redactor = live.sink.redactor
+        live.move(
+            status,
+            finished=self._clock.utc(),
+            result=redactor.value(outcome.result) if redactor else outcome.result,
+            error=_error_of(live, status, outcome),
+            stats=live.context.stats.snapshot() if live.context is not None else {},
+            last_seq=live.log.seq + 1 if live.log is not None else 0,
+        )
+        self._table.counts[status] += 1
+        if live.log is None:
+            self._ended(live)
+            return
+        _say_end(live)
+        self._committer.change(Change(live.log, lambda _: self._ended(live), finish=live.run))
+
+    def _ended(self, live: LiveRun) -> None:
+        """The end is on record: show it, then let the next one in."""
+        live.phase = "ended"
+        del self._table.live[live.id]
+        if live.log is not None:
+            live.log.close()
+            self._log.drop(live.log.name)
+        for waiter in live.waiters:
+            if not waiter.done():
+                waiter.set_result(live.run)
+        lost = live in self._table.abandoned
+        self._placement.leave(
+            live,
+            keep_lane=lost and live.entry is not None and live.entry.command.abandon == "keep",
+            keep_slot=lost and len(self._table.abandoned) > self._limits.max_abandoned,
+        )
+        parent = live.parent
+        if parent is not None:
+            parent.children.discard(live)
+            if parent.outcome is not None and not parent.children and parent.phase == "running":
+                self._settle_alone(parent)
+
+    def _returned_late(self, live: LiveRun) -> None:
+        """An abandoned handler came back: its lane is free now."""
+        self._table.abandoned.discard(live)
+        self._report("handler.returned", f"{live.run.command_id} (run {live.id}) returned after it had been given up")
+        self._placement.leave(live)
+
+
+def _say_end(live: LiveRun) -> None:
+    """The terminal event says what the row says."""
+    run, facts = live.run, dict[str, Json]()
+    text = run.status.replace("_", " ")
+    if run.error is not None:
+        facts["error"] = {"code": run.error.code, "message": run.error.message}
+        text = f"{text}: {run.error.message}"
+    if run.stats:
+        facts["stats"] = run.stats
+    level = "info" if run.status == "succeeded" else "error" if run.status == "failed" else "warning"
+    live.state(text, level=level, facts=facts)
+
+
+def _error_of(live: LiveRun, status: Status, outcome: Outcome) -> ErrorInfo | None:
+    """What stands in the row: for a stopped run why it was stopped, whatever the handler made of that."""
+    if status == "succeeded":
+        return None
+    error = outcome.error
+    if status in STOPS:
+        stopped = stop_error(status, live.run.command_id).info
+        if error is None or error.code == stopped.code:
+            error = error or stopped
+        else:
+            error = ErrorInfo(stopped.code, stopped.message, {"handler": error.message})
+    elif error is None:
+        error = ErrorInfo("internal", f"{live.run.command_id} ended as {status} without saying why")
+    redactor = live.sink.redactor
+    if not redactor:
+        return error
+    details = redactor.value(error.details)
+    return ErrorInfo(error.code, redactor.text(error.message), dict(details) if isinstance(details, dict) else {})

@@ -1,0 +1,100 @@
+"""Calling handlers: on the loop or in a thread of our own, and bringing back what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.context import Context
+from trunnion.kernel.live import LiveRun, Outcome
+from trunnion.kernel.mailbox import Mailbox
+from trunnion.kernel.outcome import is_defect, raised, returned
+from trunnion.kernel.output import current
+from trunnion.kernel.reporting import Report
+from trunnion.kernel.threads import Breather, DaemonThreads
+
+
+class Handlers:
+    """Starts handlers.
+
+    What a thread emitted and how it ended come through the same mailbox, in order, so that a run's output
+    always stands before its end.
+
+    Args:
+        settle: told on the loop how a handler came to its end.
+    """
+
+    def __init__(
+        self, mailbox: Mailbox, clock: Clock, report: Report, settle: Callable[[LiveRun, Outcome], None]
+    ) -> None:
+        self._mailbox = mailbox
+        self._report = report
+        self._settle = settle
+        self._threads = DaemonThreads("trunnion-handler")
+        self._breather = Breather(clock)
+        self._loop = asyncio.get_running_loop()
+
+    def start(self, live: LiveRun, context: Context) -> None:
+        """Start a run's handler."""
+        if live.needs_thread:
+            self._breather.entered()
+            self._threads.start(lambda: self._in_thread(live, context))
+        else:
+            live.task = self._loop.create_task(self._drive(live, context), name=f"run {live.id}")
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        self._threads.close()
+
+    async def _drive(self, live: LiveRun, context: Context) -> None:
+        current.set(context)
+        try:
+            value = _call(live, context)
+            outcome = returned(await value if isinstance(value, Awaitable) else value)
+        except BaseException as error:
+            outcome = self._raised(live, error)
+        self._settle(live, outcome)
+
+    def _in_thread(self, live: LiveRun, context: Context) -> None:
+        """The whole life of a sync handler, in its thread."""
+        outcome: Outcome | Awaitable[object]
+        try:
+            value = contextvars.copy_context().run(_call_as_current, live, context)
+            outcome = value if isinstance(value, Awaitable) else returned(value)
+        except BaseException as error:
+            outcome = self._raised(live, error)
+        self._mailbox.post(lambda: self._thread_returned(live, context, outcome))
+
+    def _thread_returned(self, live: LiveRun, context: Context, outcome: Outcome | Awaitable[object]) -> None:
+        self._breather.left()
+        if isinstance(outcome, Outcome):
+            self._settle(live, outcome)
+        else:
+            live.task = self._loop.create_task(self._await_value(live, context, outcome), name=f"run {live.id}")
+
+    async def _await_value(self, live: LiveRun, context: Context, value: Awaitable[object]) -> None:
+        """A plain function returned something to await."""
+        current.set(context)
+        try:
+            outcome = returned(await value)
+        except BaseException as error:
+            outcome = self._raised(live, error)
+        self._settle(live, outcome)
+
+    def _raised(self, live: LiveRun, error: BaseException) -> Outcome:
+        if is_defect(error):
+            text = f"{live.run.command_id} (run {live.id}) raised {type(error).__name__}"
+            self._report("handler.raised", text, error)
+        return raised(error)
+
+
+def _call_as_current(live: LiveRun, context: Context) -> object:
+    current.set(context)
+    return _call(live, context)
+
+
+def _call(live: LiveRun, context: Context) -> object:
+    entry = live.command_entry
+    return entry.parameters.call(entry.command.handler, context, live.bound)
