@@ -26,6 +26,11 @@ from trunnion.protocol.server import SocketServer, connection_limit, serve
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request):
+    return "asyncio", {"use_uvloop": request.param}
+
+
 async def until(condition, seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
         while not condition():

@@ -64,7 +64,8 @@ def examine(options: Options) -> list[Finding]:
 
 def versions() -> str:
     """Of what matters when something behaves oddly."""
-    return f"trunnion {VERSION}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform()}"
+    sqlite = sqlite3.sqlite_version
+    return f"trunnion {VERSION}, Python {platform.python_version()}, SQLite {sqlite}, {platform.platform()}"
 
 
 def _data_dir(place: Place) -> Iterator[Finding]:

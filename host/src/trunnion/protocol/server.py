@@ -15,7 +15,7 @@ import resource
 import socket
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from trunnion.model.contributions import Frontend, Ready
 from trunnion.model.errors import ErrorInfo, InvalidArguments
@@ -236,10 +236,10 @@ class Peer(asyncio.Protocol):
     # -- called by the transport ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not checked: the transports of uvloop do not derive from those of asyncio.
+        self._transport = cast(asyncio.Transport, transport)
         high = self._server.limits.soft_buffer
-        transport.set_write_buffer_limits(high=high, low=high // 2)
+        self._transport.set_write_buffer_limits(high=high, low=high // 2)
         self.connection = self._server.connect(self, self._name)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
