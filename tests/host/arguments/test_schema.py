@@ -320,3 +320,32 @@ def test_bind_agrees_with_the_judge(schema: Any, value: Any) -> None:
         assert not expected and error.details["problems"]
     else:
         assert expected
+
+
+def test_int64_reaches_a_schema_handler_as_it_travels() -> None:
+    parameters = compile_parameters(handler, of({"items": {"type": "integer", "format": "int64"}}))
+    published = parameters.schema["properties"]["x"]["items"]
+    assert published["type"] == ["integer", "string"]
+    bound = parameters.bind({"x": [1, "2", 2**53 + 1, str(-(2**63))]})
+    assert bound.args == bound.values == {"x": [1, 2, str(2**53 + 1), str(-(2**63))]}
+    jsonschema_rs.Draft202012Validator(parameters.schema).validate(bound.args)
+
+
+@pytest.mark.parametrize(
+    ("schema", "args"),
+    [
+        (
+            of(
+                {"$ref": "#/$defs/R"},
+                **{"$defs": {"R": {"type": "array", "items": {"$ref": "#/$defs/R"}, "writeOnly": True}}},
+            ),
+            {"x": ["canary"]},
+        ),
+        (of({"type": "string", "writeOnly": True}, dependentRequired={"x": ["y"]}), {"x": "canary"}),
+        (of({"writeOnly": True, "enum": ["a"]}, oneOf=[{"required": ["x"]}, {}]), {"x": "canary"}),
+    ],
+)
+def test_a_refusal_never_quotes_a_secret(schema: dict[str, Any], args: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        compile_parameters(handler, schema).bind(args)
+    assert "canary" not in str(caught.value.info)

@@ -1,4 +1,8 @@
-"""From a typed Python signature to a plan: the schema that meta shows and the types a handler gets."""
+"""From a typed Python signature to a plan: the schema that meta shows and the types a handler gets.
+
+A ``datetime`` needs its offset: a time without one means something else on the client than on the host,
+so it is refused. Fields of dataclasses and structs convert as their own annotations say.
+"""
 
 from __future__ import annotations
 
