@@ -132,18 +132,14 @@ class Minder:
         if job.culling is not None:
             return
         job.kill_at = min(job.kill_at, time.monotonic() + grace)
-        self._say("step", "terminate", job.elapsed(), self._terminate(job))
+        self._say("step", "terminate", job.elapsed(), self._terminate())
 
-    def _terminate(self, job: Job) -> int:
+    def _terminate(self) -> int:
         """SIGTERM, then SIGCONT: a stopped process that handles SIGTERM would sleep through its grace."""
         found = tree.living(os.getpid())
-        if job.leading:
-            tree.signal_group(job.pid, signal.SIGTERM)
-            tree.signal_group(job.pid, signal.SIGCONT)
-        for seen in found:
-            if not (job.leading and seen.group == job.pid):
-                tree.send(seen, signal.SIGTERM)
-                tree.send(seen, signal.SIGCONT)
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            for member in {seen.group: seen for seen in found}.values():
+                tree.send_group(member, number)
         return len(found)
 
     def _kill(self) -> None:
@@ -156,7 +152,7 @@ class Minder:
         if job is None or now < job.kill_at:
             return True
         if job.culling is None:
-            job.culling = tree.Cull(os.getpid(), job.leader)
+            job.culling = tree.Cull(os.getpid())
             job.give_up_at = now + GIVE_UP
         job.alive = job.culling.round()
         if job.pause == FIRST_ROUND:

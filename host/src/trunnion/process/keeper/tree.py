@@ -1,8 +1,7 @@
 """Walking and killing trees of processes by descent, read from ``/proc``.
 
 Groups and sessions do not hold a tree together (a ``setsid`` grandchild leaves them), descent does as
-long as its root is a subreaper. Every signal goes through a descriptor of the process whose start time
-was compared after it was opened, so that a reused pid is never hit.
+long as its root is a subreaper. Before every signal the start time is compared, so that a reused pid is never hit.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import os
 import signal
 from collections.abc import Collection
 from typing import NamedTuple
-
-FREEZE_ROUNDS = 100
 
 
 class Seen(NamedTuple):
@@ -62,86 +59,43 @@ def descendants(root: int, skip: Collection[int] = ()) -> list[Seen]:
     return found
 
 
-def send(target: Seen, number: int) -> bool:
-    """Signal exactly the process that was seen; False when it is gone or may not be signalled."""
-    try:
-        descriptor = os.pidfd_open(target.pid)
-    except OSError:
-        return False
-    try:
-        now = look(target.pid)
-        if now is None or now.start != target.start:
-            return False
-        signal.pidfd_send_signal(descriptor, number)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
 class Cull:
-    """Kills everything below ``root``, round by round, until the caller finds no child left.
+    """Kills everything below ``root``, a subreaper, round by round, until the caller finds no child left.
 
-    The first round kills what one walk shows; that is all an ordinary tree needs. When a later round
-    meets processes it has not seen, the tree is forking against us: then all are stopped first, for a
-    stopped process neither forks nor makes room for others under a process limit. Stopping goes by
-    group, which the kernel does in one step against fork. Groups below a leader of its own session hold nobody
-    else, and the walk that showed them is too young for their numbers to have gone round.
-
-    Args:
-        root: a subreaper; it is not killed itself.
-        leader: the leader of the first group below it. A chain of processes that each fork their successor and
-            exit is faster than a walk, which then shows nothing; its group is stopped unseen.
+    A round walks once and kills by group, which the kernel does in one step against fork: processes
+    forked after the walk die as well. A walk may show only the zombies of a chain in which each process forks
+    its successor and exits; a zombie shows the group too. Groups below a leader of its own session
+    hold nobody else.
     """
 
-    def __init__(self, root: int, leader: tuple[int, int] | None = None) -> None:
+    def __init__(self, root: int) -> None:
         self._root = root
-        self._leader = leader
-        self._rounds = 0
-        self._signalled: set[tuple[int, int]] = set()
+        self._met: set[tuple[int, int]] = set()
 
     @property
     def killed(self) -> int:
-        """How many processes were sent SIGKILL."""
-        return len(self._signalled)
+        """How many living processes the walks met."""
+        return len(self._met)
 
     def round(self, skip: Collection[int] = ()) -> int:
         """Walk and kill once; return how many were still alive."""
-        self._rounds += 1
-        alive = living(self._root, skip) if self._rounds == 1 else self._freeze(skip)
-        self._signalled.update(seen.identity for seen in alive if send(seen, signal.SIGKILL))
+        found = descendants(self._root, skip)
+        for member in {seen.group: seen for seen in found}.values():
+            send_group(member, signal.SIGKILL)
+        alive = [seen.identity for seen in found if not seen.zombie]
+        self._met.update(alive)
         return len(alive)
 
-    def _freeze(self, skip: Collection[int]) -> list[Seen]:
-        self._stop_first_group()
-        alive = living(self._root, skip)
-        frozen = set(self._signalled)
-        for _ in range(FREEZE_ROUNDS):
-            fresh = [seen for seen in alive if seen.identity not in frozen]
-            if not fresh:
-                break
-            for group in {seen.group for seen in fresh}:
-                signal_group(group, signal.SIGSTOP)
-            frozen.update(seen.identity for seen in fresh)
-            alive = living(self._root, skip)
-        return alive
 
-    def _stop_first_group(self) -> None:
-        """Unless the leader's number has been given to a stranger since."""
-        if self._leader is None:
-            return
-        now = look(self._leader[0])
-        if now is None or now.identity == self._leader:
-            signal_group(self._leader[0], signal.SIGSTOP)
-
-
-def signal_group(group: int, number: int) -> None:
-    """Signal a process group; one that has just ended, or belongs to somebody else, is left alone."""
-    try:
-        os.killpg(group, number)
-    except OSError:
+def send_group(member: Seen, number: int) -> None:
+    """Signal the group of a process that was seen, while that process, dead or alive, still holds its number."""
+    now = look(member.pid)
+    if now is None or (now.identity, now.group) != (member.identity, member.group):
         return
+    try:
+        os.killpg(member.group, number)
+    except OSError:
+        return  # another user's, or just ended: the next walk shows which
 
 
 def living(root: int, skip: Collection[int] = ()) -> list[Seen]:
