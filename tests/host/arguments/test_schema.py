@@ -349,3 +349,15 @@ def test_a_refusal_never_quotes_a_secret(schema: dict[str, Any], args: dict[str,
     with pytest.raises(InvalidArguments) as caught:
         compile_parameters(handler, schema).bind(args)
     assert "canary" not in str(caught.value.info)
+
+
+def test_int64_inside_objects_and_unions() -> None:
+    number = {"type": "integer", "format": "int64", "minimum": 0}
+    rest = {"anyOf": [number, {"type": "null"}]}
+    inner = {"type": "object", "properties": {"a": number}, "additionalProperties": rest}
+    parameters = compile_parameters(handler, of(inner))
+    bound = parameters.bind({"x": {"a": "3", "b": str(2**60), "c": None}})
+    assert bound.args == {"x": {"a": 3, "b": str(2**60), "c": None}}
+    for bad in ("-1", str(2**63), "x"):
+        with pytest.raises(InvalidArguments, match=r"x\.a"):
+            parameters.bind({"x": {"a": bad}})
