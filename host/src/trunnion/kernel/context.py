@@ -22,6 +22,7 @@ from trunnion.model.runs import ArtifactInfo, Caller, Run
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
 STATS_INTERVAL = 0.2
+_making = threading.Lock()
 
 
 class Stats:
@@ -116,7 +117,6 @@ class Context:
         run_id, command_id, session_id, labels, attempt: of the run.
         caller: who asked, and through which doors.
         deadline: on the monotonic clock, seconds; None without one.
-        stats: counters that are stored with the run.
     """
 
     def __init__(
@@ -135,15 +135,28 @@ class Context:
         self.attempt = run.attempt
         self.caller = caller
         self.deadline = deadline
-        self.stats = Stats(self._stats_changed)
         self._sink = sink
         self._nested = nested
         self._loop = loop
         self._stop: str | None = None
-        self._stopped = threading.Event()
+        self._stopped: threading.Event | None = None
+        self._stats: Stats | None = None
         self._buffers: dict[str, LineBuffer] = {}
         self._progress: tuple[float, msgspec.Raw | None] = (0.0, None)
         self._stats_at = 0.0
+
+    @property
+    def stats(self) -> Stats:
+        """Counters that are stored with the run."""
+        if self._stats is None:
+            with _making:
+                if self._stats is None:
+                    self._stats = Stats(self._stats_changed)
+        return self._stats
+
+    def figures(self) -> dict[str, float]:
+        """The counters as they are now, empty where none was touched."""
+        return self._stats.snapshot() if self._stats is not None else {}
 
     # -- being stopped ----------------------------------------------------------------------------
 
@@ -169,13 +182,20 @@ class Context:
 
     def wait_cancelled(self, timeout: float | None = None) -> bool:
         """Sleep, in a sync handler, until the run should end or ``timeout`` seconds have passed."""
+        with _making:
+            if self._stopped is None:
+                self._stopped = threading.Event()
+            if self._stop is not None:
+                self._stopped.set()
         return self._stopped.wait(timeout)
 
     def request_stop(self, reason: str) -> None:
         """Tell the handler to end. For the executor."""
         if self._stop is None:
-            self._stop = reason
-            self._stopped.set()
+            with _making:
+                self._stop = reason
+            if self._stopped is not None:
+                self._stopped.set()
 
     # -- output -----------------------------------------------------------------------------------
 

@@ -174,7 +174,7 @@ class Ending:
             finished=self._clock.utc(),
             result=redactor.value(outcome.result) if redactor else outcome.result,
             error=_error_of(live, status, outcome),
-            stats=live.context.stats.snapshot() if live.context is not None else {},
+            stats=live.context.figures() if live.context is not None else {},
             last_seq=live.log.seq + 1 if live.log is not None else 0,
         )
         self._table.counts[status] += 1

@@ -192,4 +192,5 @@ class RunTable:
             return None
         if live.context is None or live.ephemeral:
             return live.run
-        return msgspec.structs.replace(live.run, stats=live.context.stats.snapshot())
+        figures = live.context.figures()
+        return msgspec.structs.replace(live.run, stats=figures) if figures else live.run

@@ -16,6 +16,7 @@ from trunnion.model.events import TEXT
 MAX_UNCOMMITTED = 4 << 20
 BLOCK = 64 << 10
 WAIT = 0.05
+_making = threading.Lock()
 
 
 class Sink:
@@ -38,7 +39,7 @@ class Sink:
         self._limit = limit
         self._loop_thread = threading.get_ident()
         self._lines = 0
-        self._room = threading.Condition()
+        self._room: threading.Condition | None = None
         self._on_the_way = 0
 
     def emit(
@@ -75,8 +76,9 @@ class Sink:
     def close(self) -> None:
         """Take nothing more; threads that wait for room go on."""
         self.closed = True
-        with self._room:
-            self._room.notify_all()
+        if self._room is not None:
+            with self._room:
+                self._room.notify_all()
 
     def reopen(self) -> None:
         """Take output again: the run is tried once more."""
@@ -103,18 +105,26 @@ class Sink:
         return lambda: self._land(TEXT, part, self._line_numbers(part, channel), level, by)
 
     def _send(self, size: int, landing: Callable[[], None]) -> None:
-        with self._room:
+        room = self._room or self._make_room()
+        with room:
             while self._backlog() > self._limit and not self.closed:
-                self._room.wait(WAIT)
+                room.wait(WAIT)
             self._on_the_way += size
 
         def land() -> None:
             landing()
-            with self._room:
+            with room:
                 self._on_the_way -= size
-                self._room.notify_all()
+                room.notify_all()
 
         self._mailbox.post(land)
+
+    def _make_room(self) -> threading.Condition:
+        """Made when the first thread speaks: most runs have none, and a lock costs as much as an event."""
+        with _making:
+            if self._room is None:
+                self._room = threading.Condition()
+            return self._room
 
     def _backlog(self) -> int:
         return self._on_the_way + (self.log.uncommitted if self.log is not None else 0)
