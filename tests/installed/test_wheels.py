@@ -81,8 +81,7 @@ def test_an_installation_runs_and_knows_its_plugins(
     programs = environment(tmp_path / "env", wheels, requirement)
     version = next(wheels.glob("trunnion_host-*")).name.split("-")[1]
     assert version in call(programs / "trunnion", "--version", cwd=tmp_path)
-    records = json.loads(
-        call(programs / "trunnion", "--data-dir", tmp_path / "data", "plugins", "--json", cwd=tmp_path)
-    )
+    listed = call(programs / "trunnion", "--data-dir", tmp_path / "data", "plugins", "--json", cwd=tmp_path)
+    records = json.loads(listed)
     assert {record["id"]: record["state"] for record in records} == dict.fromkeys(plugins, "loaded")
     assert {record["version"] for record in records} <= {version}
