@@ -121,7 +121,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         for name in (self.id, *self.aliases):
             if not is_dotted(name):
                 raise ValueError(
-                    f"command name {name!r} is not dotted segments of a-z, 0-9, '_' and '-', each starting with a letter"
+                    f"command name {name!r} is not dotted segments of a-z, 0-9, '_' and '-', "
+                    "each starting with a letter"
                 )
 
     @classmethod
@@ -158,7 +159,8 @@ class Declared(Protocol):
 
     __trunnion_command__: Command
 
-    def __call__(self, *args: object, **kwargs: object) -> object: ...
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Call the function itself."""
 
 
 @overload
@@ -293,7 +295,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 class Ready(Protocol):
     """Called once by a frontend or daemon when it serves; ``address`` is shown to the operator."""
 
-    def __call__(self, address: str = "") -> None: ...
+    def __call__(self, address: str = "") -> None:
+        """Say that it serves."""
 
 
 Serve: TypeAlias = "Callable[[HostHandle, Ready], Awaitable[None]]"
