@@ -27,6 +27,7 @@ def connect_writer(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         for pragma in (
+            "auto_vacuum = INCREMENTAL",
             "journal_mode = WAL",
             f"synchronous = {synchronous}",
             "wal_autocheckpoint = 0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -55,8 +55,7 @@ class History:
         found = {run_id: run for run_id in run_ids if (run := self._live.get(run_id)) is not None}
         missing = [run_id for run_id in run_ids if run_id not in found]
         with self._pool.reader() as connection:
-            for run in _fetch(connection, "id", missing) if missing else ():
-                found[run.id] = run
+            found.update((run.id, run) for run in _fetch(connection, missing))
         return [found[run_id] for run_id in run_ids if run_id in found]
 
     def list_runs(self, filter: RunFilter, limit: int, cursor: str | None) -> Page:
@@ -68,11 +67,10 @@ class History:
         before, limit = parse_cursor(cursor), max(1, limit)
         live = {run.num: run for run in list(self._live.values()) if run.num < before and matches(run, filter)}
         with self._pool.reader() as connection:
-            ended = select_ended(connection, filter, before, limit + 1)
+            ended = {num: (crc, doc) for num, crc, doc in select_ended(connection, filter, before, limit + 1)}
             nums = sorted({*live, *ended}, reverse=True)
             shown = nums[:limit]
-            stored = {run.num: run for run in _fetch(connection, "num", set(ended).intersection(shown))}
-        items = [stored[num] if num in stored else live[num] for num in shown if num in stored or num in live]
+            items = [_decoded(connection, num, *ended[num]) if num in ended else live[num] for num in shown]
         return Page(items, str(shown[-1]) if len(nums) > limit else None)
 
     def read_events(self, stream: str, after: int, limit: int, max_bytes: int = 4 << 20) -> list[Event]:
@@ -141,16 +139,17 @@ class History:
         return self._files.artifact(run_id, artifact_id, make=True)
 
 
-def _fetch(connection: sqlite3.Connection, column: str, values: Sequence[str] | set[int]) -> list[Run]:
-    """Ended runs by id or number."""
-    found: list[Run] = []
-    wanted: list[str | int] = list(values)
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
-        query = f"SELECT crc, doc, num FROM runs WHERE {column} IN ({', '.join('?' * len(part))})"  # noqa: S608
-        rows: list[tuple[int, bytes, int]] = connection.execute(query, part).fetchall()
-        found += [_run.decode(doc) if zlib.crc32(doc) == crc else _damaged(connection, num) for crc, doc, num in rows]
-    return found
+def _fetch(connection: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[Run]:
+    """Ended runs by id."""
+    for start in range(0, len(run_ids), 500):
+        part = run_ids[start : start + 500]
+        query = f"SELECT num, crc, doc FROM runs WHERE id IN ({', '.join('?' * len(part))})"  # noqa: S608
+        rows: list[tuple[int, int, bytes]] = connection.execute(query, part).fetchall()
+        yield from (_decoded(connection, *row) for row in rows)
+
+
+def _decoded(connection: sqlite3.Connection, num: int, crc: int, doc: bytes) -> Run:
+    return _run.decode(doc) if zlib.crc32(doc) == crc else _damaged(connection, num)
 
 
 def _damaged(connection: sqlite3.Connection, num: int) -> Run:

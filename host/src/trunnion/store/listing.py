@@ -59,10 +59,14 @@ class Term(NamedTuple):
 Condition: TypeAlias = "tuple[str, Sequence[int | str]]"
 
 
-def select_ended(connection: sqlite3.Connection, wanted: RunFilter, before: int, limit: int) -> list[int]:
-    """Numbers of ended runs below ``before`` that pass, descending, at most ``limit``."""
+Found: TypeAlias = "tuple[int, int, bytes]"
+"""Number, checksum and record of an ended run."""
+
+
+def select_ended(connection: sqlite3.Connection, wanted: RunFilter, before: int, limit: int) -> list[Found]:
+    """Ended runs numbered below ``before`` that pass, newest first, at most ``limit``."""
     terms = sorted(_terms(connection, wanted), key=lambda term: term.rank)
-    found: list[int] = []
+    found: list[Found] = []
     for low, high in spans(connection, wanted.created_after, wanted.created_before):
         if len(found) < limit:
             found += _span(connection, terms, wanted, (low, min(high, before - 1)), limit - len(found))
@@ -88,18 +92,21 @@ def _terms(connection: sqlite3.Connection, wanted: RunFilter) -> list[Term]:
 
 
 def _commands(connection: sqlite3.Connection, wanted: str) -> list[int]:
-    rows: list[tuple[int, str]] = connection.execute("SELECT num, id FROM commands").fetchall()
-    return [num for num, command_id in rows if _fits(command_id, wanted)]
+    if not wanted.endswith("*"):
+        return [num for (num,) in connection.execute("SELECT num FROM commands WHERE id = ?", (wanted,))]
+    prefix = wanted[:-1]
+    query = "SELECT num FROM commands WHERE substr(id, 1, ?) = ?"
+    return [num for (num,) in connection.execute(query, (len(prefix), prefix))]
 
 
 def _callers(connection: sqlite3.Connection, principal: str | None, source: str | None) -> list[int]:
-    rows: list[tuple[int, str, str]] = connection.execute("SELECT num, principal, source FROM callers").fetchall()
-    return [num for num, who, door in rows if principal in {None, who} and source in {None, door}]
+    query = "SELECT num FROM callers WHERE principal = coalesce(?, principal) AND source = coalesce(?, source)"
+    return [num for (num,) in connection.execute(query, (principal, source))]
 
 
 def _span(
     connection: sqlite3.Connection, terms: list[Term], wanted: RunFilter, span: tuple[int, int], limit: int
-) -> list[int]:
+) -> list[Found]:
     """The best index is walked once per value, newest first; the other conditions filter what it yields."""
     driver = terms[0] if terms and terms[0].walk else None
     conditions: list[Condition] = [("num BETWEEN ? AND ?", [*span])]
@@ -110,19 +117,35 @@ def _span(
     for term in terms[1:] if driver else terms:
         conditions.append((f"{term.column} IN ({', '.join('?' * len(term.values))})", term.values))
     if driver is None:
-        return _walk(connection, "", conditions, limit)
-    same = f"{driver.column} = ?{driver.implied}"
-    found = [
-        num for value in driver.values for num in _walk(connection, driver.walk, [*conditions, (same, [value])], limit)
-    ]
-    return sorted(found, reverse=True)[:limit]
+        return _walk(connection, "num, crc, doc FROM runs", conditions, limit)
+    walks = [[*conditions, (f"{driver.column} = ?{driver.implied}", [value])] for value in driver.values]
+    if len(walks) == 1:
+        return _walk(connection, f"num, crc, doc FROM runs {driver.walk}", walks[0], limit)
+    nums = _merge(connection, f"num, 0, x'' FROM runs {driver.walk}", walks, limit)
+    chosen: Condition = (f"num IN ({', '.join('?' * len(nums))})", nums)
+    return _walk(connection, "num, crc, doc FROM runs", [chosen], limit)
 
 
-def _walk(connection: sqlite3.Connection, index: str, conditions: list[Condition], limit: int) -> list[int]:
+def _merge(connection: sqlite3.Connection, what: str, walks: list[list[Condition]], limit: int) -> list[int]:
+    """The newest numbers of several walks together, each taken only as far as it can matter."""
+    quota = min(limit, 8 + 2 * limit // max(1, len(walks)))
+    todo = list(range(len(walks)))
+    taken: dict[int, list[int]] = {}
+    nums: list[int] = []
+    while todo:
+        for i in todo:
+            taken[i] = [row[0] for row in _walk(connection, what, walks[i], quota)]
+        nums = sorted((num for part in taken.values() for num in part), reverse=True)[:limit]
+        lowest = nums[-1] if len(nums) == limit else 0
+        todo = [i for i in todo if len(taken[i]) == quota < limit and taken[i][-1] > lowest]
+        quota = min(limit, 4 * quota)
+    return nums
+
+
+def _walk(connection: sqlite3.Connection, what: str, conditions: list[Condition], limit: int) -> list[Found]:
     where = " AND ".join(text for text, _ in conditions)
     values = [value for _, group in conditions for value in group]
-    query = f"SELECT num FROM runs {index} WHERE {where} ORDER BY num DESC LIMIT ?"  # noqa: S608
-    return [num for (num,) in connection.execute(query, (*values, limit))]
+    return connection.execute(f"SELECT {what} WHERE {where} ORDER BY num DESC LIMIT ?", (*values, limit)).fetchall()
 
 
 def spans(connection: sqlite3.Connection, after: int | None, before: int | None) -> list[tuple[int, int]]:

@@ -27,6 +27,12 @@ MERGE_BYTES = 128 << 10
 MERGE_CHUNKS = 8
 """Fewer chunks than this are not worth merging when a run ends."""
 
+SPARE_PAGES = 256
+"""Unused pages that are kept in the file for what comes next."""
+
+VACUUM_STEP = 64
+"""Pages given back in one transaction."""
+
 IDLE = 5.0
 """Seconds until the thread looks for old keys by itself."""
 
@@ -122,7 +128,17 @@ class Upkeep:
         self._sweep_keys()
         if self._dirty >= CHECKPOINT_AFTER:
             self._dirty = 0
+            self._give_back_space()
             self._checkpoint()
+
+    def _give_back_space(self) -> None:
+        """Shorten the file in small steps while more than an eighth of it is unused."""
+        while not self._stopping:
+            with self._database.transaction() as writer:
+                unused, pages = number(writer, "PRAGMA freelist_count"), number(writer, "PRAGMA page_count")
+                if unused <= max(SPARE_PAGES, pages // 8):
+                    return
+                writer.execute(f"PRAGMA incremental_vacuum({VACUUM_STEP})").fetchall()
 
     def _checkpoint(self) -> None:
         if self._connection is None:
