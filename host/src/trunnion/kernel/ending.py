@@ -181,8 +181,8 @@ class Ending:
         if live.log is None:
             self._ended(live)
             return
-        _say_end(live)
         self._committer.change(Change(live.log, lambda _: self._ended(live), finish=live.run))
+        _say_end(live)
 
     def _ended(self, live: LiveRun) -> None:
         """The end is on record: show it, then let the next one in."""

@@ -97,9 +97,9 @@ class Executor:
         if live.log is None:
             self._loop.call_soon(self._accepted, live, None)
             return
-        self._say_state(live, _ARRIVALS.get(live.phase, live.phase))
         accept = Accept(live.run, key, sealed)
         self._committer.change(Change(live.log, lambda error: self._accepted(live, error), accept=accept))
+        self._say_state(live, _ARRIVALS.get(live.phase, live.phase))
 
     def adopt(self, live: LiveRun) -> None:
         """Know a run that an earlier host accepted."""
