@@ -22,6 +22,7 @@ from trunnion.model.runs import ArtifactInfo, Caller, Run
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
 STATS_INTERVAL = 0.2
+HOST_KINDS = frozenset({"state", "gap", "ask"})
 _making = threading.Lock()
 
 
@@ -243,14 +244,14 @@ class Context:
         self.emit(DATA, text, value)
 
     def emit(self, kind: str, text: str = "", data: Json = None, level: str = "info", by: str = "handler") -> None:
-        """Add an event of any kind but ``state``, which only the host emits.
+        """Add an event of any kind but those of the host itself: ``state``, ``gap`` and ``ask``.
 
         Raises:
-            ValueError: kind ``state``.
+            ValueError: a kind only the host emits.
             TypeError: the data has no form in JSON.
         """
-        if kind == "state":
-            raise ValueError("events of kind 'state' are made by the host alone")
+        if kind in HOST_KINDS:
+            raise ValueError(f"events of kind {kind!r} are made by the host alone")
         self._sink.emit(kind, text, msgspec.Raw(encode(data)), level, by)
 
     def finish_output(self) -> None:

@@ -253,8 +253,10 @@ class Executor:
 
     def _say_state(self, live: LiveRun, text: str) -> None:
         facts: dict[str, Json] = {}
+        if live.phase != "running":
+            facts["phase"] = live.phase
         if live.phase == "lane" and live.lane is not None:
-            facts = {"lane": live.lane.shown, "blocked_by": [holder.id for holder in live.lane.holders]}
+            facts |= {"lane": live.lane.shown, "blocked_by": [holder.id for holder in live.lane.holders]}
         live.state(text, facts=facts)
 
     def close(self) -> None:

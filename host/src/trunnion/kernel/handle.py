@@ -121,7 +121,8 @@ class Door:
             return run
         if live.log is not None and live.run.cancel_requested_at is None and live.phase not in ("ending", "ended"):
             live.run = msgspec.structs.replace(live.run, cancel_requested_at=self._kernel.clock.utc())
-            live.log.append("log", f"{caller.principal} asked for cancellation", level="warning")
+            raw = msgspec.Raw(encode({"code": "run.cancel_requested", "principal": caller.principal}))
+            live.log.append("log", f"{caller.principal} asked for cancellation", raw, level="warning")
             await self._on_record(live.log.name, Change(live.log, lambda _: None, start=live.run))
         self._kernel.executor.ending.stop(live, "cancelled")
         if live.run.status in ("pending", "held") or live.phase == "ending":

@@ -131,12 +131,13 @@ class Sink:
 
 
 def split_block(block: str) -> list[str]:
-    """Cut text into parts of at most ``BLOCK`` characters, at line ends where there are any."""
-    if len(block) <= BLOCK:
+    """Cut text into parts of at most ``BLOCK`` bytes, at line ends where there are any."""
+    most = BLOCK if block.isascii() else BLOCK // 4
+    if len(block) <= most:
         return [block] if block else []
     parts = []
-    while len(block) > BLOCK:
-        cut = block.rfind("\n", 0, BLOCK) + 1 or BLOCK
+    while len(block) > most:
+        cut = block.rfind("\n", 0, most) + 1 or most
         parts.append(block[:cut])
         block = block[cut:]
     return [*parts, block] if block else parts
