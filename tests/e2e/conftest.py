@@ -7,8 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,11 +45,11 @@ def greet(name: str = "you", *, loud: bool = False, tone: Literal["kind", "cool"
 
 
 @command(console="demo", lock=None)
-async def nap(ctx: Context, seconds: float = 60, mark: str = "") -> None:
+async def nap(ctx: Context, until: str = "") -> None:
+    """Sleeps until a file is there."""
     ctx.echo("asleep")
-    if mark:
-        Path(mark).write_text("asleep")
-    await asyncio.sleep(seconds)
+    while not (until and Path(until).exists()):
+        await asyncio.sleep(0.01)
     ctx.echo("awake")
 
 
@@ -112,66 +110,80 @@ def trunnion_queries(settings):
 '''
 
 
+CONFIG = """
+[host]
+data_dir = "data"
+[plugins]
+dir = ["plugins"]
+only = ["demo"]
+[executor]
+cancel_grace = 0.3
+"""
+
+
 class Place:
     """One data directory, and the program on it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.data = root / "data"
-        plugins = root / "plugins"
-        plugins.mkdir()
-        (plugins / "demo.py").write_text(PLUGIN)
-        self.base = ["--data-dir", str(self.data)]
-        self.start = ["--plugin-dir", str(plugins), "--only", "demo"]
+        self.config = root / "trunnion.toml"
+        self.config.write_text(CONFIG)
+        (root / "plugins").mkdir()
+        (root / "plugins" / "demo.py").write_text(PLUGIN)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("TRUNNION", "_TRUNNION"))}
         self.env = {**kept, "XDG_CONFIG_HOME": str(root / "xdg"), "TERM": "xterm", "COLUMNS": "100"}
-        self.hosts: list[subprocess.Popen] = []
+        self.env["TRUNNION_CONFIG"] = str(self.config)
+        self.processes: list[subprocess.Popen] = []
 
-    def run(self, *args: str, start: bool = False, **more: object) -> SimpleNamespace:
-        """Run the program to its end; ``start`` passes what a host that starts needs."""
-        command = [*PROGRAM, *self.base, *(self.start if start else ()), *args]
+    def run(self, *args: str, env: dict[str, str] | None = None) -> SimpleNamespace:
+        """Run the program to its end."""
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=PATIENCE, env=self.env, cwd=self.root, **more
+            [*PROGRAM, *args],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**self.env, **(env or {})},
+            cwd=self.root,
         )
         return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
 
-    def json(self, *args: str, **more: object) -> object:
-        done = self.run(*args, **more)
+    def json(self, *args: str) -> object:
+        done = self.run(*args)
         assert done.code == 0, done
         return json.loads(done.out)
 
-    def popen(self, *args: str, start: bool = False, **more: object) -> subprocess.Popen:
-        command = [*PROGRAM, *self.base, *(self.start if start else ()), *args]
+    def popen(self, *args: str) -> subprocess.Popen:
+        """Start the program, its output in pipes."""
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            command, stdout=pipe, stderr=pipe, text=True, env=self.env, cwd=self.root, start_new_session=True, **more
+            [*PROGRAM, *args], stdout=pipe, stderr=pipe, text=True, env=self.env, cwd=self.root, start_new_session=True
         )
-        self.hosts.append(process)
+        self.processes.append(process)
         return process
 
-    def spawn(self, *args: str, start: bool = False) -> pexpect.spawn:
+    def spawn(self, *args: str) -> pexpect.spawn:
         """Run the program on a terminal."""
-        command = [*PROGRAM[1:], *self.base, *(self.start if start else ()), *args]
         return pexpect.spawn(
-            PROGRAM[0], command, env=self.env, cwd=str(self.root), timeout=PATIENCE, encoding="utf-8",
+            PROGRAM[0],
+            [*PROGRAM[1:], *args],
+            env=self.env,
+            cwd=str(self.root),
+            timeout=PATIENCE,
+            encoding="utf-8",
             dimensions=(40, 200),
-        )  # fmt: skip
+        )
 
     def up(self, *args: str) -> subprocess.Popen:
         """Start a host and wait until it says that it is up."""
-        process = self.popen(*args, "up", start=True)
+        process = self.popen(*args, "up")
         line = process.stdout.readline()
         assert "is up on" in line, line + process.stderr.read()
         return process
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-            time.sleep(0.01)
-
     def close(self) -> None:
-        for process in self.hosts:
+        for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             process.communicate()

@@ -74,7 +74,7 @@ def hurry(host: Host) -> None:
 
 def _at_work(host: Host) -> bool:
     executor = host.kernel.executor
-    return bool(executor.live.keys() - executor.placement.parked.keys())
+    return bool(executor.table.live.keys() - executor.placement.parked.keys())
 
 
 def ask_store(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
-from trunnion.launcher.options import Options
+from trunnion.launcher.options import options_of
 from trunnion.model.json import Json
 
 if TYPE_CHECKING:
@@ -76,6 +76,4 @@ def _client(context: click.Context) -> BlockingClient:
     from trunnion.launcher.place import locate
     from trunnion.protocol.blocking import BlockingClient
 
-    given = context.find_root().params
-    options = Options(config=given.get("config"), data_dir=given.get("data_dir"), set=given.get("overrides") or ())
-    return BlockingClient(locate(options).data.socket, timeout=PATIENCE)
+    return BlockingClient(locate(options_of(context)).data.socket, timeout=PATIENCE)

@@ -61,16 +61,19 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand, or name the nearest ones."""
         name = args[0]
-        if name.startswith("-") or ctx.resilient_parsing or (command := self.get_command(ctx, name)) is None:
+        command = self.get_command(ctx, name)
+        if command is None and not ctx.resilient_parsing:
             from trunnion.model.names import nearest
 
             close = nearest(name, SUBCOMMANDS)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             raise click.UsageError(f"there is no subcommand {name!r}{hint}", ctx)
-        return name, command, args[1:]
+        return name if command is not None else None, command, args[1:]
 
 
 def _from_plugins(ctx: click.Context, name: str) -> click.Command | None:
+    if ctx.resilient_parsing:
+        return None
     from trunnion.launcher.contributed import contributed
 
     return contributed(ctx, name)

@@ -10,7 +10,7 @@ import click
 
 from trunnion.launcher.failures import report
 from trunnion.launcher.groups import LazyGroup
-from trunnion.launcher.options import JSON_KEY, Options, names, options_of
+from trunnion.launcher.options import JSON_KEY, names, options_of
 from trunnion.launcher.screen import Screen
 
 PROGRAM = "trunnion"
@@ -31,29 +31,15 @@ def _version(context: click.Context, _parameter: click.Parameter, value: bool) -
 @click.option("--only", callback=names, metavar="A,B", help="Load these plugins and no other.")
 @click.option("--without", callback=names, metavar="A,B", help="Do not load these plugins.")
 @click.option("--plugin-dir", "plugin_dirs", type=click.Path(), multiple=True, help="Load single-file plugins.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@click.option("--set", "set", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 @click.option("--safe-mode", is_flag=True, help="Load built-ins only.")
 @click.option("--strict", is_flag=True, help="Refuse to start when any plugin is broken.")
 @click.option("--debug", is_flag=True, help="Show the traceback of a defect.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-@click.pass_context
-def cli(
-    context: click.Context,
-    *,
-    config: str | None,
-    data_dir: str | None,
-    only: tuple[str, ...] | None,
-    without: tuple[str, ...] | None,
-    plugin_dirs: tuple[str, ...],
-    overrides: tuple[str, ...],
-    safe_mode: bool,
-    strict: bool,
-    debug: bool,
-) -> None:
+def cli(**_options: object) -> None:
     """Declare an operation once; run it from every door."""
-    context.obj = Options(config, data_dir, only, without or (), plugin_dirs, overrides, safe_mode, strict, debug)
 
 
 def run(args: Sequence[str]) -> int:
@@ -72,7 +58,8 @@ def run(args: Sequence[str]) -> int:
             result = cli.invoke(context)
         return result if isinstance(result, int) else 0
     except BaseException as error:
-        as_json = context.meta.get(JSON_KEY, False) if context is not None else "--json" in args
+        parsed = context is not None and not isinstance(error, click.UsageError)
+        as_json = context.meta.get(JSON_KEY, False) if context is not None and parsed else "--json" in args
         debug = options_of(context).debug if context is not None else "--debug" in args
         return report(error, Screen(as_json=bool(as_json)), debug=debug)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 
@@ -69,6 +69,6 @@ def screen_of(context: click.Context) -> Screen:
 
 
 def options_of(context: click.Context) -> Options:
-    """The global options of this call of the program."""
-    options: Any = context.find_root().obj
-    return options if isinstance(options, Options) else Options()
+    """The global options of this call of the program, known as soon as they are parsed."""
+    given = context.find_root().params
+    return Options(**{name: given[name] for name in Options._fields if given.get(name) is not None})
