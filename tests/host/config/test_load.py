@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -183,6 +185,25 @@ def test_an_unknown_key_names_the_nearest() -> None:
         load(None).get("executor.thread")
     with pytest.raises(NotFound, match="executor"):
         load(None).get("execuror.threads")
+
+
+def test_a_schema_is_never_fetched_from_the_network() -> None:
+    asked: list[str] = []
+
+    class Remote(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    with HTTPServer(("127.0.0.1", 0), Remote) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        reference = {"$ref": f"http://127.0.0.1:{server.server_port}/schema.json"}
+        problem = problem_of_setting(Setting(key="x", schema=reference))
+        server.shutdown()
+    assert asked == []
+    assert "not a valid JSON Schema" in str(problem)
 
 
 def test_show_tells_the_reload_rule_and_description() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -68,7 +67,7 @@ def checked_items(returned: object, kind: type[T]) -> tuple[T, ...]:
     if not isinstance(returned, Iterable):
         raise TypeError(f"returned {type(returned).__name__}, expected an iterable of {kind.__name__}")
     items: list[T] = []
-    for number, item in enumerate(islice(returned, MAX_ITEMS + 1), 1):
+    for number, item in enumerate(returned, 1):
         if number > MAX_ITEMS:
             raise ValueError(f"yielded more than {MAX_ITEMS} items")
         if not isinstance(item, kind):
