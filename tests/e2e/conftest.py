@@ -27,7 +27,7 @@ from typing import Literal
 
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.context import Context
-from trunnion.model.contributions import Query, command, commands_of
+from trunnion.model.commands import Query, command, commands_of
 from trunnion.model.errors import CommandFailed
 
 

@@ -179,6 +179,7 @@ def test_completion_offers_names_and_arguments_of_the_running_host(shared):
     assert "--loud" in offered("run", "demo.greet", "--l")
     assert offered("run", "demo.greet", "--tone", "k") == {"kind"}
     assert "demo.count" in offered("query", "demo.")
+    assert "--limit" in offered("query", "runs.list", "--li")
     assert "run" in offered("ru")
     assert "--detach" in offered("run", "--det")
 

@@ -42,7 +42,7 @@ def report(error: BaseException, screen: Screen, *, debug: bool) -> int:
         case click.exceptions.Exit():
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
-            return _tell(screen, "cancelled", "interrupted before anything was started")
+            return _tell(screen, "cancelled", "interrupted")
         case click.UsageError():
             return _usage(error, screen)
         case click.ClickException():
@@ -56,7 +56,7 @@ def _own(error: BaseException, screen: Screen, *, debug: bool) -> int:
     from trunnion.model.errors import TrunnionError
 
     if isinstance(error, asyncio.CancelledError):
-        return _tell(screen, "cancelled", "interrupted before anything was started")
+        return _tell(screen, "cancelled", "interrupted")
     if not isinstance(error, TrunnionError):
         return _defect(error, screen, debug=debug)
     info = error.info

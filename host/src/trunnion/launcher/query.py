@@ -8,22 +8,32 @@ from click.shell_completion import CompletionItem
 from trunnion.launcher.options import json_option, options_of, screen_of
 
 
+def _complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from trunnion.launcher.completion import complete_names
+
+    return complete_names(ctx, incomplete, "queries")
+
+
+def _complete_word(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from trunnion.launcher.completion import complete_arguments
+
+    return complete_arguments(ctx, ctx.params["query_id"], ctx.params.get("argv") or (), incomplete)
+
+
 class QueryCommand(click.Command):
-    """Leaves everything after the query's name to the query."""
+    """Leaves everything after the query's name to the query, completion of its options included."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names from the host, then nothing."""
-        from trunnion.launcher.completion import complete_names
-
-        if ctx.params.get("query_id") is None and not incomplete.startswith("-"):
-            return complete_names(ctx, incomplete, "queries")
+        """Its own options before the name, the query's after it."""
+        if ctx.params.get("query_id"):
+            return _complete_word(ctx, self.params[-1], incomplete)
         return super().shell_complete(ctx, incomplete)
 
 
 @click.command(cls=QueryCommand, context_settings={"allow_interspersed_args": False})
 @json_option
-@click.argument("query_id", metavar="QUERY")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+@click.argument("query_id", metavar="QUERY", shell_complete=_complete_name)
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...", shell_complete=_complete_word)
 @click.pass_context
 def query(context: click.Context, query_id: str, argv: tuple[str, ...]) -> None:
     """Ask a query and print its value, such as: trunnion query runs.list --limit 3."""

@@ -8,19 +8,26 @@ from click.shell_completion import CompletionItem
 from trunnion.launcher.options import json_option, options_of, screen_of
 
 
+def _complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from trunnion.launcher.completion import complete_names
+
+    return complete_names(ctx, incomplete)
+
+
+def _complete_word(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from trunnion.launcher.completion import complete_arguments
+
+    return complete_arguments(ctx, ctx.params["command_id"], ctx.params.get("argv") or (), incomplete)
+
+
 class RunCommand(click.Command):
-    """Leaves everything after the command's name to the command."""
+    """Leaves everything after the command's name to the command, completion of its options included."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names and arguments from the host; its own options before the name."""
-        from trunnion.launcher.completion import complete_arguments, complete_names
-
-        name = ctx.params.get("command_id")
-        if name:
-            return complete_arguments(ctx, name, ctx.params.get("argv") or (), incomplete)
-        if incomplete.startswith("-"):
-            return super().shell_complete(ctx, incomplete)
-        return complete_names(ctx, incomplete)
+        """Its own options before the name, the command's after it."""
+        if ctx.params.get("command_id"):
+            return _complete_word(ctx, self.params[-1], incomplete)
+        return super().shell_complete(ctx, incomplete)
 
 
 def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -36,8 +43,8 @@ def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds the run may take, waiting included.")
 @click.option("--key", help="Idempotency key: a second call with the same key joins the first one's run.")
 @click.option("--label", "labels", multiple=True, callback=_labels, metavar="KEY=VALUE", help="Mark the run.")
-@click.argument("command_id", metavar="COMMAND")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+@click.argument("command_id", metavar="COMMAND", shell_complete=_complete_name)
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...", shell_complete=_complete_word)
 @click.pass_context
 def run(
     context: click.Context,
