@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from trunnion.kernel.handle import Door, HostHandle
     from trunnion.kernel.registry import Contributed, Registry
     from trunnion.kernel.speaking import echo, log, table
+    from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
         Admission,
         Allow,
-        Category,
-        Command,
         Console,
         Daemon,
         Deny,
@@ -30,18 +29,13 @@ if TYPE_CHECKING:
         Gate,
         Hold,
         LazyCommand,
-        Lock,
         MetaSection,
         Observer,
         PluginRecord,
-        Query,
         Ready,
-        Retry,
         Setting,
         StreamSource,
         Verdict,
-        command,
-        commands_of,
     )
     from trunnion.model.errors import (
         Busy,
@@ -65,9 +59,10 @@ if TYPE_CHECKING:
     from trunnion.model.json import Json, JsonObject
     from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunFilter
 
+_COMMANDS = "Category Command Lock Query Retry command commands_of"
 _CONTRIBUTIONS = (
-    "Admission Allow Category Command Console Daemon Deny Frontend Gate Hold LazyCommand Lock MetaSection "
-    "Observer PluginRecord Query Ready Retry Setting StreamSource Verdict command commands_of"
+    "Admission Allow Console Daemon Deny Frontend Gate Hold LazyCommand MetaSection Observer PluginRecord Ready "
+    "Setting StreamSource Verdict"
 )
 _ERRORS = (
     "Busy Cancelled CommandFailed Conflict DeadlineExceeded ErrorInfo Forbidden InternalError Interrupted "
@@ -82,6 +77,7 @@ _PLACES: dict[str, str] = {
     **dict.fromkeys(("Door", "HostHandle"), "trunnion.kernel.handle"),
     **dict.fromkeys(("Contributed", "Registry"), "trunnion.kernel.registry"),
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
+    **dict.fromkeys(_COMMANDS.split(), "trunnion.model.commands"),
     **dict.fromkeys(_CONTRIBUTIONS.split(), "trunnion.model.contributions"),
     **dict.fromkeys(_ERRORS.split(), "trunnion.model.errors"),
     **dict.fromkeys(("Json", "JsonObject"), "trunnion.model.json"),

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from trunnion.model.commands import Command, Query
     from trunnion.model.contributions import (
-        Command,
         Console,
         Daemon,
         Frontend,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         LazyCommand,
         MetaSection,
         Observer,
-        Query,
         Setting,
         StreamSource,
     )

@@ -13,7 +13,7 @@ from trunnion.plugins.plugin_set import PluginSet
 
 HOOK = """
 from trunnion.hookspecs import hookimpl
-from trunnion.model.contributions import Command
+from trunnion.model.commands import Command
 @hookimpl
 def trunnion_commands():
     yield Command(id="{name}.run", handler=print)

@@ -11,7 +11,8 @@ import pytest
 
 from trunnion.config.selection import Selection
 from trunnion.hookspecs import hookimpl
-from trunnion.model.contributions import Command, Console, Setting
+from trunnion.model.commands import Command
+from trunnion.model.contributions import Console, Setting
 from trunnion.model.errors import BrokenPlugin, InternalError, InvalidConfig
 from trunnion.plugins.contained import Patience
 from trunnion.plugins.hooks import ITEMS

@@ -10,7 +10,7 @@ from trunnion.arguments.judge import refuse
 from trunnion.arguments.plan import Argument, CallShape, Plan
 from trunnion.arguments.signature import function_name, split_context
 from trunnion.arguments.walk import is_list, is_object, resolve, subschemas
-from trunnion.model.contributions import Handler
+from trunnion.model.commands import Handler
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.json import Json, JsonObject
 

@@ -15,7 +15,7 @@ from trunnion.arguments.judge import judge, refuse
 from trunnion.arguments.plan import CallShape, Plan
 from trunnion.arguments.signature import function_name, plan_of_signature
 from trunnion.arguments.walk import is_list, is_object, resolve
-from trunnion.model.contributions import Handler
+from trunnion.model.commands import Handler
 from trunnion.model.json import Json, JsonObject
 
 

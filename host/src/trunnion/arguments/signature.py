@@ -26,7 +26,7 @@ from trunnion.arguments.hints import (
 )
 from trunnion.arguments.plan import Argument, CallShape, Plan
 from trunnion.arguments.walk import is_object, mapped, resolve
-from trunnion.model.contributions import Handler
+from trunnion.model.commands import Handler
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.json import Json, JsonObject, encode
 

@@ -7,7 +7,7 @@ import msgspec
 from trunnion.builtin.control import HostControl
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.reporting import LOG_STREAM
-from trunnion.model.contributions import Query
+from trunnion.model.commands import Query
 from trunnion.model.events import LEVELS
 from trunnion.model.json import Json, decode, encode
 from trunnion.model.runs import Caller

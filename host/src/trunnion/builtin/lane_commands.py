@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.lanes import Lane
 from trunnion.kernel.live import LiveRun
-from trunnion.model.contributions import Command, Query
+from trunnion.model.commands import Command, Query
 from trunnion.model.errors import Conflict, NotFound
 from trunnion.model.json import Json
 

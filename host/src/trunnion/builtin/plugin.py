@@ -12,7 +12,8 @@ from trunnion.builtin.run_queries import RunQueries
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.reporting import LOG_STREAM
-from trunnion.model.contributions import Command, Console, Frontend, MetaSection, Query, StreamSource
+from trunnion.model.commands import Command, Query
+from trunnion.model.contributions import Console, Frontend, MetaSection, StreamSource
 from trunnion.model.errors import ERROR_TABLE
 from trunnion.model.events import HOST_STREAM, RUN_STREAM
 from trunnion.model.json import Json

@@ -10,7 +10,7 @@ from trunnion.access.policy import may_see_run
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.handle import Door
-from trunnion.model.contributions import Command
+from trunnion.model.commands import Command
 from trunnion.model.errors import Conflict, InvalidArguments, NotFound
 from trunnion.model.json import Json, decode, encode
 from trunnion.model.runs import Caller, Invocation, Run

@@ -11,7 +11,7 @@ from trunnion.access.policy import may_see_run
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.handle import Door
 from trunnion.kernel.threads import in_thread
-from trunnion.model.contributions import Query
+from trunnion.model.commands import Query
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import TEXT, Event, encode_event, run_stream
 from trunnion.model.json import Json, decode, encode

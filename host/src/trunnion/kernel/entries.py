@@ -13,7 +13,8 @@ from msgspec import UNSET
 
 from trunnion.arguments import Parameters, compile_parameters
 from trunnion.kernel.locks import LockKey, compile_lock
-from trunnion.model.contributions import Command, Lock, Query, StreamSource
+from trunnion.model.commands import Command, Lock, Query
+from trunnion.model.contributions import StreamSource
 from trunnion.model.json import Json, decode, encode
 
 Descriptor: TypeAlias = dict[str, Json]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from trunnion.model.contributions import Lock
+from trunnion.model.commands import Lock
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.json import Json, JsonObject
 from trunnion.model.names import console_of

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trunnion.kernel.entries import CommandEntry, Compiler, QueryEntry, StreamEntry
-from trunnion.model.contributions import Command, Console, MetaSection, Query, StreamSource
+from trunnion.model.commands import Command, Query
+from trunnion.model.contributions import Console, MetaSection, StreamSource
 from trunnion.model.errors import Conflict, NotFound
 from trunnion.model.names import console_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from trunnion.model.contributions import Retry
+from trunnion.model.commands import Retry
 
 
 def retry_delay(retry: Retry | None, code: str, attempt: int) -> float | None:

@@ -9,8 +9,8 @@ import msgspec
 import pluggy
 
 from trunnion.config.schema import problem_of_setting
+from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import (
-    Command,
     Console,
     Daemon,
     Frontend,
@@ -18,7 +18,6 @@ from trunnion.model.contributions import (
     LazyCommand,
     MetaSection,
     Observer,
-    Query,
     Setting,
     StreamSource,
 )

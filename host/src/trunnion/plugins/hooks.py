@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import (
-    Command,
     Console,
     Daemon,
     Frontend,
@@ -17,7 +17,6 @@ from trunnion.model.contributions import (
     LazyCommand,
     MetaSection,
     Observer,
-    Query,
     Setting,
     StreamSource,
 )
