@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {".git", ".venv", "dist", "build", "node_modules"}
 HERE = Path(__file__).name
 LONGEST = 400
-"""The two that hold one state machine and one vocabulary; no third is wanted."""
 
 
 def files() -> Iterator[Path]:
@@ -53,7 +52,7 @@ def test_no_address_of_a_package_registry() -> None:
 
 
 def test_no_path_of_somebodys_machine() -> None:
-    assert found(r"(?<![\w.])/(work|root|Users)/|/home/(?!stranger\b|you\b)[a-z]+/") == []
+    assert found(r"(?<![\w.])/(work|root|Users)/|/home/(?!you\b)[a-z]+/") == []
 
 
 def test_nothing_unfinished() -> None:
