@@ -155,7 +155,12 @@ class Bench(SimpleNamespace):
 def make_host():
     def make(run: Path | None = None) -> SimpleNamespace:
         return SimpleNamespace(
-            door=StandInDoor(), host_id="h1", boot_id="b1", version="0.1.0", registry=Registry(), data=SimpleNamespace(run=run)
+            door=StandInDoor(),
+            host_id="h1",
+            boot_id="b1",
+            version="0.1.0",
+            registry=Registry(),
+            data=SimpleNamespace(run=run),
         )
 
     return make

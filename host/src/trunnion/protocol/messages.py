@@ -16,7 +16,7 @@ Ids are chosen by the client and are free again once answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -31,9 +31,10 @@ PROTOCOL: Final = 1
 CallId: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)] | Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
-class Call(msgspec.Struct, frozen=True, tag_field="type", tag="rpc", forbid_unknown_fields=True):
-    """One request."""
+class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One request. ``type`` is a field of its own: as a tag it could be left out."""
 
+    type: Literal["rpc"]
     id: CallId
     method: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     params: Mapping[str, Json] = {}
