@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -54,6 +55,14 @@ def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
         fill_and_heal(bench, lambda: connection.execute("PRAGMA max_page_count = 1000000"))
 
 
+FILE_LIMIT = """
+import sys
+sys.path.insert(0, {here!r})
+import pathlib, test_full
+test_full.with_file_limit({durability!r}, pathlib.Path({target!r}))
+"""
+
+
 SMALL_DISK = """
 import os, subprocess, sys
 sys.path.insert(0, {here!r})
@@ -69,6 +78,58 @@ def on_small_disk(durability: Durability, disk: Path) -> None:
         assert bench.store.restore_ballast(), "an eighth of a small disk is held"
         filler.write_bytes(bytes(1 << 20))
         fill_and_heal(bench, filler.unlink)
+
+
+OPENED_FULL = SMALL_DISK.replace("on_small_disk", "reopened_on_full_disk")
+
+
+OPENED_AS_IF_FULL = FILE_LIMIT.replace("with_file_limit", "reopened_as_if_full")
+
+
+def reopened_as_if_full(durability: Durability, data_dir: Path) -> None:
+    """The same decision without a disk; the power store makes it in its writer with the same code."""
+    from trunnion.store import database
+
+    with opened("process", data_dir) as bench:
+        run = bench.accept(bench.run())
+        bench.store.close()
+        really = database.connect_writer
+
+        def connect(path: Path, synchronous: object) -> sqlite3.Connection:
+            if path.with_name("ballast").exists():
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            return really(path, synchronous)  # type: ignore[arg-type]
+
+        database.connect_writer = connect
+        bench.reopen()
+        bench.finish(run)
+
+
+def reopened_on_full_disk(durability: Durability, disk: Path) -> None:
+    """Not a block is left: the reserve lets the host start and its runs end."""
+    with opened(durability, disk / "data") as bench:
+        run = bench.accept(bench.run())
+        bench.store.close()
+        with (disk / "filler").open("wb", buffering=0) as filler:
+            try:
+                while filler.write(bytes(4096)):
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+        bench.reopen()
+        bench.finish(run)
+
+
+@pytest.mark.parametrize("durability", ON_DISK)
+def test_a_host_starts_on_a_disk_that_is_full(durability: Durability, tmp_path: Path) -> None:
+    """On a disk of 6 MiB; where no disk can be made, with an SQLite that finds none as long as the reserve is held."""
+    own = private_mounts()
+    text = OPENED_FULL if own is not None else OPENED_AS_IF_FULL
+    code = text.format(here=str(Path(__file__).parent), target=str(tmp_path), durability=durability)
+    done = subprocess.run([*(own or []), sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def private_mounts() -> list[str] | None:
@@ -93,14 +154,6 @@ def test_a_disk_that_is_full(durability: Durability, tmp_path: Path) -> None:
         code = FILE_LIMIT.format(here=here, target=str(target), durability=durability)
     done = subprocess.run([*(own or []), sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-FILE_LIMIT = """
-import sys
-sys.path.insert(0, {here!r})
-import pathlib, test_full
-test_full.with_file_limit({durability!r}, pathlib.Path({target!r}))
-"""
 
 
 def with_file_limit(durability: Durability, data_dir: Path) -> None:

@@ -212,7 +212,8 @@ def test_old_keys_are_removed_bit_by_bit(tmp_path: Path, monkeypatch: pytest.Mon
         assert disk.store.find_key("ann", "young") is not None
 
 
-def test_the_log_is_folded_in_by_the_helper(tmp_path: Path) -> None:
+def test_the_log_is_folded_in_by_the_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunnion.store.upkeep.CHECKPOINT_AFTER", 500)
     with opened("process", tmp_path) as disk:
         size = disk.database.stat().st_size
         for _ in range(400):

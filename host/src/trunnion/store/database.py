@@ -12,14 +12,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from trunnion.model.errors import Unavailable
 from trunnion.store import rows as prepared
+from trunnion.store.base import DiskFull
 from trunnion.store.connections import connect_writer, failure, unavailable
-from trunnion.store.files import RunFiles
+from trunnion.store.files import RunFiles, ballast_of
 from trunnion.store.rows import Rows
 from trunnion.store.schema import MIGRATIONS, Migration, migrate
 from trunnion.store.snapshot import refuse_newer
@@ -48,6 +49,7 @@ class Database:
     ) -> None:
         self.path = path
         self.files = files
+        self.ballast = ballast_of(path)
         self.lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._claim = -1
@@ -71,13 +73,25 @@ class Database:
         try:
             refuse_newer(self.path, len(self._migrations))
             self._claim = _claim(self.path.with_name("writer.lock"))
-            self._connection = self._opened()
+            self._connection = self._opened_with_little_space()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise unavailable(error, self.path) from error
         except BaseException:
             self.close()
             raise
+
+    def _opened_with_little_space(self) -> sqlite3.Connection:
+        """Even opening takes space; on a full disk it is the reserve's, and what the log holds is given back."""
+        try:
+            return self._opened()
+        except sqlite3.Error as error:
+            if not isinstance(failure(error, self.path), DiskFull) or not self.ballast.release():
+                raise
+        connection = self._opened()
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return connection
 
     def _opened(self) -> sqlite3.Connection:
         connection = connect_writer(self.path, self._synchronous)

@@ -10,6 +10,9 @@ from pathlib import Path
 OUTPUT = "output"
 """Name of the file with a run's long output, in the run's own folder."""
 
+IOV_MAX = 1024
+"""Blocks Linux takes in one call."""
+
 BALLAST = 4 << 20
 MIN_BALLAST = 64 << 10
 
@@ -57,16 +60,16 @@ class RunFiles:
         except FileNotFoundError:
             return 0
 
-    def write(self, spills: Iterable[tuple[str, int, bytes]]) -> None:
-        """Write blocks of output, each ``(run_id, offset, bytes)``; the same block may be written again.
+    def write(self, spills: Iterable[tuple[str, int, list[bytes]]]) -> None:
+        """Write output, each ``(run_id, offset, blocks)``; the same may be written again.
 
         Raises:
             OSError: a block is not, or not wholly, in its file.
         """
         touched = set()
-        for run_id, offset, block in spills:
+        for run_id, offset, blocks in spills:
             descriptor = self._descriptor(run_id)
-            _write_all(descriptor, block, offset)
+            _write_all(descriptor, blocks, offset)
             touched.add(descriptor)
         if self._sync:
             for descriptor in touched:
@@ -123,11 +126,19 @@ def _make(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write_all(descriptor: int, block: bytes, offset: int) -> None:
-    written = os.pwrite(descriptor, block, offset)
-    # A write that crosses a limit is short; only the next one says why.
-    while written < len(block):
-        written += os.pwrite(descriptor, block[written:], offset + written)
+def _write_all(descriptor: int, blocks: list[bytes], offset: int) -> None:
+    for start in range(0, len(blocks), IOV_MAX):
+        part = blocks[start : start + IOV_MAX]
+        written = os.pwritev(descriptor, part, offset)
+        # A write that crosses a limit is short; only the next one says why.
+        if written < sum(map(len, part)):
+            _write_rest(descriptor, b"".join(part), offset, written)
+        offset += sum(map(len, part))
+
+
+def _write_rest(descriptor: int, data: bytes, offset: int, written: int) -> None:
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], offset + written)
 
 
 class Ballast:
@@ -169,3 +180,8 @@ class Ballast:
         finally:
             os.close(descriptor)
         return True
+
+
+def ballast_of(database: Path) -> Ballast:
+    """The reserve that lies beside a database."""
+    return Ballast(database.with_name("ballast"))

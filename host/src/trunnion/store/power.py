@@ -14,7 +14,7 @@ from trunnion.model.runs import Run
 from trunnion.store import wire
 from trunnion.store.base import Batch, Done, KeyRow, LiveRun, PruneResult
 from trunnion.store.connections import Pool, connect_reader, unavailable
-from trunnion.store.files import Ballast, RunFiles
+from trunnion.store.files import RunFiles, ballast_of
 from trunnion.store.history import History
 from trunnion.store.link import Link
 from trunnion.store.rows import Block, State, prepare
@@ -58,7 +58,7 @@ class PowerStore(History):
         self._running: dict[str, Run] = {}
         super().__init__(Pool(lambda: connect_reader(path)), RunFiles(artifacts), clock, self._running)
         self.path = path
-        self._ballast = Ballast(path.with_name("ballast"))
+        self._ballast = ballast_of(path)
         self._link = Link(path, artifacts, self._greeted, self._answered, self._lost)
         self._flights: deque[_Flight] = deque()
         self._keys: dict[tuple[str, str], KeyRow] = {}

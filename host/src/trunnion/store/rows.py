@@ -43,7 +43,7 @@ class Rows(msgspec.Struct, array_like=True):
     late: list[tuple[int, int, int]] = []
     artifacts: list[tuple[str, str, int, bytes]] = []
     observers: list[tuple[int, str]] = []
-    spills: list[tuple[str, int, bytes]] = []
+    spills: list[tuple[str, int, list[bytes]]] = []
     over: list[str] = []
 
 
@@ -255,5 +255,5 @@ def _spill(state: State, rows: Rows, run_id: str, events: Sequence[Event]) -> tu
         else:
             stored.append(event)
     state.output[run_id] = offset
-    rows.spills.append((run_id, start, blocks[0] if len(blocks) == 1 else b"".join(blocks)))
+    rows.spills.append((run_id, start, blocks))
     return stored, chunks.SPANS

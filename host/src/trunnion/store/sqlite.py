@@ -11,10 +11,10 @@ from trunnion.model.errors import Unavailable
 from trunnion.model.events import RUN_STREAM
 from trunnion.model.json import Json
 from trunnion.model.runs import Run
-from trunnion.store.base import Batch, Done, LiveRun, PruneResult
+from trunnion.store.base import Batch, DiskFull, Done, LiveRun, PruneResult
 from trunnion.store.connections import Pool, connect_reader, failure, unavailable
 from trunnion.store.database import Database
-from trunnion.store.files import Ballast, RunFiles
+from trunnion.store.files import RunFiles
 from trunnion.store.history import History
 from trunnion.store.retention import Retention
 from trunnion.store.rows import Block, State, prepare
@@ -55,7 +55,7 @@ class SqliteStore(History):
         self._database = Database(path, files, "FULL" if durability == "power" else "NORMAL", migrations)
         self._upkeep = Upkeep(self._database, self._pool, lambda: clock() - KEY_LIFE)
         self._retention = Retention(self._database, self._upkeep.pruned)
-        self._ballast = Ballast(path.with_name("ballast"))
+        self._ballast = self._database.ballast
         self._state = State(0, Block(0))
         self._position = self._num = 0
         self._observers: dict[str, int] = {}
@@ -104,6 +104,8 @@ class SqliteStore(History):
                 rows.observers = [(self._observers[name], name) for name in self._moved]
             self._database.write(rows)
         except Exception as error:
+            if isinstance(error, DiskFull):
+                self._upkeep.disk_full()
             self._reload()
             done(error)
             return

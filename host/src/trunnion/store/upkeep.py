@@ -15,11 +15,18 @@ from trunnion.store.database import Database
 from trunnion.store.rows import Rows
 from trunnion.store.state import number
 
-CHECKPOINT_AFTER = 1000
-"""Rows, or pages' worth of bytes, written until the write-ahead log is folded into the file."""
+CHECKPOINT_AFTER = 8192
+"""Pages written, about, until the write-ahead log is folded into the file.
 
-LARGE_LOG = 16384
+The first commit after that waits for the disk once (SQLite syncs the log's new header), so it is rare.
+"""
+
+LARGE_LOG = 32768
 """Pages in the log from which it is emptied while commits wait."""
+
+PASSES = 8
+FEW_PAGES = 64
+"""Folding in is repeated so often, or until so few pages are left; the log then starts over soon."""
 
 MERGE_BYTES = 128 << 10
 """A merged chunk holds about so many bytes of JSON lines."""
@@ -62,6 +69,7 @@ class Upkeep:
         self._oldest_key = oldest_key
         self._connection: sqlite3.Connection | None = None
         self._dirty = 0
+        self._full = False
         self._young: dict[int, int] = {}
         self._merged: dict[int, int] = {}
         self._due: deque[tuple[int, bool]] = deque()
@@ -98,9 +106,14 @@ class Upkeep:
         for run in rows.runs:
             if self._young.pop(run[0], 0) >= MERGE_CHUNKS * (MERGE_BYTES // 256) or run[0] in self._merged:
                 self._due.append((run[0], True))
-        self._dirty += 4 + len(rows.runs) + len(rows.accepted) + (size >> 12)
+        self._dirty += 4 + len(rows.runs) + (size >> 12)
         if self._dirty >= CHECKPOINT_AFTER or self._due:
             self._wake.set()
+
+    def disk_full(self) -> None:
+        """A commit did not fit: give back what the write-ahead log holds."""
+        self._full = True
+        self._wake.set()
 
     def pruned(self, runs: int) -> None:
         """Count what retention removed."""
@@ -126,10 +139,13 @@ class Upkeep:
             stream, ended = self._due.popleft()
             self._merge(stream, ended)
         self._sweep_keys()
-        if self._dirty >= CHECKPOINT_AFTER:
+        if self._dirty >= CHECKPOINT_AFTER or (again and self._dirty):
             self._dirty = 0
             self._give_back_space()
             self._checkpoint()
+        if self._full:
+            self._full = False
+            self._empty_log()
 
     def _give_back_space(self) -> None:
         """Shorten the file in small steps while more than an eighth of it is unused."""
@@ -141,12 +157,24 @@ class Upkeep:
                 writer.execute(f"PRAGMA incremental_vacuum({VACUUM_STEP})").fetchall()
 
     def _checkpoint(self) -> None:
+        """Fold the log in beside running commits; each pass leaves what was written during the one before."""
+        for _ in range(PASSES):
+            _, pages, done = self._checkpointer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages - done <= FEW_PAGES:
+                break
+        if pages > LARGE_LOG:
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Fold the log in and cut its file, which gives its space back."""
+        connection = self._checkpointer()
+        with self._database.lock:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _checkpointer(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connect_writer(self._database.path, "NORMAL")
-        _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages > LARGE_LOG:
-            with self._database.lock:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return self._connection
 
     def _sweep_keys(self) -> None:
         """Look at the next 200 keys and remove the old ones among them."""

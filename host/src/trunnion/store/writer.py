@@ -17,6 +17,7 @@ from pathlib import Path
 from trunnion.model.errors import TrunnionError
 from trunnion.store import rows as prepared
 from trunnion.store import wire
+from trunnion.store.base import DiskFull
 from trunnion.store.connections import Pool, connect_reader, failure, unavailable
 from trunnion.store.database import Database
 from trunnion.store.files import RunFiles
@@ -88,7 +89,10 @@ class Writer:
         try:
             self._write(group)
         except Exception as error:
-            return failure(error, self._path)
+            meaning = failure(error, self._path)
+            if isinstance(meaning, DiskFull):
+                self._upkeep.disk_full()
+            return meaning
         self._last = group[-1].number
         for batch in group:
             self._upkeep.wrote(batch.rows)
