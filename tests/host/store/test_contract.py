@@ -142,6 +142,17 @@ def test_pages_are_what_a_plain_filter_says(bench: Bench) -> None:
         assert list(all_pages(bench, wanted)) == [run for run in reversed(runs) if matches(run, wanted)], wanted
 
 
+def test_a_run_accepted_long_after_its_number_was_given_is_found_by_time(bench: Bench) -> None:
+    """Times are found by blocks of numbers; a straggler belongs to a block that was closed without it."""
+    stragglers = [bench.run(created=START - 10**9), bench.run(created=START + 10**9)]
+    others = [bench.run(created=START) for _ in range(700)]
+    bench.commit(Batch([Accept(run) for run in others], finishes=[end(run, last=0) for run in others]))
+    ended = [end(run, last=0) for run in stragglers]
+    bench.commit(Batch([Accept(run) for run in stragglers], finishes=ended))
+    assert list(all_pages(bench, RunFilter(created_before=START))) == ended[:1]
+    assert list(all_pages(bench, RunFilter(created_after=START))) == ended[1:]
+
+
 def all_pages(bench: Bench, wanted: RunFilter) -> Iterator[Run]:
     cursor = None
     while True:

@@ -183,19 +183,19 @@ def with_output_limit(durability: Durability, data_dir: Path) -> None:
         pid = bench.store._link.pid if durability == "power" else 0  # type: ignore[attr-defined]
         run = bench.accept(bench.run())
         stream = run_stream(run.id)
-        blocks = [bytes([65 + i % 26]).decode() * 400_000 for i in range(12)]
-        for seq in range(2, 6):
+        blocks = [bytes([65 + i % 26]).decode() * 400_000 for i in range(24)]
+        for seq in range(2, 16):
             bench.commit(Batch(appends={stream: [event(run, seq, "text", blocks[seq])]}))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         limit = bench.store.artifact_path(run.id, "x").with_name("output").stat().st_size + 100_000
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, hard))
-        failed = Batch(appends={stream: [event(run, 6, "text", blocks[6])]})
+        failed = Batch(appends={stream: [event(run, 16, "text", blocks[16])]})
         assert isinstance(bench.try_commit(failed), DiskFull)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
-        for seq in range(6, 12):
+        for seq in range(16, 24):
             bench.commit(Batch(appends={stream: [event(run, seq, "text", blocks[seq])]}))
         texts = [e.text for e in bench.store.read_events(stream, 1, 100, 1 << 40)]
-        assert texts == blocks[2:12]
+        assert texts == blocks[2:24]
 
 
 @pytest.mark.parametrize("durability", ON_DISK)
