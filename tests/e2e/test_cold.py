@@ -62,6 +62,39 @@ def test_a_second_signal_does_not_wait_for_runs(place):
     assert place.json("runs", "show", run_id)["status"] == "interrupted"
 
 
+def test_a_host_that_stops_under_a_run_tells_its_client(place):
+    host = place.up("--set", "executor.shutdown_grace=0.1")
+    client = place.popen("run", "demo.nap")
+    assert client.stdout.readline() == "asleep\n"
+    host.send_signal(signal.SIGTERM)
+    _, err = client.communicate(timeout=15)
+    assert client.returncode == 11, err
+    assert "interrupted" in err.splitlines()[-1]
+
+
+def test_a_client_outlives_the_death_of_its_host(place):
+    host = place.up()
+    client = place.popen("run", "demo.nap")
+    assert client.stdout.readline() == "asleep\n"
+    host.kill()
+    host.wait()
+    place.up()
+    out, err = client.communicate(timeout=15)
+    assert (client.returncode, out) == (11, ""), err
+    assert "interrupted" in err.splitlines()[-1]
+
+
+def test_sigterm_leaves_a_run_of_a_host_running(place):
+    place.up()
+    client = place.popen("run", "demo.nap")
+    assert client.stdout.readline() == "asleep\n"
+    client.terminate()
+    _, err = client.communicate(timeout=15)
+    assert client.returncode == 130
+    run_id = err.split("run/")[1].split()[0]
+    assert place.json("runs", "show", run_id)["status"] == "running"
+
+
 def test_a_cold_run_runs_in_a_host_of_its_own(place):
     done = place.run("run", "demo.greet", "Ada")
     assert (done.code, done.out) == (0, "looking for Ada\nhello Ada\n")

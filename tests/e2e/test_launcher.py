@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import signal
+import subprocess
 
 import pytest
 
@@ -145,11 +148,11 @@ def test_queries_and_meta(shared):
 
 
 def test_what_only_a_start_can_use_is_refused_by_name(shared):
-    for option in (["--set", "log.level=debug"], ["--only", "demo"], ["--without", "x"], ["--plugin-dir", "."]):
-        for command in (["run", "demo.greet"], ["query", "runs.list"], ["follow", "host"]):
-            done = shared.run(*option, *command)
-            assert done.code == 6, (option, command, done)
-            assert option[0] in done.err
+    every = ["--set", "log.level=debug", "--only", "demo", "--without", "x", "--plugin-dir", ".", "--safe-mode"]
+    for command in (["run", "demo.greet"], ["query", "runs.list"], ["follow", "host"]):
+        done = shared.run(*every, *command)
+        assert done.code == 6, (command, done)
+        assert "--only, --without, --plugin-dir, --set, --safe-mode have no effect" in done.err
 
 
 def test_a_second_host_on_the_directory_names_the_first(shared):
@@ -215,6 +218,23 @@ def test_a_second_ctrl_c_leaves_the_run_and_says_how_to_come_back(shared):
     terminal.expect(r"trunnion follow run/(\S+)")
     terminal.wait()
     assert terminal.exitstatus == 130
+
+
+def test_ctrl_c_at_any_moment_ends_the_program_and_never_the_host(shared):
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for _ in range(6):
+        process = shared.popen("run", "demo.nap")
+        try:
+            process.wait(timeout=chance.uniform(0.05, 0.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=15)
+        # Before the program has taken over its signals it dies of them, as any program does.
+        assert process.returncode in (130, -signal.SIGINT), err
+        assert shared.host.poll() is None
+    assert not shared.json("runs", "list", "--status", "running", "--command", "demo.nap", "--json")["items"]
 
 
 def test_ctrl_c_while_following_only_stops_following(shared):

@@ -339,9 +339,8 @@ async def test_the_longest_idle_connection_makes_room_and_busy_ones_stay(make_ho
     async with SocketServer(make_host(tmp_path), tmp_path, connections=3) as server:
         busy = await Client.connect(server.path)
         waiting = asyncio.create_task(busy.query("wait.for-it"))
-        idle = await Client.connect(server.path)
         recent = await Client.connect(server.path)
-        await idle.call("whoami")
+        idle = await Client.connect(server.path)
         await recent.call("whoami")
         admin = await Client.connect(server.path)
         await until(lambda: idle._writer is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,17 @@ class Attendance:
     async def _show(self, run: Run) -> Run:
         if run.ended:
             return run
+        # Asked for at once: a host that stops still answers it, but takes no new calls.
+        waiting = asyncio.create_task(self._client.wait(run.id), name=f"wait {run.id}")
+        try:
+            await self._show_events(run)
+            with contextlib.suppress(Unavailable):
+                return await waiting
+            return await self._client.wait(run.id)
+        finally:
+            await _drop(waiting)
+
+    async def _show_events(self, run: Run) -> None:
         renderer = Renderer(self._screen)
         try:
             async for batch in self._client.follow(run_stream(run.id)):
@@ -65,7 +77,6 @@ class Attendance:
                     renderer.show(event)
         finally:
             renderer.close()
-        return await self._client.wait(run.id)
 
     async def _ends_before(self, showing: asyncio.Task[Run], count: int) -> bool:
         """Whether the run ends before the ``count``-th Ctrl-C."""
@@ -129,3 +140,6 @@ async def _drop(*tasks: asyncio.Task[Run] | asyncio.Task[None] | None) -> None:
         task.cancel()
     if pending:
         await asyncio.wait(pending)
+    for task in tasks:
+        if task is not None and not task.cancelled():
+            task.exception()

@@ -57,6 +57,10 @@ class Limits(msgspec.Struct, frozen=True):
     hard_buffer: int = 4 << 20
     frame_bytes: int = 128 << 10
 
+    def __post_init__(self) -> None:
+        if self.hard_buffer < self.soft_buffer:
+            raise ValueError("hard_buffer must not be smaller than soft_buffer")
+
 
 class Outlet(Protocol):
     """Where messages go."""
