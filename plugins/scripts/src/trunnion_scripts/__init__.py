@@ -1,0 +1,1 @@
+"""Existing programs as commands. ``plugin`` has the hooks, ``declaration`` what a script may declare."""

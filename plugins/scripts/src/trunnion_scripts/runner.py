@@ -1,0 +1,103 @@
+"""One run of a script, from its arguments to its result."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from trunnion import CommandFailed, Context, Json
+from trunnion.process import Exit, PipeReader, Process, Step
+from trunnion_scripts.declaration import Script
+from trunnion_scripts.keepers import Keepers
+from trunnion_scripts.output import Channel, Pump, TextChannel, channel_for
+from trunnion_scripts.request import request
+
+_STEPS = {
+    "close_stdin": "closed its standard input",
+    "terminate": "sent SIGTERM to {} of its processes",
+    "kill": "sent SIGKILL to {} processes that were left",
+}
+
+
+def handler_for(script: Script, keepers: Keepers) -> Callable[[Context, Mapping[str, Json]], Awaitable[Json]]:
+    """The handler of a script's command."""
+
+    async def run_script(ctx: Context, args: Mapping[str, Json]) -> Json:
+        return await _run(script, keepers, ctx, args)
+
+    return run_script
+
+
+async def _run(script: Script, keepers: Keepers, ctx: Context, args: Mapping[str, Json]) -> Json:
+    wanted = request(script, args, os.environ)
+    marks = {"TRUNNION_RUN_ID": ctx.run_id, "TRUNNION_COMMAND": script.id}
+    spawn = msgspec.structs.replace(wanted.spawn, env={**wanted.spawn.env, **marks})
+    async with keepers.hold() as keeper, await keeper.spawn(spawn, on_step=_told(ctx)) as process:
+        return await _follow(script, ctx, process, wanted.stdin)
+
+
+async def _follow(script: Script, ctx: Context, process: Process, stdin: bytes) -> Json:
+    began = time.monotonic()
+    stdout, stderr = channel_for(script.said.output, ctx), TextChannel(ctx, "stderr", "warning")
+    pipes: dict[PipeReader, Channel] = {process.stdout: stdout}
+    if process.stderr is not None:
+        pipes[process.stderr] = stderr
+    pump = Pump(ctx, pipes)
+    feeding = asyncio.get_running_loop().create_task(_feed(ctx, process, stdin))
+    try:
+        end = await process.wait()
+    except asyncio.CancelledError:
+        await process.stop(script.said.stop_grace)
+        await pump.finish()
+        raise
+    finally:
+        feeding.cancel()
+    await pump.finish()
+    facts = _facts(end, time.monotonic() - began)
+    if not end.ok:
+        raise CommandFailed(_failure(script, end, stderr.last_line), {**facts, **stderr.facts()})
+    return {**facts, **stderr.facts(), **stdout.facts()}
+
+
+async def _feed(ctx: Context, process: Process, stdin: bytes) -> None:
+    """Write the input; a program need not read all of it."""
+    if process.stdin is None:
+        return
+    try:
+        await process.stdin.write_all(stdin)
+    except BrokenPipeError:
+        ctx.log("the program did not read all of its standard input", "debug")
+    finally:
+        process.stdin.close()
+
+
+def _told(ctx: Context) -> Callable[[Step], None]:
+    def told(step: Step) -> None:
+        text = _STEPS[step.name].format(step.processes)
+        ctx.log(f"stopping: {text}", "warning", msgspec.to_builtins(step))
+
+    return told
+
+
+def _facts(end: Exit, seconds: float) -> dict[str, Json]:
+    resources = {"user_seconds": end.user_seconds, "system_seconds": end.system_seconds, "max_rss": end.max_rss}
+    return {
+        "exit_code": end.code,
+        "signal": end.signal_name or None,
+        "seconds": round(seconds, 6),
+        "resources": resources,
+        "killed": end.killed_tree,
+    }
+
+
+def _failure(script: Script, end: Exit, last_line: str) -> str:
+    program = os.path.basename(str(script.run[0][0]))  # noqa: PTH119
+    if end.code is not None:
+        how = f"exited with status {end.code}"
+    else:
+        how = f"was ended by {end.signal_name}{' and dumped core' if end.core else ''}"
+    return f"{program} {how}{': ' if last_line else ''}{last_line}"

@@ -1,0 +1,265 @@
+"""Scripts of the configuration as runs of a real host."""
+
+import asyncio
+import json
+
+import pytest
+
+from trunnion import InvalidArguments, NotFound
+from trunnion_scripts import plugin
+
+ECHO = """
+[scripts.say]
+run = ["sh", "-c", 'echo "$0 $*"; echo oops >&2', "{word}", "{*more}"]
+[scripts.say.args.word]
+type = "string"
+required = true
+[scripts.say.args.more]
+type = "array"
+items = { type = "string" }
+"""
+
+
+async def test_a_script_is_a_run_with_live_output_and_an_exact_result(serve):
+    async with serve(ECHO) as host:
+        run = await host.run("scripts.say", word="a b", more=["; rm -rf /", "$(id)"])
+        assert run.status == "succeeded", run.error
+        assert await host.text(run) == "a b ; rm -rf / $(id)\n"
+        events = [e for e in await host.events(run) if e.kind == "text"]
+        assert [(e.level, e.data["channel"]) for e in events if "oops" in e.text] == [("warning", "stderr")]
+        assert all({"first_line", "lines"} <= e.data.keys() for e in events)
+    assert (run.result["exit_code"], run.result["signal"], run.result["killed"]) == (0, None, 0)
+    assert run.result["resources"]["max_rss"] > 0
+
+
+async def test_output_comes_while_the_script_runs(serve, folder):
+    gate = folder / "gate"
+    config = f"""
+    [scripts.slow]
+    run = ["sh", "-c", "echo first; until [ -e {gate} ]; do sleep 0.02; done; echo second"]
+    """
+    async with serve(config) as host:
+        run = await host.submit("scripts.slow")
+        await host.until_text(run, "first")
+        gate.touch()
+        await host.until_text(run, "second")
+        assert (await host.door.wait(host.caller, run.id, 10)).status == "succeeded"
+
+
+async def test_arguments_are_judged_before_a_run_exists(serve):
+    async with serve(ECHO) as host:
+        for args in ({}, {"word": 5}, {"word": "x", "nope": 1}, {"word": "--help"}, {"word": "a\0b"}):
+            with pytest.raises(InvalidArguments):
+                await host.submit("scripts.say", **args)
+        page = await host.door.query(host.caller, "runs.list", {})
+    assert page["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("echo first >&2; echo last words >&2; exit 3", "sh exited with status 3: last words"),
+        ("exit 255", "sh exited with status 255"),
+        ("echo dying >&2; kill -SEGV $$", "sh was ended by SIGSEGV"),
+    ],
+)
+async def test_failure_names_code_signal_and_last_line(serve, code, message):
+    async with serve(f"[scripts.bad]\nrun = ['sh', '-c', '{code}']\nlimits = {{ core = 0 }}") as host:
+        run = await host.run("scripts.bad")
+    assert (run.status, run.error.code) == ("failed", "failed")
+    assert run.error.message.startswith(message)
+    assert {"exit_code", "signal", "resources"} <= run.error.details.keys()
+
+
+async def test_a_program_that_is_not_there_is_named(serve):
+    async with serve('[scripts.gone]\nrun = ["/nowhere/program"]') as host:
+        run = await host.run("scripts.gone")
+    assert (run.status, run.error.code) == ("failed", "unavailable")
+    assert "/nowhere/program does not exist" in run.error.message
+    assert run.error.details["permanent"] is True
+
+
+SECRET = """
+[scripts.login]
+run = ["sh", "-c", 'echo "got $PASSWORD"; tr "\\0" " " < /proc/self/cmdline; echo "bad $PASSWORD" >&2; exit 1']
+[scripts.login.args.password]
+type = "string"
+secret = true
+required = true
+env = "PASSWORD"
+
+[scripts.pipe]
+run = ["sh", "-c", "read x; test $x = hunter2-canary"]
+[scripts.pipe.args.password]
+type = "string"
+secret = true
+required = true
+stdin = true
+"""
+
+
+async def test_a_secret_reaches_the_program_and_nothing_else(serve, tmp_path):
+    async with serve(SECRET) as host:
+        run = await host.run("scripts.login", password="hunter2-canary")
+        assert run.status == "failed"
+        assert run.error.message == "sh exited with status 1: bad •••"
+        text = await host.text(run)
+        assert "got •••" in text
+        assert (await host.run("scripts.pipe", password="hunter2-canary")).status == "succeeded"
+        events = json.dumps([str(e) for e in await host.events(run)])
+        assert "canary" not in events + repr(run)
+    files = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"hunter2-canary" in path.read_bytes()]
+
+
+async def test_json_is_in_the_result_and_only_there(serve):
+    config = (
+        """
+    [scripts.good]
+    run = ["echo", '{"a": [1, 2.5, null]}']
+    output = "json"
+    [scripts.bad]
+    run = ["echo", '{"a": 1, "a": 2}']
+    output = "json"
+    """.replace('{"', '{{"')
+        .replace(": 2}", ": 2}}")
+        .replace("]}", "]}}")
+    )
+    async with serve(config) as host:
+        run = await host.run("scripts.good")
+        assert run.result["output"] == {"a": [1, 2.5, None]}
+        assert run.result["exit_code"] == 0
+        bad = await host.run("scripts.bad")
+        assert bad.status == "failed"
+        assert "should be JSON" in bad.error.message
+        assert '"a": 2' in await host.text(bad)
+
+
+async def test_json_lines_are_data_events_and_bad_ones_are_named(serve):
+    config = r"""
+    [scripts.lines]
+    run = ["printf", '{{"n":1}}\nnot json\n\n{{"n":2}}']
+    output = "ndjson"
+    """
+    async with serve(config) as host:
+        run = await host.run("scripts.lines")
+        events = await host.events(run)
+        assert [e.data for e in events if e.kind == "data"] == [{"n": 1}, {"n": 2}]
+        assert await host.text(run) == "not json\n"
+        assert [e.data["line"] for e in events if e.kind == "log"] == [2]
+    assert (run.result["items"], run.result["bad_lines"]) == (2, 1)
+
+
+STUBBORN = """
+[scripts.tree]
+run = ["sh", "-c", "trap '' TERM; setsid sleep 600 & (sleep 600 &) ; echo up; while :; do sleep 1; done"]
+env = {{ {mark} = "1" }}
+stop_grace = 0.2
+timeout = {timeout}
+"""
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed_out"])
+async def test_cancel_and_timeout_leave_no_process(serve, marked, how, until):
+    timeout = 600 if how == "cancelled" else 0.5
+    async with serve(STUBBORN.format(mark=marked.name, timeout=timeout)) as host:
+        run = await host.submit("scripts.tree")
+        await host.until_text(run, "up")
+        assert len(marked.pids()) >= 3
+        if how == "cancelled":
+            await host.door.cancel(host.caller, run.id)
+        run = await host.door.wait(host.caller, run.id, 10)
+        assert run.status == how
+        assert marked.pids() == []
+        steps = [e.data["name"] for e in await host.events(run) if e.kind == "log" and e.data]
+    assert steps == ["terminate", "kill"]
+
+
+async def test_what_a_script_leaves_behind_ends_with_it(serve, marked):
+    config = f"""
+    [scripts.leaver]
+    run = ["sh", "-c", "setsid sleep 600 & echo done"]
+    env = {{ {marked.name} = "1" }}
+    drain_grace = 0.1
+    """
+    async with serve(config) as host:
+        run = await host.run("scripts.leaver")
+        assert marked.pids() == []
+    assert (run.status, run.result["exit_code"], run.result["killed"]) == ("succeeded", 0, 1)
+
+
+async def test_stopping_the_host_leaves_no_process(serve, marked):
+    config = STUBBORN.format(mark=marked.name, timeout=600) + "\n[executor]\nshutdown_grace = 0.1\n"
+    async with serve(config) as host:
+        run = await host.submit("scripts.tree")
+        await host.until_text(run, "up")
+    assert marked.pids() == []
+
+
+async def test_much_output_is_whole_and_in_order(serve):
+    config = '[scripts.count]\nrun = ["seq", "200000"]'
+    async with serve(config) as host:
+        run = await host.run("scripts.count")
+        assert run.status == "succeeded", run.error
+        assert await host.text(run) == "".join(f"{n}\n" for n in range(1, 200_001))
+
+
+async def test_a_script_that_ignores_its_input_succeeds(serve):
+    config = f'[scripts.deaf]\nrun = ["true"]\nstdin = "{"x" * 300_000}"'
+    async with serve(config) as host:
+        assert (await host.run("scripts.deaf")).status == "succeeded"
+
+
+async def test_rewritten_lines_are_one_line(serve):
+    async with serve(r"""[scripts.bar]
+run = ["printf", '10%%\r50%%\r100%%\nend\r\n']""") as host:
+        assert await host.text(await host.run("scripts.bar")) == "100%\nend\n"
+
+
+async def test_lanes_timeouts_and_descriptions_reach_the_descriptor(serve):
+    config = """
+    [scripts.x]
+    run = ["true"]
+    title = "An X"
+    description = "does x"
+    timeout = 7
+    lock = ""
+    role = "admin"
+    expose = ["web"]
+    """
+    async with serve(config) as host:
+        command = host.host.kernel.registry.command("scripts.x").command
+    assert (command.title, command.description, command.timeout) == ("An X", "does x", 7)
+    assert (command.lock, command.role, command.expose) == (None, "admin", frozenset({"web"}))
+
+
+async def test_a_wrong_script_breaks_the_plugin_by_name_and_the_host_goes_on(serve):
+    async with serve('[scripts.x]\nrun = ["ls", "{y}"]') as host:
+        records = {record.id: record for record in host.host.kernel.plugin_records()} if False else None
+        with pytest.raises(NotFound):
+            await host.submit("scripts.x")
+        plugins = await host.door.query(host.caller, "host.plugins", {})
+    text = json.dumps(plugins)
+    assert records is None
+    assert "scripts.x.run[1]: there is no argument" in text
+
+
+async def test_a_schema_that_is_none_is_named(serve):
+    async with serve('[scripts.x]\nrun = ["ls", "{y}"]\n[scripts.x.args.y]\ntype = "strnig"') as host:
+        text = json.dumps(await host.door.query(host.caller, "host.plugins", {}))
+    assert "scripts.x.args" in text
+
+
+async def test_without_daemons_scripts_run_all_the_same(serve, drop, folder):
+    drop("hello", "#!/bin/sh\necho hi\n")
+    async with serve(f'[scripts]\nfolders = ["{folder}"]', mode="cold") as host:
+        run = await host.run("scripts.hello")
+        assert await host.text(run) == "hi\n"
+    assert plugin._keepers()._held == {}
+
+
+async def test_many_scripts_side_by_side(serve):
+    async with serve('[scripts.p]\nrun = ["sh", "-c", "exit 0"]\nlock = ""') as host:
+        runs = await asyncio.gather(*(host.run("scripts.p") for _ in range(30)))
+    assert {run.status for run in runs} == {"succeeded"}
