@@ -252,6 +252,7 @@ def test_a_migration_that_fails_leaves_the_old_version(tmp_path: Path) -> None:
 def test_a_damaged_record_shows_on_that_run_only(tmp_path: Path) -> None:
     with opened("process", tmp_path) as bench:
         good, bad = bench.ended(), bench.ended()
+        live = bench.accept(bench.run())
     connection = sqlite3.connect(database_path(tmp_path))
     for table, where in (
         ("runs", "id = ?1"),
@@ -261,6 +262,7 @@ def test_a_damaged_record_shows_on_that_run_only(tmp_path: Path) -> None:
         (data,) = connection.execute(f"SELECT {column} FROM {table} WHERE {where}", (bad.id,)).fetchone()
         flipped = bytes([data[0], data[1] ^ 1, *data[2:]])
         connection.execute(f"UPDATE {table} SET {column} = ?2 WHERE {where}", (bad.id, flipped))
+    connection.execute("UPDATE chunks SET crc = crc + 1 WHERE stream = ?", (live.num,))
     connection.commit()
     connection.close()
     with opened("process", tmp_path) as bench:
@@ -278,3 +280,11 @@ def test_a_damaged_record_shows_on_that_run_only(tmp_path: Path) -> None:
         gap, last = bench.store.read_events(f"run/{bad.id}", 0, 10)
         assert gap.data == {"first": 1, "last": 1, "reason": "damaged on the disk"}
         assert last.seq == 2
+        commits = bench.store.read_commits(0, 10)
+        lost = [(e.stream, e.seq) for commit in commits for e in commit.events if e.kind == "gap"]
+        assert lost == [(f"run/{bad.id}", 1), (f"run/{live.id}", 1)]
+
+
+def test_importing_the_package_loads_no_engine() -> None:
+    code = "import sys, trunnion.store; sys.exit('sqlite3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import threading
 import zlib
@@ -197,6 +198,33 @@ def test_readers_never_see_what_was_not_committed(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+def test_readers_see_no_gap_while_chunks_are_merged_under_them(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    with opened("process", tmp_path) as disk:
+        wrong: list[object] = []
+        stop = threading.Event()
+
+        def read(chance: random.Random) -> None:
+            while not stop.is_set():
+                after = chance.randrange(disk.store.last_seq("host") + 1)
+                seqs = [(e.seq, e.kind) for e in disk.store.read_events("host", after, 400)]
+                if seqs != [(after + 1 + i, "log") for i in range(len(seqs))]:
+                    wrong.append(seqs)
+
+        threads = [threading.Thread(target=read, args=(random.Random(seed + i),)) for i in range(3)]
+        for thread in threads:
+            thread.start()
+        for seq in range(1, 6000):
+            batch = Batch(appends={"host": [host_event(seq, text=LINE.format(n=seq))]})
+            disk.store.commit(batch, lambda error: wrong.append(error) if error else None)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        until(lambda: chunk_count(disk, -1) < 1000)
 
 
 def test_old_keys_are_removed_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from trunnion.model.runs import Run, RunFilter
 from trunnion.store import chunks
 from trunnion.store.listing import matches
 
-BLOCK = 256
+BLOCK_SIZE = 256
 """Runs, or events of a long stream, that are compressed together."""
 
 
@@ -45,8 +45,8 @@ class Log:
         """Add events that follow the last one."""
         self._young += events
         self.last = events[-1].seq
-        if len(self._young) >= 2 * BLOCK:
-            old, self._young = self._young[:-BLOCK], self._young[-BLOCK:]
+        if len(self._young) >= 2 * BLOCK_SIZE:
+            old, self._young = self._young[:-BLOCK_SIZE], self._young[-BLOCK_SIZE:]
             self._parts.append(Part(old[0].seq, old[-1].seq, old[-1].ts, zlib.compress(chunks.encode(old), 1)))
 
     @property
@@ -134,12 +134,19 @@ def _seal(run: Run, log: Log | None) -> bytes:
     return _encode(Record(run.num, run.id, _encode_run(run), log.last, first, ts, chunks.encode(young), parts))
 
 
+class Block(msgspec.Struct, frozen=True):
+    """Compressed records; ``high`` is the highest run number among them."""
+
+    high: int
+    data: bytes
+
+
 class Archive:
     """Ended runs: the newest as they were encoded, older ones in compressed blocks."""
 
     def __init__(self) -> None:
         self._young: dict[str, bytes] = {}
-        self._blocks: dict[int, bytes] = {}
+        self._blocks: dict[int, Block] = {}
         self._where: dict[str, int] = {}
         self._count = 0
 
@@ -149,13 +156,13 @@ class Archive:
     @property
     def bytes(self) -> int:
         """Size of what is kept."""
-        return sum(map(len, self._young.values())) + sum(map(len, self._blocks.values()))
+        return sum(map(len, self._young.values())) + sum(len(block.data) for block in self._blocks.values())
 
     def add(self, run: Run, log: Log | None) -> None:
         """Keep a run that ended."""
         self._young[run.id] = _seal(run, log)
-        if len(self._young) >= 2 * BLOCK:
-            old = [(run_id, self._young.pop(run_id)) for run_id in list(self._young)[:BLOCK]]
+        if len(self._young) >= 2 * BLOCK_SIZE:
+            old = [(run_id, self._young.pop(run_id)) for run_id in list(self._young)[:BLOCK_SIZE]]
             self._count += 1
             self._blocks[self._count] = _pack([_record.decode(data) for _, data in old])
             self._where.update((run_id, self._count) for run_id, _ in old)
@@ -170,8 +177,12 @@ class Archive:
 
     def select(self, wanted: RunFilter, before: int, limit: int) -> list[Run]:
         """Runs below a number that pass a filter, newest first, at most ``limit``."""
-        found = [run for record in self._all() if record.num < before and matches(run := record.run, wanted)]
-        return sorted(found, key=lambda run: run.num, reverse=True)[:limit]
+        found = _newest([], (_record.decode(data) for data in self._young.values()), wanted, before, limit)
+        for block in sorted(self._blocks.values(), key=lambda block: block.high, reverse=True):
+            if len(found) == limit and block.high < found[-1].num:
+                break
+            found = _newest(found, _unpack(block), wanted, before, limit)
+        return found
 
     def doomed(self, older_than: int | None, keep: int | None) -> list[Record]:
         """What retention would remove."""
@@ -200,9 +211,14 @@ class Archive:
             yield from _unpack(block)
 
 
-def _pack(records: list[Record]) -> bytes:
-    return zlib.compress(_encode(records), 1)
+def _newest(found: list[Run], records: Iterable[Record], wanted: RunFilter, before: int, limit: int) -> list[Run]:
+    more = [run for record in records if record.num < before and matches(run := record.run, wanted)]
+    return sorted([*found, *more], key=lambda run: run.num, reverse=True)[:limit]
 
 
-def _unpack(block: bytes) -> list[Record]:
-    return _records.decode(zlib.decompress(block))
+def _pack(records: list[Record]) -> Block:
+    return Block(max(record.num for record in records), zlib.compress(_encode(records), 1))
+
+
+def _unpack(block: Block) -> list[Record]:
+    return _records.decode(zlib.decompress(block.data))

@@ -6,11 +6,12 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from trunnion.model.errors import ErrorInfo
-from trunnion.model.events import RUN_STREAM, Event
+from trunnion.model.events import RUN_STREAM, Event, gap_event
 from trunnion.model.runs import ArtifactInfo, Page, Run, RunFilter
 from trunnion.model.status import Status
 from trunnion.store import chunks
@@ -18,8 +19,10 @@ from trunnion.store.base import Commit, KeyRow
 from trunnion.store.connections import Pool
 from trunnion.store.files import RunFiles
 from trunnion.store.listing import matches, parse_cursor, select_ended
-from trunnion.store.replay import Replay
-from trunnion.store.state import KEY_LIFE, end_position, stream_number
+from trunnion.store.replay import DAMAGED, Replay
+from trunnion.store.state import KEY_LIFE, end_position, stream_name, stream_number
+
+_CommitRow: TypeAlias = tuple[int, int, int, bytes, int, int, int]
 
 _run = msgspec.json.Decoder(Run)
 _artifact = msgspec.json.Decoder(ArtifactInfo)
@@ -91,18 +94,17 @@ class History:
 
     def read_commits(self, after: int, limit: int) -> list[Commit]:
         """Commits after a host-wide position, in order."""
-        query = "SELECT position, codec, crc, data, stream FROM chunks WHERE position > ? ORDER BY position LIMIT ?"
+        query = "SELECT position, codec, crc, data, stream, first, last FROM chunks WHERE position > ? ORDER BY position LIMIT ?"
         with self._pool.reader() as connection:
-            rows: list[tuple[int, int, int, bytes, int]] = connection.execute(query, (after, limit)).fetchall()
-        commits = []
-        for position, codec, crc, data, _ in rows:
-            events = chunks.decode(codec, crc, data)
-            if events:
-                commits.append(Commit(position, self._whole(events)))
-        return commits
+            rows: list[_CommitRow] = connection.execute(query, (after, limit)).fetchall()
+            return [Commit(row[0], self._events(connection, row)) for row in rows]
 
-    def _whole(self, events: Sequence[Event]) -> Sequence[Event]:
-        return Replay.hydrate(self._files, events) if isinstance(events[0], chunks.SpannedEvent) else events
+    def _events(self, connection: sqlite3.Connection, row: _CommitRow) -> Sequence[Event]:
+        _, codec, crc, data, stream, first, last = row
+        events = chunks.decode(codec, crc, data)
+        if events:
+            return Replay.hydrate(self._files, events)
+        return [gap_event(stream_name(connection, stream), first, last, self._clock(), DAMAGED)]
 
     def end_position(self) -> int:
         """The newest host-wide commit position."""

@@ -115,14 +115,15 @@ class Link:
         self._waiting += data
 
     def send(self, data: bytes) -> None:
-        """Send a frame, at once as far as the socket takes it."""
+        """Send a frame at the end of the loop's turn, together with the others of that turn."""
         if self._batches is None:
             self.start()
         if self._loop is None:
             self._listen()
-        if self._ready:
+        if self._ready and self._loop is not None:
+            if not self._waiting:
+                self._loop.call_soon(self._writable)
             self._waiting += data
-            self._writable()
 
     def _writable(self) -> None:
         if self._batches is None or self._loop is None:

@@ -64,6 +64,18 @@ def stream_number(connection: sqlite3.Connection, stream: str) -> int | None:
     return row[0] if row else None
 
 
+def stream_name(connection: sqlite3.Connection, number: int) -> str:
+    """The inverse of ``stream_number``, for live runs too."""
+    if number < 0:
+        query = "SELECT name FROM streams WHERE num = ?"
+    else:
+        query = (
+            "SELECT id FROM runs WHERE num = ?1 UNION ALL SELECT CAST(doc AS TEXT) ->> 'id' FROM live WHERE num = ?1"
+        )
+    row: tuple[str] = connection.execute(query, (number,)).fetchone()
+    return row[0] if number < 0 else run_stream(row[0])
+
+
 def end_position(connection: sqlite3.Connection) -> int:
     """The newest commit position ever given, even where retention removed the newest chunk."""
     return number(
