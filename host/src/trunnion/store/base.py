@@ -105,7 +105,8 @@ class Store(Protocol):
     def commit(self, batch: Batch, done: Done) -> None:
         """Commit atomically, then call ``done``, at once or later on the kernel loop, in order of the calls.
 
-        ``done(DiskFull)`` means that nothing of the batch was kept and a smaller one may succeed.
+        ``done(DiskFull)`` means that nothing of the batch was kept and a smaller one may succeed. Where
+        batches are answered later, those sent before the answer build on it and fail with it.
         """
 
     def release_ballast(self) -> bool:
@@ -168,7 +169,10 @@ class Store(Protocol):
         """Where the file of an artifact goes; its directory exists (0700)."""
 
     def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
-        """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``."""
+        """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``; takes a while, use a thread.
+
+        Events of streams that are no run's go where a whole chunk is older than the time.
+        """
 
     def forget(self, run_id: str) -> bool:
         """Remove one ended run with everything kept with it; False if there is none."""
