@@ -94,8 +94,10 @@ class History:
 
     def read_commits(self, after: int, limit: int) -> list[Commit]:
         """Commits after a host-wide position, in order."""
-        columns = "position, codec, crc, data, stream, first, last"
-        query = f"SELECT {columns} FROM chunks WHERE position > ? ORDER BY position LIMIT ?"
+        query = (
+            "SELECT position, codec, crc, data, stream, first, last FROM chunks"
+            " WHERE position > ? ORDER BY position LIMIT ?"
+        )
         with self._pool.reader() as connection:
             rows: list[_CommitRow] = connection.execute(query, (after, limit)).fetchall()
             return [Commit(row[0], self._events(connection, row)) for row in rows]
