@@ -37,13 +37,16 @@ class ArtifactKeeper:
 
         Raises:
             InvalidArguments: the file cannot be read, or the run keeps nothing.
-            Unavailable: the copy cannot be written.
+            Unavailable: the copy cannot be written, or the run ended meanwhile.
         """
         if live.log is None:
             raise InvalidArguments(f"{live.run.command_id} keeps no history (keep='none'), so no artifacts either")
         artifact_id = new_id()
         target = self._store.artifact_path(live.id, artifact_id)
         size, sha256 = await in_thread(self._threads, lambda: _copy(content, target))
+        if live.phase != "running":
+            await in_thread(self._threads, target.unlink)
+            raise Unavailable(f"run {live.id} has ended: {name!r} is not kept with it")
         info = ArtifactInfo(artifact_id, live.id, name, size, sha256, media_type, self._clock.utc())
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

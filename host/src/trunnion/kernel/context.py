@@ -16,13 +16,15 @@ from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
 from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT
-from trunnion.model.json import Json, encode
+from trunnion.model.json import Json, encode, valid_text
 from trunnion.model.runs import ArtifactInfo, Caller, Run
 
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
 STATS_INTERVAL = 0.2
 HOST_KINDS = frozenset({"state", "gap", "ask"})
+MAX_FIGURE = 1e300
+MAX_EXACT = 1 << 53
 _making = threading.Lock()
 
 
@@ -37,19 +39,26 @@ class Stats:
     def add(self, name: str, amount: float = 1) -> None:
         """Add to a counter; it starts at 0."""
         with self._lock:
-            self._values[name] = self._values.get(name, 0) + amount
+            self._values[valid_text(name)] = _figure(name, self._values.get(name, 0) + amount)
         self._changed()
 
     def set(self, name: str, value: float) -> None:
         """Set a figure."""
         with self._lock:
-            self._values[name] = value
+            self._values[valid_text(name)] = _figure(name, value)
         self._changed()
 
     def snapshot(self) -> dict[str, float]:
         """The figures as they are now."""
         with self._lock:
             return dict(self._values)
+
+
+def _figure(name: str, value: float) -> float:
+    """A figure that JSON has a form for; a row with another could not be read again."""
+    if not isinstance(value, int | float) or not -MAX_FIGURE < value < MAX_FIGURE:
+        raise ValueError(f"the figure {name!r} must be a finite number, not {value!r}")
+    return value if abs(value) < MAX_EXACT else float(value)
 
 
 class Nested(Protocol):
@@ -256,6 +265,7 @@ class Context:
 
     def finish_output(self) -> None:
         """Hand on half lines and held-back progress. For the executor, when the handler has returned."""
+        self._sink.last_words()
         for buffer in self._buffers.values():
             buffer.finish()
         held = self._progress[1]

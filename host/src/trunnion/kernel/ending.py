@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 
 from trunnion.kernel.clock import Clock
@@ -66,13 +67,17 @@ class Ending:
         elif live.context is not None and not live.context.cancelled:
             live.context.request_stop(reason)
             if live.task is not None:
+                begun = inspect.getcoroutinestate(live.task.get_coro()) != inspect.CORO_CREATED
                 live.task.cancel()
+                if not begun:  # cancelled before its first step, it never comes to its own end
+                    self.settle(live, Outcome(stopped=True))
+                    return
             live.disarm()
             live.timer = self._clock.call_later(self._limits.cancel_grace, lambda: self._abandon(live))
 
     def _abandon(self, live: LiveRun) -> None:
         """The handler ignored its end: settle the run without it. Its lane stays taken until it returns."""
-        if live.phase != "running":
+        if live.phase != "running" or live.outcome is not None:
             return
         live.timer = None
         live.abandoned = True

@@ -15,6 +15,7 @@ import msgspec
 
 from trunnion.kernel.clock import Clock
 from trunnion.model.events import Event
+from trunnion.model.json import valid_text
 
 RING_EVENTS = 4096
 RING_BYTES = 4 << 20
@@ -66,6 +67,8 @@ class StreamLog:
         self, kind: str, text: str = "", raw: msgspec.Raw = NULL, *, level: str = "info", by: str = "host"
     ) -> Event:
         """Add one event; followers see it once it is committed."""
+        if not text.isascii():
+            text = valid_text(text)
         self.seq += 1
         event = Event(self.name, self.seq, self._now(), kind, level, by, text, raw)
         self.ring.append(event)

@@ -11,7 +11,7 @@ import msgspec
 
 from trunnion.kernel.live import Outcome
 from trunnion.model.errors import ErrorInfo, TrunnionError
-from trunnion.model.json import Json
+from trunnion.model.json import Json, valid_text
 
 NOTHING = Outcome()
 
@@ -35,12 +35,20 @@ def raised(error: BaseException) -> Outcome:
     if isinstance(error, asyncio.CancelledError):
         return Outcome(stopped=True)
     if isinstance(error, TrunnionError):
-        return Outcome(error=error.info)
+        return Outcome(error=ErrorInfo(error.code, valid_text(str(error.message)), _storable(error.details)))
     if isinstance(error, SystemExit):
-        return Outcome(
-            error=ErrorInfo("failed", f"the handler called sys.exit({error.code!r})", {"exit": str(error.code)})
-        )
+        text = f"the handler called sys.exit({error.code!r})"
+        return Outcome(error=ErrorInfo("failed", text, {"exit": valid_text(str(error.code))}))
     return Outcome(error=ErrorInfo("failed", _one_line(error), {"type": type(error).__name__, "where": _where(error)}))
+
+
+def _storable(details: dict[str, Json]) -> dict[str, Json]:
+    """What a handler put beside its error, as it is if JSON has a form for it, else as text."""
+    try:
+        msgspec.json.encode(details)
+    except Exception:
+        return {"details": ascii(details)[:1000]}
+    return details
 
 
 def is_defect(error: BaseException) -> bool:
@@ -65,7 +73,7 @@ def _one_line(error: BaseException) -> str:
         text = str(error).strip()
     except Exception:
         text = "its message cannot be shown"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return valid_text(f"{type(error).__name__}: {text}") if text else type(error).__name__
 
 
 def _where(error: BaseException) -> str:

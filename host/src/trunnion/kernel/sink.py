@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -36,7 +37,7 @@ class Sink:
         self.dropped = 0
         self.closed = False
         self._mailbox = mailbox
-        self._limit = limit
+        self._limit = self._allowed = limit
         self._loop_thread = threading.get_ident()
         self._lines = 0
         self._room: threading.Condition | None = None
@@ -54,11 +55,7 @@ class Sink:
             Busy: too much waits for its commit; ``await ctx.flush()`` now and then.
         """
         if threading.get_ident() == self._loop_thread:
-            if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
-                raise Busy(
-                    f"{self.log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "
-                    "call `await ctx.flush()` while producing much"
-                )
+            self._refuse_if_behind()
             self._land(kind, text, raw, level, by)
         else:
             self._send(
@@ -69,9 +66,14 @@ class Sink:
         """Add whole lines of output, from any thread; long ones become several events."""
         for part in split_block(block):
             if threading.get_ident() == self._loop_thread:
-                self.emit(TEXT, part, self._line_numbers(part, channel), level, by)
+                self._refuse_if_behind()
+                self._land(TEXT, part, self._line_numbers(part, channel), level, by)
             else:
                 self._send(EVENT_OVERHEAD + len(part), self._text_landing(part, channel, level, by))
+
+    def last_words(self) -> None:
+        """The handler is at its end: what it left half said is little, and is not refused."""
+        self._limit = sys.maxsize
 
     def close(self) -> None:
         """Take nothing more; threads that wait for room go on."""
@@ -83,6 +85,14 @@ class Sink:
     def reopen(self) -> None:
         """Take output again: the run is tried once more."""
         self.closed = False
+        self._limit = self._allowed
+
+    def _refuse_if_behind(self) -> None:
+        if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
+            raise Busy(
+                f"{self.log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "
+                "call `await ctx.flush()` while producing much"
+            )
 
     # -- on the loop ------------------------------------------------------------------------------
 

@@ -38,6 +38,13 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
+def valid_text(text: str) -> str:
+    """``text`` with what is no Unicode (lone surrogates, as in undecodable file names) written as escapes."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def decode(data: bytes | str | msgspec.Raw) -> Json:
     """Decode JSON this host encoded itself; for anything from outside see ``arguments.strict``.
 
