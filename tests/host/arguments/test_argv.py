@@ -168,14 +168,19 @@ def test_names_no_shell_would_like() -> None:
 @pytest.mark.parametrize(
     ("parameters", "shape"),
     [
-        (SEND, ArgvShape(1, None, True)),
+        (SEND, ArgvShape(1, None, True, SEND.argv.positional)),
         (of({}), ArgvShape(0, 0, False)),
-        (of({"type": "string"}, required=["x"]), ArgvShape(1, 1, False)),
-        (of({"type": "array"}, required=["x"]), ArgvShape(1, None, True)),
+        (of({"type": "string"}, required=["x"]), ArgvShape(1, 1, False, ("x",))),
+        (of({"type": "array"}, required=["x"]), ArgvShape(1, None, True, ("x",))),
     ],
 )
 def test_shape_for_meta(parameters: Parameters, shape: ArgvShape) -> None:
     assert parameters.argv == shape
+
+
+def test_the_shape_names_positional_arguments_in_their_order() -> None:
+    schema = {"properties": {"folder": {}, "archive": {}}, "required": ["folder", "archive"]}
+    assert compile_parameters(lambda args: args, schema).argv.positional == ("folder", "archive")
 
 
 def test_positional_can_be_said() -> None:

@@ -25,11 +25,19 @@ _unfit = re.compile(r"[\s=_]+")
 
 
 class ArgvShape(msgspec.Struct, frozen=True):
-    """How many words may be given by position: ``max`` is None where there is no end."""
+    """What may be given by position.
+
+    Attributes:
+        min: at least so many words.
+        max: at most so many, None where there is no end.
+        variadic: whether the last name takes all further words.
+        positional: names of the arguments, in order.
+    """
 
     min: int
     max: int | None
     variadic: bool
+    positional: tuple[str, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -60,7 +68,7 @@ def shape_of(plan: Plan) -> ArgvShape:
     by_name = {argument.name: argument for argument in plan.arguments}
     variadic = bool(plan.words) and _kind(plan, by_name[plan.words[-1]]) == "list"
     least = sum(by_name[name].required for name in plan.words)
-    return ArgvShape(min=least, max=None if variadic else len(plan.words), variadic=variadic)
+    return ArgvShape(least, None if variadic else len(plan.words), variadic, tuple(plan.words))
 
 
 def _kind(plan: Plan, argument: Argument) -> str:

@@ -169,7 +169,7 @@ def digest(value: Mapping[str, Json]) -> str:
 
 def _argv(parameters: Parameters) -> Descriptor:
     shape = parameters.argv
-    return {"min": shape.min, "max": shape.max, "variadic": shape.variadic}
+    return {"min": shape.min, "max": shape.max, "variadic": shape.variadic, "names": list(shape.positional)}
 
 
 def _command_descriptor(owner: str, command: Command, parameters: Parameters, lock: Lock | None) -> Descriptor:

@@ -52,11 +52,8 @@ def usage(descriptor: Mapping[str, Json], call: str) -> str:
     from trunnion.arguments.parameters import compile_parameters
 
     schema = descriptor.get("args")
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    names = list(properties) if isinstance(properties, Mapping) else []
     argv = descriptor.get("argv")
-    most = argv.get("max") if isinstance(argv, Mapping) else None
-    positional = tuple(names[: most if isinstance(most, int) else len(names)])
+    positional = tuple(_strings(argv.get("names"))) if isinstance(argv, Mapping) else ()
     parameters = compile_parameters(_nothing, schema if isinstance(schema, Mapping) else {}, positional)
     about = str(descriptor.get("description") or descriptor.get("title") or "")
     examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
