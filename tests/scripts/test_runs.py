@@ -172,7 +172,7 @@ async def test_cancel_and_timeout_leave_no_process(serve, marked, how, until):
         run = await host.door.wait(host.caller, run.id, 10)
         assert run.status == how
         assert marked.pids() == []
-        steps = [e.data["name"] for e in await host.events(run) if e.kind == "log" and e.data]
+        steps = [e.data["name"] for e in await host.events(run) if e.kind == "log" and e.text.startswith("stopping")]
     assert steps == ["terminate", "kill"]
 
 
@@ -236,12 +236,10 @@ async def test_lanes_timeouts_and_descriptions_reach_the_descriptor(serve):
 
 async def test_a_wrong_script_breaks_the_plugin_by_name_and_the_host_goes_on(serve):
     async with serve('[scripts.x]\nrun = ["ls", "{y}"]') as host:
-        records = {record.id: record for record in host.host.kernel.plugin_records()} if False else None
         with pytest.raises(NotFound):
             await host.submit("scripts.x")
         plugins = await host.door.query(host.caller, "host.plugins", {})
     text = json.dumps(plugins)
-    assert records is None
     assert "scripts.x.run[1]: there is no argument" in text
 
 

@@ -63,8 +63,9 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.kill()
-            await asyncio.wait([self._gone])
+            if not self.ended:
+                self.kill()
+                await asyncio.wait([self._gone])
         finally:
             self.close()
 

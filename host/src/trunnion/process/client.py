@@ -17,7 +17,7 @@ from trunnion.model.errors import Unavailable
 from trunnion.process.child import OnStep, Process
 from trunnion.process.keeper import frames
 from trunnion.process.link import Link
-from trunnion.process.pipes import PipeReader, PipeWriter
+from trunnion.process.pipes import PipeReader, PipeWriter, output_pipe
 from trunnion.process.spec import Census, Spawn, limit_pairs
 
 IDLE_MINDERS: Final = 4
@@ -150,7 +150,7 @@ class Keeper:
             far.append(stdin_read)
             near += [stdin_write] if stdin_write is not None else []
             for _ in range(1 if spawn.merge_stderr else 2):
-                reader, writer = os.pipe()
+                reader, writer = output_pipe()
                 near.append(reader)
                 far.append(writer)
             if spawn.merge_stderr:

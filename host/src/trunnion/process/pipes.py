@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +14,20 @@ from trunnion.model.errors import Busy, DeadlineExceeded
 from trunnion.process.lines import BLOCK, Block, LineBlocks
 
 QUEUE: Final = 1024 * 1024
+PIPE: Final = 256 * 1024
+_READS: Final = PIPE // BLOCK
+
+
+def output_pipe() -> tuple[int, int]:
+    """A pipe for what a program writes, larger than usual where the system has room for it.
+
+    Raises:
+        OSError: no descriptors are left.
+    """
+    reader, writer = os.pipe()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE)
+    return reader, writer
 
 
 class PipeReader:
@@ -51,19 +67,23 @@ class PipeReader:
             self._paused = False
             self._listen()
 
+    @property
+    def at_end(self) -> bool:
+        """Whether ``ended`` would return, or raise, at once."""
+        return self._ended.done()
+
     async def ended(self) -> None:
         """Wait for the end of the stream, or for ``close``.
 
         Raises:
             Exception: what ``on_bytes`` raised.
         """
-        await asyncio.shield(self._ended)
+        await (self._ended if self._ended.done() else asyncio.shield(self._ended))
 
     def drain(self) -> None:
         """Take what is in the pipe now, without waiting for its end; a paused reader is left alone."""
-        while self._descriptor is not None and self._on_bytes is not None and not self._paused:
-            if not self._read_once():
-                return
+        while not self._paused and self._read_once():
+            pass
 
     def close(self) -> None:
         """Stop and close; what is still in the pipe is lost."""
@@ -71,13 +91,20 @@ class PipeReader:
 
     def _listen(self) -> None:
         if self._descriptor is not None and self._on_bytes is not None and not self._paused:
-            self._loop.add_reader(self._descriptor, self._read_once)
+            self._loop.add_reader(self._descriptor, self._read)
 
     def _ignore(self) -> None:
         if self._descriptor is not None:
             self._loop.remove_reader(self._descriptor)
 
+    def _read(self) -> None:
+        """Read what one pipe holds, so that a fast program costs one turn of the loop, then let others have theirs."""
+        for _ in range(_READS):
+            if self._paused or not self._read_once():
+                return
+
     def _read_once(self) -> bool:
+        """Read one chunk; whether there may be more at once."""
         if self._descriptor is None or self._on_bytes is None:
             return False
         try:
@@ -91,7 +118,7 @@ class PipeReader:
             return False
         if not data:
             self._finish(None)
-        return bool(data)
+        return len(data) == BLOCK
 
     def _finish(self, error: Exception | None) -> None:
         if self._descriptor is None:

@@ -11,7 +11,7 @@ import msgspec
 from trunnion.model.errors import Unavailable
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Resource limits of the program and its children, hard and soft alike, see setrlimit(2). None leaves one alone.
 
     Attributes:

@@ -20,6 +20,7 @@ from trunnion_scripts.template import ARGUMENT, Word, parse, slots
 
 Output: TypeAlias = Literal["text", "json", "ndjson"]
 Hidden: TypeAlias = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
+Keyword: TypeAlias = Annotated[object, Meta(extra_json_schema={"description": "a keyword of JSON Schema or of ours"})]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
 
 
@@ -49,7 +50,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     run: list[str] = []
     title: str = ""
     description: str = ""
-    args: dict[str, dict[str, object]] = {}
+    args: dict[str, dict[str, Keyword]] = {}
     stdin: str = ""
     env: dict[str, Hidden] = {}
     pass_env: list[str] = []

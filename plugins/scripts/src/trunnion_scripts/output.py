@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -146,6 +147,16 @@ class JsonLinesChannel:
         self._ctx.data(value)
 
 
+async def _end_of(reader: PipeReader) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            await reader.ended()
+            return
+    reader.resume()
+    reader.drain()
+    reader.close()
+
+
 def channel_for(output: Output, ctx: Context) -> Channel:
     """The channel for standard output."""
     if output == "json":
@@ -171,12 +182,9 @@ class Pump:
             Exception: what a channel raised.
         """
         for reader, channel in self._pipes.items():
-            try:
-                await asyncio.wait_for(reader.ended(), DRAIN)
-            except TimeoutError:
-                reader.resume()
-                reader.drain()
-                reader.close()
+            if not reader.at_end:
+                await _end_of(reader)
+            await reader.ended()
             channel.finish()
         if self._flushing is not None:
             await self._flushing

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -75,8 +74,9 @@ def _variables(script: Script, values: Mapping[str, Json]) -> dict[str, str]:
 
 
 def _passed(environ: Mapping[str, str], wanted: list[str]) -> dict[str, str]:
-    patterns = (*PASSED, *wanted)
-    return {name: value for name, value in environ.items() if any(fnmatchcase(name, p) for p in patterns)}
+    names = (*PASSED, *wanted)
+    beginnings = tuple(name[:-1] for name in names if name.endswith("*"))
+    return {name: value for name, value in environ.items() if name in names or name.startswith(beginnings)}
 
 
 def _refuse_nul(values: Mapping[str, Json]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from trunnion import CommandFailed, Context, Json
-from trunnion.process import Exit, PipeReader, Process, Step
+from trunnion.process import Exit, PipeReader, PipeWriter, Process, Step
 from trunnion_scripts.declaration import Script
 from trunnion_scripts.keepers import Keepers
 from trunnion_scripts.output import Channel, Pump, TextChannel, channel_for
@@ -47,7 +47,7 @@ async def _follow(script: Script, ctx: Context, process: Process, stdin: bytes) 
     if process.stderr is not None:
         pipes[process.stderr] = stderr
     pump = Pump(ctx, pipes)
-    feeding = asyncio.get_running_loop().create_task(_feed(ctx, process, stdin))
+    feeding = _fed(ctx, process.stdin, stdin)
     try:
         end = await process.wait()
     except asyncio.CancelledError:
@@ -55,7 +55,8 @@ async def _follow(script: Script, ctx: Context, process: Process, stdin: bytes) 
         await pump.finish()
         raise
     finally:
-        feeding.cancel()
+        if feeding is not None:
+            feeding.cancel()
     await pump.finish()
     facts = _facts(end, time.monotonic() - began)
     if not end.ok:
@@ -63,16 +64,18 @@ async def _follow(script: Script, ctx: Context, process: Process, stdin: bytes) 
     return {**facts, **stderr.facts(), **stdout.facts()}
 
 
-async def _feed(ctx: Context, process: Process, stdin: bytes) -> None:
+def _fed(ctx: Context, pipe: PipeWriter | None, data: bytes) -> asyncio.Task[None] | None:
+    return None if pipe is None else asyncio.get_running_loop().create_task(_feed(ctx, pipe, data))
+
+
+async def _feed(ctx: Context, pipe: PipeWriter, data: bytes) -> None:
     """Write the input; a program need not read all of it."""
-    if process.stdin is None:
-        return
     try:
-        await process.stdin.write_all(stdin)
+        await pipe.write_all(data)
     except BrokenPipeError:
         ctx.log("the program did not read all of its standard input", "debug")
     finally:
-        process.stdin.close()
+        pipe.close()
 
 
 def _told(ctx: Context) -> Callable[[Step], None]:
