@@ -188,7 +188,7 @@ def test_positional_can_be_said() -> None:
     assert compile_parameters(lambda args: args, schema).parse(["1", "2"]) == {"a": 1, "c": 2}
     chosen = compile_parameters(lambda args: args, schema, ("c", "b"))
     assert chosen.parse(["1", "2", "--a=3"]) == {"c": 1, "b": 2, "a": 3}
-    assert chosen.argv == ArgvShape(1, 2, False)
+    assert chosen.argv == ArgvShape(1, 2, False, ("c", "b"))
 
 
 def test_usage_for_a_person() -> None:
