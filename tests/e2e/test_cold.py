@@ -22,8 +22,7 @@ without = ["scripts"]
 SUBCOMMAND = """
 import click
 
-from trunnion.hookspecs import hookimpl
-from trunnion.model.contributions import LazyCommand
+from trunnion import LazyCommand, hookimpl
 
 
 @hookimpl
@@ -174,11 +173,24 @@ def test_ctrl_c_without_a_host_cancels_and_a_second_one_interrupts(place):
     terminal.sendintr()
     terminal.expect("one moment")
     terminal.sendintr()
-    terminal.expect(r"run (\S+) becomes interrupted")
+    terminal.expect(r"started for run (\S+) and ends now")
     run_id = terminal.match[1]
+    # The cancellation was on record first, so that is what it ends as.
+    terminal.expect(f"run {run_id} cancelled")
     terminal.wait()
-    assert terminal.exitstatus == 11
-    assert place.json("runs", "show", run_id)["status"] in ("interrupted", "cancelled")
+    assert terminal.exitstatus == 130
+    assert place.json("runs", "show", run_id)["status"] == "cancelled"
+
+
+def test_sigterm_interrupts_a_run_with_no_host_behind_it(place):
+    process = place.popen("run", "demo.nap")
+    assert process.stdout.readline() == "asleep\n"
+    process.terminate()
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 11, err
+    assert "becomes interrupted" in err
+    [run] = place.json("runs", "list", "--json")["items"]
+    assert run["status"] == "interrupted"
 
 
 def test_detach_needs_a_host(place):

@@ -11,11 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trunnion.hookspecs import hookimpl
-from trunnion.host import Host, HostOptions
-from trunnion.kernel.context import Context
-from trunnion.model.contributions import Command, Query
-from trunnion.model.runs import Invocation
+from trunnion import Command, Context, Host, HostOptions, Invocation, Query, hookimpl
 from trunnion.protocol.client import Client
 from trunnion.protocol.client_errors import RemoteError
 from trunnion.protocol.server import SocketServer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, TypeAlias
 
 from trunnion.launcher.failures import exit_status, run_status
 from trunnion.launcher.render import Renderer
@@ -19,6 +19,8 @@ from trunnion.model.runs import Run
 if TYPE_CHECKING:
     from trunnion.protocol.client import Client
 
+Abandon: TypeAlias = Callable[[], Coroutine[object, object, None]]
+
 
 class Attendance:
     """One person at a terminal, looking on while a run goes its way.
@@ -27,11 +29,16 @@ class Attendance:
         client: a connection to the host that runs it.
         screen: the terminal.
         interrupts: the person's Ctrl-C.
-        abandon: ends the host at once, when it is this very process and ends with the run.
+        abandon: ends the host and its runs, when the host is this very process.
     """
 
     def __init__(
-        self, client: Client, screen: Screen, interrupts: Interrupts, *, abandon: Callable[[], None] | None = None
+        self,
+        client: Client,
+        screen: Screen,
+        interrupts: Interrupts,
+        *,
+        abandon: Abandon | None = None,
     ) -> None:
         self._client = client
         self._screen = screen
@@ -48,7 +55,7 @@ class Attendance:
                     self._screen.note(self._first_warning(run))
                     cancelling = asyncio.create_task(self._cancel(run), name=f"cancel {run.id}")
                 if not await self._ends_before(showing, 2):
-                    return self._leave(run)
+                    return await self._leave(run, showing)
             ended = await showing
         except Unavailable as error:
             raise Unavailable(f"{error.message}; the run is on record, {self._way_back(run)}", error.details) from None
@@ -97,13 +104,22 @@ class Attendance:
         again = "interrupt it at once" if self._abandon else "leave it to itself"
         return f"cancelling run {run.id}; Ctrl-C again to {again}"
 
-    def _leave(self, run: Run) -> int:
+    async def _leave(self, run: Run, showing: asyncio.Task[Run]) -> int:
         if self._abandon is not None:
-            self._abandon()
-            self._screen.note(f"run {run.id} becomes interrupted: its host was started for it and ends now")
-            return exit_status("interrupted")
+            return await self._interrupt(run, showing, self._abandon())
         self._screen.note(f"run {run.id} was left to itself; {self._way_back(run)}")
         return exit_status("cancelled")
+
+    async def _interrupt(self, run: Run, showing: asyncio.Task[Run], ending: Coroutine[object, object, None]) -> int:
+        """The host ends, and the run with it; one more Ctrl-C does not even wait for that."""
+        self._screen.note(f"the host was started for run {run.id} and ends now: the run becomes interrupted")
+        settling = asyncio.create_task(ending)
+        try:
+            if not await self._ends_before(showing, self._interrupts.count + 1):
+                return exit_status("interrupted")
+            return tell_end(self._screen, await showing)
+        finally:
+            await _drop(settling)
 
     def _way_back(self, run: Run) -> str:
         return f"come back with: trunnion follow {run_stream(run.id)}"
@@ -135,11 +151,8 @@ def _duration(run: Run) -> str:
 
 
 async def _drop(*tasks: asyncio.Task[Run] | asyncio.Task[None] | None) -> None:
-    pending = [task for task in tasks if task is not None and not task.done()]
-    for task in pending:
+    """End what is no longer of interest; what it raised is of none either."""
+    begun = [task for task in tasks if task is not None]
+    for task in begun:
         task.cancel()
-    if pending:
-        await asyncio.wait(pending)
-    for task in tasks:
-        if task is not None and not task.cancelled():
-            task.exception()
+    await asyncio.gather(*begun, return_exceptions=True)

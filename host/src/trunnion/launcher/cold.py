@@ -72,6 +72,12 @@ def hurry(host: Host) -> None:
     host.request_stop()
 
 
+async def interrupt(host: Host) -> None:
+    """Have a host settle its runs now and stop as soon as it is let go."""
+    hurry(host)
+    await host.kernel.interrupt()
+
+
 def _at_work(host: Host) -> bool:
     executor = host.kernel.executor
     return bool(executor.table.live.keys() - executor.placement.parked.keys())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from trunnion.launcher.attend import Attendance, plain
+from trunnion.launcher.attend import Abandon, Attendance, plain
 from trunnion.launcher.hosted import refuse_start_options
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
@@ -100,13 +99,13 @@ class _Reach(NamedTuple):
         return await self.stack.enter_async_context(await Client.connect(path)), host
 
 
-def _abandon(host: Host | None) -> Callable[[], None] | None:
-    """How to end the host that was started here, without waiting for its run."""
+def _abandon(host: Host | None) -> Abandon | None:
+    """How to end the host that was started here, and its runs with it."""
     if host is None:
         return None
-    from trunnion.launcher.cold import hurry
+    from trunnion.launcher.cold import interrupt
 
-    return partial(hurry, host)
+    return partial(interrupt, host)
 
 
 async def submit(client: Client, invocation: Invocation) -> Run:

@@ -1,0 +1,82 @@
+"""A run is started once, even when the answer that it was started is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from trunnion import Command, Host, HostOptions, Invocation, Unavailable, hookimpl
+from trunnion.launcher import running
+from trunnion.protocol.address import socket_path
+from trunnion.protocol.client import Client
+
+pytestmark = pytest.mark.anyio
+
+
+class LossyLine:
+    """A socket that passes messages on to a host, but drops the line instead of the first answers."""
+
+    def __init__(self, path, target, losses: int) -> None:
+        self.path, self._target, self.losses = path, target, losses
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader, writer) -> None:
+        host_reader, host_writer = await asyncio.open_unix_connection(str(self._target))
+        try:
+            while call := await reader.readline():
+                host_writer.write(call)
+                answer = await host_reader.readline()
+                if b"command.submit" in call and self.losses:
+                    self.losses -= 1
+                    return
+                writer.write(answer)
+        finally:
+            writer.close()
+            host_writer.close()
+
+
+@pytest.fixture
+async def host(tmp_path):
+    def work() -> int:
+        return 1
+
+    @hookimpl
+    def trunnion_commands(settings):
+        return [Command.of(work, console="demo", lock=None)]
+
+    plugin = SimpleNamespace(trunnion_commands=trunnion_commands)
+    options = HostOptions(data_dir=tmp_path / "data")
+    async with Host(options, plugins={"demo": plugin}, discovery=False, environ={}) as started:
+        yield started
+
+
+async def submitted(host, path) -> tuple[str, list[str]]:
+    async with await Client.connect(path) as client:
+        run = await running.submit(client, Invocation(command_id="demo.work", idempotency_key="k"))
+        await client.wait(run.id)
+        listed = await client.query("runs.list", {"command": "demo.work"})
+    return run.id, [item["id"] for item in listed["items"]]
+
+
+@pytest.mark.parametrize("losses", [1, 3])
+async def test_a_lost_answer_is_asked_for_again_and_is_the_same_run(host, tmp_path, monkeypatch, losses):
+    monkeypatch.setattr(running, "PAUSE", 0.01)
+    async with LossyLine(socket_path(tmp_path), host.data.socket, losses) as line:
+        run_id, listed = await submitted(host, line.path)
+    assert line.losses == 0
+    assert listed == [run_id]
+
+
+async def test_it_gives_up_when_no_answer_ever_comes(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "PAUSE", 0.001)
+    async with LossyLine(socket_path(tmp_path), host.data.socket, 1000) as line:
+        with pytest.raises(Unavailable):
+            await submitted(host, line.path)
