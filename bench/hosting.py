@@ -1,0 +1,65 @@
+"""Hosts to measure: in this process, on a folder of their own, with nothing installed loaded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from trunnion.hookspecs import hookimpl
+from trunnion.host import Host, HostOptions
+from trunnion.model.commands import Command
+from trunnion.model.json import JsonObject
+from trunnion.model.runs import Invocation, Run
+
+SCRATCH = Path(".bench")
+"""Below the working folder and not in the system's, which may lie in memory."""
+
+
+class Given:
+    """A plugin that brings some commands."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self._commands = commands
+
+    @hookimpl
+    def trunnion_commands(self, settings: Mapping[str, JsonObject]) -> Sequence[Command]:
+        return self._commands
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder for as long as it is needed."""
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=SCRATCH, ignore_cleanup_errors=True) as name:
+        yield Path(name).absolute()
+
+
+@asynccontextmanager
+async def open_host(folder: Path, durability: str, commands: Sequence[Command]) -> AsyncIterator[Host]:
+    """A host with these commands and no other plugin."""
+    options = HostOptions(data_dir=folder, overrides=(f"store.durability={durability}",))
+    async with Host(options, plugins={"bench": Given(commands)}, discovery=False, environ={}) as host:
+        yield host
+
+
+class Client:
+    """Submits one command and waits for its end, as a frontend does."""
+
+    def __init__(self, host: Host, command_id: str, args: JsonObject | None = None) -> None:
+        self.door = host.door("cli")
+        self.caller = host.local_caller()
+        self.invocation = Invocation(command_id=command_id, args=dict(args) if args is not None else None)
+
+    async def run(self) -> Run:
+        """One run from submission to its end."""
+        accepted = await self.door.submit(self.caller, self.invocation)
+        return await self.door.wait(self.caller, accepted.id)
+
+
+async def noop() -> None:
+    """Do nothing."""
+
+
+NOOP = Command.of(noop, console="bench", lock=None)

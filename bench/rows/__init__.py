@@ -1,0 +1,17 @@
+"""The rows of the benchmark, in the order they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.harness import Effort
+from bench.result import Result
+from bench.rows import durable, fanout, run
+
+ROWS: dict[str, Callable[[Effort], Result]] = {
+    "perf-run": run.measure,
+    "perf-run-durable": durable.measure,
+    "perf-run-power": durable.measure_power,
+    "perf-fanout": fanout.measure,
+    "perf-emit-thread": fanout.measure_thread,
+}
