@@ -49,6 +49,7 @@ __all__ = ["Host", "HostOptions", "plugin_cli", "user_name"]
 RETENTION_INTERVAL = 600.0
 US_PER_DAY = 86_400_000_000
 FLUSH_TIMEOUT = 5.0
+SETTLE_TIMEOUT = 1.0
 
 
 class Host:
@@ -132,13 +133,14 @@ class Host:
         await self._stack.aclose()
 
     async def _wind_down(self) -> None:
+        kernel = self.kernel
         hurry = asyncio.create_task(self._hurry.wait())
-        drained = asyncio.create_task(self.kernel.drain(self.kernel.limits.shutdown_grace))
-        await asyncio.wait({hurry, drained}, return_when=asyncio.FIRST_COMPLETED)
+        await _unless(hurry, kernel.drain(kernel.limits.shutdown_grace))
+        kernel.interrupt()
+        await _unless(hurry, kernel.settled(kernel.limits.cancel_grace))
         hurry.cancel()
-        drained.cancel()
-        await asyncio.wait({hurry, drained})
-        await self.kernel.interrupt()
+        kernel.give_up()
+        await kernel.settled(SETTLE_TIMEOUT)
         self.kernel.host_log.report("host.stopped", "the host stops")
 
     async def _start(self) -> None:
@@ -357,6 +359,14 @@ class Host:
         except TrunnionError as error:
             return {"ok": False, "problem": error.message, "path": str(path)}
         return {"ok": True, "problem": None, "path": str(path) if path is not None else None}
+
+
+async def _unless(hurry: asyncio.Task[bool], step: Coroutine[None, None, None]) -> None:
+    """Await a step, unless or until there is a hurry."""
+    task = asyncio.create_task(step)
+    await asyncio.wait({hurry, task}, return_when=asyncio.FIRST_COMPLETED)
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def user_name(uid: int) -> str:

@@ -63,7 +63,7 @@ ENDS = [
     (interrupts, "failed", "failed", "KeyboardInterrupt"),
     (deep, "failed", "failed", "RecursionError"),
     (unprintable, "failed", "failed", "cannot be shown"),
-    (lambda: Odd(), "failed", "internal", "Odd"),
+    (Odd, "failed", "internal", "Odd"),
     (endless, "failed", "internal", "contains itself"),
     (lambda: {"a": "\ud800"}, "failed", "internal", "not JSON"),
     (lambda: {Odd(): 1}, "failed", "internal", "not JSON"),
@@ -74,7 +74,10 @@ def _handler(make: Callable[[], object], kind: str) -> Callable[..., object]:
     async def on_loop() -> object:
         return make()
 
-    return on_loop if kind == "async" else lambda: make()
+    def in_thread() -> object:
+        return make()
+
+    return on_loop if kind == "async" else in_thread
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])

@@ -225,7 +225,7 @@ class Admissions:
             return
         try:
             problem = entry.command.validate(bound.values)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise InternalError(f"the validator of {entry.id} failed: {type(error).__name__}") from error
         if problem is not None:
             raise InvalidArguments(f"{entry.id}: {problem}", {"problems": [{"path": "", "message": problem}]})

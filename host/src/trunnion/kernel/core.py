@@ -20,7 +20,7 @@ from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.limits import Limits
-from trunnion.kernel.live import LiveRun
+from trunnion.kernel.live import LiveRun, Phase
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.meta import MetaBuilder
 from trunnion.kernel.nested import NestedRuns
@@ -170,15 +170,24 @@ class Kernel:
         self.admissions.closed = "the host is stopping and accepts nothing new"
         self.executor.table.draining = True
         self.executor.placement.closed = True
-        running = [live for live in self.executor.table.live.values() if live.phase in ("running", "ending")]
-        await self._ends(running, grace)
+        await self.settled(grace)
 
-    async def interrupt(self) -> None:
-        """Stop what still runs; whatever ignores that is settled without it."""
-        running = [live for live in self.executor.table.live.values() if live.phase == "running"]
-        for live in running:
+    def interrupt(self) -> None:
+        """Tell what still runs to end."""
+        for live in self._in_phase("running"):
             self.executor.ending.stop(live, "interrupted")
-        await self._ends(running, self.limits.cancel_grace + 1.0)
+
+    async def settled(self, grace: float) -> None:
+        """Wait until nothing runs any more, at most ``grace`` seconds."""
+        await self._ends(self._in_phase("running", "ending"), grace)
+
+    def give_up(self) -> None:
+        """Settle what ignores its end without it."""
+        for live in self._in_phase("running"):
+            self.executor.ending.give_up(live)
+
+    def _in_phase(self, *phases: Phase) -> list[LiveRun]:
+        return [live for live in self.executor.table.live.values() if live.phase in phases]
 
     async def _ends(self, runs: Sequence[LiveRun], grace: float) -> None:
         ends: list[asyncio.Future[object]] = []

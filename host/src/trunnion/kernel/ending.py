@@ -10,12 +10,13 @@ from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.context import stop_error
 from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.lanes import find_cycle
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Outcome, RunTable, StopReason
 from trunnion.kernel.placement import Placement
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.retry import retry_delay
-from trunnion.model.errors import ErrorInfo
+from trunnion.model.errors import Conflict, ErrorInfo, TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.status import Status
 
@@ -67,15 +68,15 @@ class Ending:
         elif live.context is not None and not live.context.cancelled:
             live.context.request_stop(reason)
             if live.task is not None:
-                begun = inspect.getcoroutinestate(live.task.get_coro()) != inspect.CORO_CREATED
+                begun = _has_begun(live.task)
                 live.task.cancel()
                 if not begun:  # cancelled before its first step, it never comes to its own end
                     self.settle(live, Outcome(stopped=True))
                     return
             live.disarm()
-            live.timer = self._clock.call_later(self._limits.cancel_grace, lambda: self._abandon(live))
+            live.timer = self._clock.call_later(self._limits.cancel_grace, lambda: self.give_up(live))
 
-    def _abandon(self, live: LiveRun) -> None:
+    def give_up(self, live: LiveRun) -> None:
         """The handler ignored its end: settle the run without it. Its lane stays taken until it returns."""
         if live.phase != "running" or live.outcome is not None:
             return
@@ -189,6 +190,22 @@ class Ending:
         self._committer.change(Change(live.log, lambda _: self._ended(live), finish=live.run))
         _say_end(live)
 
+    def refuse_cycle(self, live: LiveRun) -> TrunnionError | None:
+        """End a run whose wait could never end; returns the error that says who waits for whom."""
+        cycle = find_cycle(self._placement.lanes, live)
+        if cycle is None:
+            return None
+        holder = next((member for member in cycle if member is not live), live)
+        lock = live.lane.shown if live.lane is not None else ""
+        other = holder.run.command_id if isinstance(holder, LiveRun) else ""
+        error = Conflict(
+            f"{live.run.command_id} (run {live.id}) would wait for ever: it needs the lock {lock!r}, held by "
+            f"{other} (run {holder.id}), which waits for it in turn",
+            {"runs": [live.id, holder.id], "lock": lock},
+        )
+        self.conclude(live, "failed", Outcome(error=error.info))
+        return error
+
     def _ended(self, live: LiveRun) -> None:
         """The end is on record: show it, then let the next one in."""
         live.phase = "ended"
@@ -216,6 +233,11 @@ class Ending:
         self._table.abandoned.discard(live)
         self._report("handler.returned", f"{live.run.command_id} (run {live.id}) returned after it had been given up")
         self._placement.leave(live)
+
+
+def _has_begun(task: asyncio.Task[None]) -> bool:
+    coroutine = task.get_coro()
+    return not inspect.iscoroutine(coroutine) or inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED
 
 
 def _say_end(live: LiveRun) -> None:

@@ -59,7 +59,7 @@ class Executor:
     ) -> None:
         self.limits = limits
         self.table = RunTable()
-        self.placement = Placement(registry, clock, limits, self._ready, self._park_expired)
+        self.placement = Placement(registry, clock, limits, self._ready, self._park_expired, self._lined_up)
         self.ending = Ending(
             table=self.table,
             placement=self.placement,
@@ -111,6 +111,9 @@ class Executor:
 
     def restore(self, live: LiveRun) -> None:
         """Give an adopted run its place again."""
+        if live.expires is not None and live.expires <= self._clock.monotonic():
+            self.ending.stop(live, "timed_out")
+            return
         self._arm_expiry(live)
         if live.run.status == "held":
             live.phase = "held"
@@ -250,6 +253,9 @@ class Executor:
     def _park_expired(self, live: LiveRun) -> None:
         error = Unavailable(f"the command {live.run.command_id} did not become available in time")
         self.ending.conclude(live, "failed", Outcome(error=error.info))
+
+    def _lined_up(self, live: LiveRun) -> None:
+        self.ending.refuse_cycle(live)
 
     def _say_state(self, live: LiveRun, text: str) -> None:
         facts: dict[str, Json] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from trunnion.model.contributions import Admission, Allow, Deny, Gate, Hold, Verdict
 from trunnion.model.errors import Busy as BusyError
@@ -75,21 +76,36 @@ class Gates:
                 future.set_result(held.get(admission.run_id) if admission.kind == "command" else None)
 
     async def _ask(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> Sequence[Verdict]:
-        try:
-            async with asyncio.timeout(gate.deadline):
-                verdicts = await gate.admit(asked)
-        except TimeoutError:
+        task = asyncio.get_running_loop().create_task(_answer(gate, asked), name=f"gate {gate.name}")
+        done, _ = await asyncio.wait({task}, timeout=gate.deadline)
+        answer = task.result() if done else None
+        if not done:
+            task.cancel()
             problem = f"did not answer within {gate.deadline:g} s"
-        except Exception as error:
-            problem = f"failed: {type(error).__name__}: {error}"
+        elif isinstance(answer, BaseException):
+            problem = f"failed: {type(answer).__name__}: {answer}"
+        elif _fits(answer, len(asked)):
+            return answer
         else:
-            if len(verdicts) == len(asked) and all(isinstance(v, Allow | Deny | Hold) for v in verdicts):
-                return verdicts
             problem = "gave an answer that does not fit its question"
         self._report(
             "gate.failed", f"gate {gate.name!r} of plugin {owner!r} {problem}; what it was asked about is refused"
         )
         return [Deny(f"gate {gate.name!r} {problem}", "unavailable")] * len(asked)
+
+
+async def _answer(gate: Gate, asked: Sequence[Admission]) -> object:
+    """What a gate says, or what it raised: nothing it does may leave the question open."""
+    try:
+        return await gate.admit(asked)
+    except BaseException as error:
+        return error
+
+
+def _fits(answer: object, count: int) -> TypeGuard[Sequence[Verdict]]:
+    if not isinstance(answer, Sequence) or len(answer) != count:
+        return False
+    return all(isinstance(verdict, Allow | Deny | Hold) for verdict in answer)
 
 
 def _plural(kind: str) -> str:
@@ -98,6 +114,6 @@ def _plural(kind: str) -> str:
 
 def _refuse(future: asyncio.Future[Hold | None], verdict: Deny, gate: Gate, admission: Admission) -> None:
     if not future.done():
-        error = _DENIALS[verdict.code]
+        error = _DENIALS.get(verdict.code, Forbidden)
         text = f"{admission.kind} {admission.target} was refused by gate {gate.name!r}: {verdict.reason}"
         future.set_exception(error(text, {"gate": gate.name, "reason": verdict.reason}))

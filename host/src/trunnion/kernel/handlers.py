@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from collections.abc import Awaitable, Callable
 
 from trunnion.kernel.clock import Clock
@@ -71,6 +72,10 @@ class Handlers:
         self._breather.left()
         if isinstance(outcome, Outcome):
             self._settle(live, outcome)
+        elif context.cancelled:
+            if inspect.iscoroutine(outcome):
+                outcome.close()
+            self._settle(live, Outcome(stopped=True))
         else:
             live.task = self._loop.create_task(self._await_value(live, context, outcome), name=f"run {live.id}")
 

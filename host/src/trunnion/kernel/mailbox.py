@@ -35,5 +35,9 @@ class Mailbox:
         """Call everything posted so far. On the loop only."""
         self._woken = False
         items = self._items
-        while items:
-            items.popleft()()
+        try:
+            while items:
+                items.popleft()()
+        finally:
+            if items:  # one raised; those behind it are not held up
+                self._loop.call_soon(self.drain)

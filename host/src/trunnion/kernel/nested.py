@@ -9,10 +9,9 @@ from trunnion.kernel.admission import Admissions, Admitted, Origin
 from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.context import Context, RunHandle, result_of
 from trunnion.kernel.executor import Executor
-from trunnion.kernel.lanes import find_cycle
-from trunnion.kernel.live import LiveRun, Outcome
+from trunnion.kernel.live import LiveRun
 from trunnion.kernel.waiting import Waiting
-from trunnion.model.errors import Conflict, Unavailable
+from trunnion.model.errors import Unavailable
 from trunnion.model.json import Json
 from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run
 
@@ -89,7 +88,9 @@ class NestedRuns:
             return await self._waiting.ended(run_id)
         parent.awaiting.add(child)
         try:
-            self._refuse_cycle(parent, child)
+            refusal = self._executor.ending.refuse_cycle(child)
+            if refusal is not None:
+                raise refusal
             self._executor.placement.lend(parent)
             try:
                 return await self._waiting.ended(run_id)
@@ -97,18 +98,3 @@ class NestedRuns:
                 self._executor.placement.reclaim(parent)
         finally:
             parent.awaiting.discard(child)
-
-    def _refuse_cycle(self, parent: LiveRun, child: LiveRun) -> None:
-        cycle = find_cycle(self._executor.placement.lanes, child)
-        if cycle is None:
-            return
-        holder = next((m for m in cycle if m is not child), parent)
-        lock = child.lane.shown if child.lane is not None else ""
-        other = holder.run.command_id if isinstance(holder, LiveRun) else ""
-        error = Conflict(
-            f"{child.run.command_id} (run {child.id}) would wait for ever: it needs the lock {lock!r}, held by "
-            f"{other} (run {holder.id}), which waits for it in turn",
-            {"runs": [child.id, holder.id], "lock": lock},
-        )
-        self._executor.ending.conclude(child, "failed", Outcome(error=error.info))
-        raise error

@@ -49,7 +49,13 @@ class ObserverPump:
         while True:
             await self._news.wait()
             self._news.clear()
-            await self.catch_up()
+            try:
+                await self.catch_up()
+            except Exception as error:
+                text = f"what observer {self.observer.name!r} has still to see could not be read; it is tried again"
+                self._report("observer.failed", text, error)
+                await asyncio.sleep(FIRST_DELAY)
+                self._news.set()
 
     async def catch_up(self) -> None:
         """Hand on everything committed so far."""
@@ -73,7 +79,7 @@ class ObserverPump:
             try:
                 await self.observer.on_events(events)
                 return
-            except Exception as error:
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
                 self.state.failures += 1
                 self.state.last_error = f"{type(error).__name__}: {error}"
                 if self.state.failures == 1 or delay >= MAX_DELAY:

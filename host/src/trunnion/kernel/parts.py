@@ -107,8 +107,11 @@ class Parts:
             error: BaseException | None = None
             try:
                 await self._serve(part, is_ready)
-            except asyncio.CancelledError:
-                raise
+            except asyncio.CancelledError as caught:
+                task = asyncio.current_task()
+                if self._stopping or task is None or task.cancelling():
+                    raise
+                error = caught
             except (Exception, SystemExit, KeyboardInterrupt) as caught:
                 error = caught
             if loop.time() - started >= HEALTHY:

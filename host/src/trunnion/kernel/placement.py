@@ -22,6 +22,8 @@ class Placement:
     Args:
         ready: told of each run that holds its lane and a slot.
         park_expired: told of each run that was parked for too long.
+        lined_up: told of each run that has to wait for its lane again, after its acceptance: somebody may be
+            waiting for it already.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Placement:
         limits: Limits,
         ready: Callable[[LiveRun], None],
         park_expired: Callable[[LiveRun], None],
+        lined_up: Callable[[LiveRun], object],
     ) -> None:
         self.lanes = Lanes()
         self.slots: Slots[LiveRun] = Slots(limits.max_running, limits.threads)
@@ -42,6 +45,7 @@ class Placement:
         self._park_timeout = limits.park_timeout
         self._ready = ready
         self._park_expired = park_expired
+        self._lined_up = lined_up
         registry.listeners.append(self.unpark)
 
     def place(self, live: LiveRun) -> None:
@@ -58,6 +62,8 @@ class Placement:
             live.phase = "lane"
             if self._enter_lane(live, entry):
                 self._want_slot(live)
+            elif not live.arriving:
+                self._lined_up(live)
 
     def leave(self, live: LiveRun, *, keep_lane: bool = False, keep_slot: bool = False) -> None:
         """Give up whatever place a run has, and let those move up who waited for it."""

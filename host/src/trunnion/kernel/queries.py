@@ -80,7 +80,7 @@ class Queries:
             raise DeadlineExceeded(f"query {entry.id} took longer than {entry.query.timeout:g} s") from None
         except TrunnionError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             if is_defect(error):
                 self._report("query.raised", f"query {entry.id} raised {type(error).__name__}", error)
             info = raised(error).error

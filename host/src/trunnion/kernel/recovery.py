@@ -129,12 +129,8 @@ class Recovery:
 
 
 def _orphans(stored: list[StoredRun]) -> set[str]:
-    """Queued children whose parents were running: they end with them."""
-    return {
-        row.run.id
-        for row in stored
-        if row.run.parent_run_id is not None and row.run.status != "running" and not row.run.detached
-    }
+    """Children of runs whose handlers are gone: they end with them, and are never tried again alone."""
+    return {row.run.id for row in stored if row.run.parent_run_id is not None and not row.run.detached}
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -41,8 +41,10 @@ class Slots(Generic[W]):
         self._waiting: dict[bool, list[tuple[int, int, W]]] = {False: [], True: []}
 
     def take(self, worker: W) -> bool:
-        """Take a slot if one is free and nobody older waits for the same kind."""
-        if self._waiting[worker.needs_thread] or not self._free(worker.needs_thread):
+        """Take a slot if one is free and nobody waits who could have it."""
+        if not self._free(worker.needs_thread) or any(
+            self._waiting[kind] and self._free(kind) for kind in (False, True)
+        ):
             return False
         self.occupy(worker)
         return True
