@@ -50,6 +50,8 @@ RETENTION_INTERVAL = 600.0
 US_PER_DAY = 86_400_000_000
 FLUSH_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 1.0
+IMPATIENCE = 0.1
+"""Seconds handlers have to end even when there is a hurry."""
 
 
 class Host:
@@ -137,6 +139,7 @@ class Host:
         hurry = asyncio.create_task(self._hurry.wait())
         await _unless(hurry, kernel.drain(kernel.limits.shutdown_grace))
         kernel.interrupt()
+        await kernel.settled(IMPATIENCE)
         await _unless(hurry, kernel.settled(kernel.limits.cancel_grace))
         hurry.cancel()
         kernel.give_up()

@@ -42,9 +42,7 @@ class Slots(Generic[W]):
 
     def take(self, worker: W) -> bool:
         """Take a slot if one is free and nobody waits who could have it."""
-        if not self._free(worker.needs_thread) or any(
-            self._waiting[kind] and self._free(kind) for kind in (False, True)
-        ):
+        if not self._free(worker.needs_thread) or self._next_kinds():
             return False
         self.occupy(worker)
         return True
@@ -73,7 +71,7 @@ class Slots(Generic[W]):
 
     def next(self) -> W | None:
         """The oldest who can have a slot now, with the slot taken; None if nobody can."""
-        kinds = [kind for kind in (False, True) if self._waiting[kind] and self._free(kind)]
+        kinds = self._next_kinds()
         if not kinds:
             return None
         kind = min(kinds, key=lambda k: self._waiting[k][0][:2])
@@ -85,6 +83,10 @@ class Slots(Generic[W]):
     def waiting(self) -> int:
         """How many wait for a slot."""
         return len(self._waiting[False]) + len(self._waiting[True])
+
+    def _next_kinds(self) -> list[bool]:
+        """The kinds of which somebody waits who could have a slot now."""
+        return [kind for kind in (False, True) if self._waiting[kind] and self._free(kind)]
 
     def _free(self, needs_thread: bool) -> bool:
         return self.used < self.limit and not (needs_thread and self.used_threads >= self.threads)
