@@ -51,7 +51,7 @@ def test_up_says_where_it_serves_and_ends_well_on_sigterm(place):
 
 
 def test_a_second_signal_does_not_wait_for_runs(place):
-    host = place.up("--set", "executor.shutdown_grace=600")
+    host = place.up("--set", "executor.shutdown_grace=600", "--set", "executor.cancel_grace=600")
     run_id = place.run("run", "--detach", "demo.stubborn").out.strip()
     host.send_signal(signal.SIGINT)
     assert "stopping" in host.stderr.readline()
@@ -168,7 +168,7 @@ def test_ctrl_c_without_a_host_cancels_and_a_second_one_interrupts(place):
     terminal.expect("cancelled")
     terminal.wait()
     assert terminal.exitstatus == 130
-    terminal = place.spawn("run", "demo.stubborn")
+    terminal = place.spawn("--set", "executor.cancel_grace=60", "run", "demo.stubborn")
     terminal.expect("asleep")
     terminal.sendintr()
     terminal.expect("one moment")

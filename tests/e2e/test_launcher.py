@@ -71,6 +71,14 @@ def test_an_unknown_command_names_the_nearest(shared):
     assert "did you mean run" in done.err
 
 
+def test_without_a_subcommand_there_is_help(shared):
+    for args in ([], ["runs"]):
+        done = shared.run(*args)
+        assert done.code == 2
+        assert "Commands:" in done.err
+        assert "error" not in done.err
+
+
 def test_bad_arguments_say_which_and_what_was_expected(shared):
     done = shared.run("run", "demo.fail", "soon")
     assert done.code == 2
@@ -95,6 +103,7 @@ def test_everything_after_the_command_is_the_commands(shared):
     assert "whom to greet" in help_text.out
     assert "--loud" in help_text.out
     assert "demo.greet Ada --loud" in help_text.out
+    assert "Args:" not in help_text.out, "the arguments are explained once"
     assert "--detach" in shared.run("run", "--help").out
     assert shared.run("run", "demo.no", "--help").code == 5
 

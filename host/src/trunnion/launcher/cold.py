@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 GUESTS_EVERY = 0.1
 """Seconds between looks at whether runs of others still need this process."""
 
+IMPATIENCE = 1.0
+"""Seconds a handler has to end once somebody has interrupted it twice."""
+
 
 def host_options(options: Options, mode: Literal["serve", "cold", "readonly"]) -> HostOptions:
     """What the global options ask of a host that starts."""
@@ -75,7 +78,10 @@ def hurry(host: Host) -> None:
 async def interrupt(host: Host) -> None:
     """Have a host settle its runs now and stop as soon as it is let go."""
     hurry(host)
-    await host.kernel.interrupt()
+    host.kernel.interrupt()
+    await host.kernel.settled(IMPATIENCE)
+    host.kernel.give_up()
+    await host.kernel.settled(IMPATIENCE)
 
 
 def _at_work(host: Host) -> bool:

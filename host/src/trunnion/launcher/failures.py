@@ -43,6 +43,9 @@ def report(error: BaseException, screen: Screen, *, debug: bool) -> int:
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
             return _tell(screen, "cancelled", "interrupted")
+        case click.exceptions.NoArgsIsHelpError() if not screen.as_json:
+            screen.err(error.format_message() + "\n")
+            return exit_status("invalid_arguments")
         case click.UsageError():
             return _usage(error, screen)
         case click.ClickException():

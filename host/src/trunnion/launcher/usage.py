@@ -55,7 +55,7 @@ def usage(descriptor: Mapping[str, Json], call: str) -> str:
     argv = descriptor.get("argv")
     positional = tuple(_strings(argv.get("names"))) if isinstance(argv, Mapping) else ()
     parameters = compile_parameters(_nothing, schema if isinstance(schema, Mapping) else {}, positional)
-    about = str(descriptor.get("description") or descriptor.get("title") or "")
+    about = str(descriptor.get("description") or descriptor.get("title") or "").partition("\n\nArgs:")[0]
     examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
     parts = [about, parameters.usage(call), f"Examples:{examples}" if examples else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
