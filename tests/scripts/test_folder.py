@@ -7,6 +7,9 @@ import pytest
 
 from trunnion import NotFound
 from trunnion_scripts.folder import Refused, read_folders
+from trunnion_scripts.keepers import Keepers
+from trunnion_scripts.library import Library
+from trunnion_scripts.watcher import _Watcher
 
 CONFIG = '[scripts]\nfolders = ["{folder}"]\npoll_interval = 0.02'
 
@@ -64,6 +67,20 @@ async def test_a_broken_file_is_reported_and_the_last_good_version_stays(serve, 
         async with asyncio.timeout(10):
             while (await host.door.query(host.caller, "scripts.list", {}))["problems"]:
                 await asyncio.sleep(0.005)
+
+
+async def test_a_file_still_being_written_is_not_read(drop, folder):
+    class Handle:
+        async def in_thread(self, function):
+            return function()
+
+    watcher = _Watcher(Handle(), Library({"folders": [str(folder)], "poll_interval": 1}, Keepers()))
+    assert not await watcher.look()
+    drop("x", "#!/bin/sh\n", "run = [")
+    assert not await watcher.look(), "just changed"
+    drop("x", "#!/bin/sh\n", "run = ['./x', 'y']")
+    assert not await watcher.look(), "changed again"
+    assert await watcher.look(), "has come to rest"
 
 
 async def test_a_broken_file_at_the_start_stops_nothing(serve, drop, config):
