@@ -156,11 +156,17 @@ class Place:
         assert done.code == 0, done
         return json.loads(done.out)
 
-    def popen(self, *args: str) -> subprocess.Popen:
-        """Start the program, its output in pipes."""
-        pipe = subprocess.PIPE
+    def popen(self, *args: str, nofile: int = 0) -> subprocess.Popen:
+        """Start the program, its output in pipes; ``nofile`` limits its descriptors."""
+        limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({nofile}, {nofile})); "
         process = subprocess.Popen(
-            [*PROGRAM, *args], stdout=pipe, stderr=pipe, text=True, env=self.env, cwd=self.root, start_new_session=True
+            [*PROGRAM[:-1], (limit if nofile else "") + PROGRAM[-1], *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.env,
+            cwd=self.root,
+            start_new_session=True,
         )
         self.processes.append(process)
         return process
@@ -177,9 +183,9 @@ class Place:
             dimensions=(40, 200),
         )
 
-    def up(self, *args: str) -> subprocess.Popen:
+    def up(self, *args: str, nofile: int = 0) -> subprocess.Popen:
         """Start a host and wait until it says that it is up."""
-        process = self.popen(*args, "up")
+        process = self.popen(*args, "up", nofile=nofile)
         line = process.stdout.readline()
         assert "is up on" in line, line + process.stderr.read()
         return process

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,29 @@ def test_a_client_outlives_the_death_of_its_host(place):
     out, err = client.communicate(timeout=15)
     assert (client.returncode, out) == (11, ""), err
     assert "interrupted" in err.splitlines()[-1]
+
+
+def test_five_hundred_sockets_and_128_descriptors(place):
+    """The owner is answered all the while, and a run that was under way is not among those who make room."""
+    place.up(nofile=128)
+    working = place.popen("run", "demo.nap", str(place.root / "go"))
+    assert working.stdout.readline() == "asleep\n"
+    crowd = []
+    slowest = 0.0
+    for _ in range(2):
+        for _ in range(250):
+            crowd.append(socket.socket(socket.AF_UNIX))
+            crowd[-1].connect(str(place.data / "run" / "host.sock"))
+        began = time.monotonic()
+        assert place.json("query", "host.status")["pid"]
+        slowest = max(slowest, time.monotonic() - began)
+    print(f"slowest answer, start of the program included: {slowest:.2f} s")
+    assert slowest < 2.0
+    for one in crowd:
+        one.close()
+    (place.root / "go").touch()
+    out, err = working.communicate(timeout=15)
+    assert (working.returncode, out) == (0, "awake\n"), err
 
 
 def test_sigterm_leaves_a_run_of_a_host_running(place):

@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("trunnion.protocol")
 
 ACCEPTS_AT_ONCE = 64
-ACCEPT_PAUSE = 0.25
+ACCEPT_PAUSE = 0.1
 """Seconds without accepting after descriptors ran out."""
+
+SPARE = 16
+"""Descriptors that connections leave to the rest of the host once they have run out."""
 
 LINGER = 1.0
 """Seconds a client has to read why its connection ends."""
@@ -130,11 +133,18 @@ class SocketServer:
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
-                log.warning("no new connections for %s s: %s", ACCEPT_PAUSE, os.strerror(error.errno or 0))
-                self._loop.remove_reader(self._listener.fileno())
-                self._retry = self._loop.call_later(ACCEPT_PAUSE, self._resume)
+                self._exhausted(os.strerror(error.errno or 0))
                 return
             self._open(connected)
+
+    def _exhausted(self, reason: str) -> None:
+        """Descriptors ran out below the limit, so the limit is too high: give some back, then go on."""
+        self._most = max(SPARE, len(self._peers) - SPARE)
+        while len(self._peers) > self._most and self._close_idlest():
+            pass
+        log.warning("no new connections for %s s, then %s at most: %s", ACCEPT_PAUSE, self._most, reason)
+        self._loop.remove_reader(self._listener.fileno())
+        self._retry = self._loop.call_later(ACCEPT_PAUSE, self._resume)
 
     def _open(self, connected: socket.socket) -> None:
         uid = address.peer_uid(connected)
@@ -163,12 +173,15 @@ class SocketServer:
             connected.shutdown(socket.SHUT_WR)
 
     def _make_room(self) -> bool:
-        if len(self._peers) + len(self._opening) < self._most:
-            return True
+        return len(self._peers) + len(self._opening) < self._most or self._close_idlest()
+
+    def _close_idlest(self) -> bool:
+        """Close the connection that has been idle longest; False if none is idle."""
         idlest = next((peer for peer in self._peers if peer.connection.idle), None)
         if idlest is None:
             return False
-        idlest.end(ErrorInfo("busy", "closed while idle, to make room for another connection"))
+        # At once: descriptors are what is short, and an idle client is not in the middle of a message.
+        idlest.end(ErrorInfo("busy", "closed while idle, to make room for another connection"), linger=False)
         del self._peers[idlest]
         return True
 
@@ -221,15 +234,17 @@ class Peer(asyncio.Protocol):
         while not self._lost and self._transport.get_write_buffer_size() > limit:
             await self._flowing.wait()
 
-    def end(self, reason: ErrorInfo | None = None) -> None:
-        """Close it, with what has been written still delivered."""
+    def end(self, reason: ErrorInfo | None = None, *, linger: bool = True) -> None:
+        """Close it, with what has been written still delivered; ``linger`` for a client that may be writing."""
         if self._ending:
             return
         self._ending = True
         if reason is not None:
             self.write(error_frame(None, reason))
         self.connection.close()
-        if not self._transport.is_closing():
+        if not linger:
+            self._transport.close()
+        elif not self._transport.is_closing():
             self._transport.write_eof()
             asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
 
