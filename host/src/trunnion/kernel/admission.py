@@ -132,35 +132,17 @@ class Admissions:
             TrunnionError: it was refused, by the code that says why.
         """
         try:
-            return await self._submit(caller, invocation, origin)
+            if self.closed and origin.nested_in is None:
+                raise Unavailable(self.closed)
+            checked = self._check(caller, invocation, origin.parent)
+            if invocation.idempotency_key is not None:
+                return await self._join_or_admit(caller, invocation, checked, origin)
+            live = await self._admit(caller, invocation, checked, origin)
+            await live.accepted
         except TrunnionError as error:
             self.counts[error.code] += 1
             raise
-
-    async def _submit(self, caller: Caller, invocation: Invocation, origin: Origin) -> Admitted:
-        if self.closed and origin.nested_in is None:
-            raise Unavailable(self.closed)
-        checked = self._check(caller, invocation, origin.parent)
-        key = invocation.idempotency_key
-        if key is None:
-            return await self._admit(caller, invocation, checked, origin)
-        twin = await self._twin(caller, key, checked)
-        if twin is not None:
-            return twin
-        claim = self._claims[caller.principal, key] = self._loop.create_future()
-        try:
-            admitted = await self._admit(caller, invocation, checked, origin)
-        except BaseException as error:
-            claim.set_exception(
-                error if isinstance(error, TrunnionError) else Unavailable("the first call was given up")
-            )
-            claim.exception()
-            raise
-        else:
-            claim.set_result(admitted)
-            return admitted
-        finally:
-            del self._claims[caller.principal, key]
+        return Admitted(live.run, live)
 
     # -- what needs no waiting --------------------------------------------------------------------
 
@@ -182,7 +164,8 @@ class Admissions:
         self._validate(entry, bound)
         secrets = {name: bound.args[name] for name in entry.parameters.secret if bound.args.get(name) is not None}
         deadline_at, expires = self._deadline(invocation, parent)
-        return _Checked(entry, bound, decision.rule, self._digest(bound, secrets), secrets, deadline_at, expires)
+        digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
+        return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires)
 
     def resolve(self, caller: Caller, name: str) -> CommandEntry:
         """The command of an id or alias.
@@ -235,19 +218,44 @@ class Admissions:
         return self._sealer.digest(encoded) if secrets else hashlib.sha256(encoded).hexdigest()
 
     def _deadline(self, invocation: Invocation, parent: LiveRun | None) -> tuple[int | None, float | None]:
+        inherited = None if parent is None else parent.expires
+        if invocation.timeout is None and invocation.deadline_at is None and inherited is None:
+            return None, None
         now, monotonic = self._clock.utc(), self._clock.monotonic()
         left = [] if invocation.timeout is None else [invocation.timeout]
         if invocation.deadline_at is not None:
             left.append((invocation.deadline_at - now) / 1e6)
-        if parent is not None and parent.expires is not None:
-            left.append(parent.expires - monotonic)
-        if not left:
-            return None, None
+        if inherited is not None:
+            left.append(inherited - monotonic)
         if min(left) <= 0:
             raise DeadlineExceeded("the deadline is already past")
         return now + int(min(left) * 1e6), monotonic + min(left)
 
     # -- idempotency ------------------------------------------------------------------------------
+
+    async def _join_or_admit(
+        self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin
+    ) -> Admitted:
+        """One run for all invocations with the same key, those that come at the same time included."""
+        key = (caller.principal, invocation.idempotency_key or "")
+        twin = await self._twin(caller, key[1], checked)
+        if twin is not None:
+            return twin
+        claim = self._claims[key] = self._loop.create_future()
+        try:
+            live = await self._admit(caller, invocation, checked, origin)
+            await live.accepted
+        except BaseException as error:
+            claim.set_exception(
+                error if isinstance(error, TrunnionError) else Unavailable("the first call was given up")
+            )
+            claim.exception()
+            raise
+        finally:
+            del self._claims[key]
+        admitted = Admitted(live.run, live)
+        claim.set_result(admitted)
+        return admitted
 
     async def _twin(self, caller: Caller, key: str, checked: _Checked) -> Admitted | None:
         """The run a key already belongs to."""
@@ -268,7 +276,8 @@ class Admissions:
 
     # -- gates and the run itself -----------------------------------------------------------------
 
-    async def _admit(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Admitted:
+    async def _admit(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> LiveRun:
+        """Ask the gates, then give the run its place; ``accepted`` tells when it is on record."""
         run = self._run(caller, invocation, checked, origin)
         if self._gates.covers("commands"):
             hold = await self._gates.admit(_question(run, caller, checked))
@@ -276,14 +285,12 @@ class Admissions:
                 run = msgspec.structs.replace(run, status="held", labels={**run.labels, "held": hold.reason})
             if origin.parent is not None and origin.parent.phase != "running":
                 raise Unavailable(f"the run {origin.parent.id} that asked for it has ended")
-        run = msgspec.structs.replace(run, num=self._store.next_num())
         live = self._live(run, caller, checked, origin.parent)
         key = run.idempotency_key
         row = KeyRow(run.principal, key, run.id, run.command_id, run.args_digest, run.created) if key else None
         sealed = self._sealer.seal(run.id, encode(checked.secrets)) if checked.secrets and not live.ephemeral else None
         self._executor.accept(live, None if live.ephemeral else row, sealed)
-        await live.accepted
-        return Admitted(live.run, live)
+        return live
 
     def _run(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Run:
         entry, nested_in = checked.entry, origin.nested_in
@@ -292,7 +299,7 @@ class Admissions:
             raise Busy(f"{entry.id}: runs are nested {depth} deep; the limit is {self._executor.limits.max_depth}")
         return Run(
             id=new_id(),
-            num=0,
+            num=self._store.next_num(),
             command_id=entry.id,
             command_revision=entry.revision,
             status="pending",

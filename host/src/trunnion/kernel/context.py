@@ -124,7 +124,7 @@ class Context:
     twin ending in ``_blocking`` for sync handlers, which run in a thread.
 
     Attributes:
-        run_id, command_id, session_id, labels, attempt: of the run.
+        run_id, command_id, session_id, attempt: of the run.
         caller: who asked, and through which doors.
         deadline: on the monotonic clock, seconds; None without one.
     """
@@ -141,7 +141,7 @@ class Context:
         self.run_id = run.id
         self.command_id = run.command_id
         self.session_id = run.session_id
-        self.labels = dict(run.labels)
+        self._labels = run.labels
         self.attempt = run.attempt
         self.caller = caller
         self.deadline = deadline
@@ -154,6 +154,11 @@ class Context:
         self._buffers: dict[str, LineBuffer] = {}
         self._progress: tuple[float, msgspec.Raw | None] = (0.0, None)
         self._stats_at = 0.0
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the run, a copy."""
+        return dict(self._labels)
 
     @property
     def stats(self) -> Stats:

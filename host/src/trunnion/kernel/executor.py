@@ -243,7 +243,8 @@ class Executor:
         self._arm_expiry(live)
 
     def _arm_expiry(self, live: LiveRun) -> None:
-        live.disarm_expiry()
+        if live.expiry is not None:
+            live.disarm_expiry()
         if live.expires is not None:
             delay = max(0.0, live.expires - self._clock.monotonic())
             live.expiry = self._clock.call_later(delay, lambda: self.ending.stop(live, "timed_out"))

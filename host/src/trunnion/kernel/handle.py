@@ -95,7 +95,9 @@ class Door:
             NotFound: there is none, or it may not be seen.
             DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
         """
-        await self.get(caller, run_id)
+        live = self._kernel.executor.table.live.get(run_id)
+        if live is None or not may_see_run(live.run, self._stamped(caller)):
+            await self.get(caller, run_id)
         return await self._kernel.waiting.ended(run_id, timeout)
 
     async def get(self, caller: Caller, run_id: str) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -140,8 +141,10 @@ class LiveRun:
     def state(self, text: str, *, level: str = "info", facts: JsonObject = NO_FACTS) -> None:
         """Append a state event that says what the row says."""
         if self.log is not None:
-            data: JsonObject = {"status": self.run.status, "attempt": self.run.attempt, **facts}
-            self.log.append("state", text, msgspec.Raw(encode(data)), level=level)
+            raw = _plain_state(self.run.status, self.run.attempt)
+            if facts:
+                raw = msgspec.Raw(encode({"status": self.run.status, "attempt": self.run.attempt, **facts}))
+            self.log.append("state", text, raw, level=level)
 
     def disarm(self) -> None:
         """Call off the timer of its present phase."""
@@ -161,6 +164,11 @@ class LiveRun:
         if self.entry is None:
             raise AssertionError(f"run {self.id} was started without its command")
         return self.entry
+
+
+@lru_cache(maxsize=64)
+def _plain_state(status: Status, attempt: int) -> msgspec.Raw:
+    return msgspec.Raw(encode({"status": status, "attempt": attempt}))
 
 
 class RunTable:

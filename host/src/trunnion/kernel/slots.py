@@ -71,6 +71,8 @@ class Slots(Generic[W]):
 
     def next(self) -> W | None:
         """The oldest who can have a slot now, with the slot taken; None if nobody can."""
+        if not (self._waiting[False] or self._waiting[True]):
+            return None
         kinds = self._next_kinds()
         if not kinds:
             return None

@@ -71,7 +71,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         num: the store's number of the run, ascending in order of acceptance.
         args: redacted arguments; secret ones are only in the store's sealed column.
         decision: the rule that allowed it.
-        args_digest: sha256 over the canonical arguments, for idempotency.
+        args_digest: keyed or plain sha256 over the canonical arguments, where a key or a gate needs it.
         detached: whether it outlives its parent.
         owner: the host_id of the host that holds it while it is live.
         stats: counters the handler added with ``ctx.stats``.
