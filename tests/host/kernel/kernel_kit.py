@@ -158,10 +158,11 @@ class Valve:
         self._commit = store.commit
         self._waiting: list[tuple[Batch, Done]] = []
         self.closed = False
+        self._holds: Callable[[Batch], object] = bool
         store.commit = self._take
 
     def _take(self, batch: Batch, done: Done) -> None:
-        if self.closed:
+        if self.closed and self._holds(batch):
             self._waiting.append((batch, done))
         else:
             self._commit(batch, done)
@@ -170,8 +171,8 @@ class Valve:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def close(self) -> None:
-        self.closed = True
+    def close(self, holds: Callable[[Batch], object] = bool) -> None:
+        self.closed, self._holds = True, holds
 
     def open(self) -> None:
         self.closed = False

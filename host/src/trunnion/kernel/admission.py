@@ -29,7 +29,6 @@ from trunnion.model.errors import (
     Busy,
     Conflict,
     DeadlineExceeded,
-    InternalError,
     InvalidArguments,
     NotFound,
     StaleMeta,
@@ -161,7 +160,7 @@ class Admissions:
         self._committer.refuse_if_unable()
         self._has_room(caller, entry)
         bound = bind(entry.parameters, invocation.args, argv)
-        self._validate(entry, bound)
+        entry.validate(bound)
         secrets = {name: bound.args[name] for name in entry.parameters.secret if bound.args.get(name) is not None}
         deadline_at, expires = self._deadline(invocation, parent)
         digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
@@ -202,16 +201,6 @@ class Admissions:
                 f"{len(executor.table.abandoned)} handlers do not return, so no thread is left for {entry.id}; "
                 "see the query lanes.list and the command lanes.release"
             )
-
-    def _validate(self, entry: CommandEntry, bound: Bound) -> None:
-        if entry.command.validate is None:
-            return
-        try:
-            problem = entry.command.validate(bound.values)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            raise InternalError(f"the validator of {entry.id} failed: {type(error).__name__}") from error
-        if problem is not None:
-            raise InvalidArguments(f"{entry.id}: {problem}", {"problems": [{"path": "", "message": problem}]})
 
     def _digest(self, bound: Bound, secrets: JsonObject) -> str:
         encoded = _sorted.encode(bound.args)

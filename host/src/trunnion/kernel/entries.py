@@ -11,10 +11,11 @@ import msgspec
 import rfc8785
 from msgspec import UNSET
 
-from trunnion.arguments import Parameters, compile_parameters
+from trunnion.arguments import Bound, Parameters, compile_parameters
 from trunnion.kernel.locks import LockKey, compile_lock
 from trunnion.model.commands import Command, Lock, Query
 from trunnion.model.contributions import StreamSource
+from trunnion.model.errors import InternalError, InvalidArguments
 from trunnion.model.json import Json, decode, encode
 
 Descriptor: TypeAlias = dict[str, Json]
@@ -46,6 +47,22 @@ class CommandEntry(msgspec.Struct, eq=False):
     def names(self) -> tuple[str, ...]:
         """Id and aliases."""
         return (self.command.id, *self.command.aliases)
+
+    def validate(self, bound: Bound) -> None:
+        """Have the command's own validator look at arguments that fit its schema.
+
+        Raises:
+            InvalidArguments: it refuses them.
+            InternalError: it failed itself.
+        """
+        if self.command.validate is None:
+            return
+        try:
+            problem = self.command.validate(bound.values)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            raise InternalError(f"the validator of {self.id} failed: {type(error).__name__}") from error
+        if problem is not None:
+            raise InvalidArguments(f"{self.id}: {problem}", {"problems": [{"path": "", "message": problem}]})
 
 
 class QueryEntry(msgspec.Struct, eq=False):

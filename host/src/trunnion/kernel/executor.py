@@ -208,6 +208,7 @@ class Executor:
         same_kind = live.entry is not None and entry.is_async == live.entry.is_async
         try:
             live.bound = entry.parameters.bind(live.args)
+            entry.validate(live.bound)
         except TrunnionError as error:
             self.ending.conclude(live, "failed", Outcome(error=error.info))
             return False
