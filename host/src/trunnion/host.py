@@ -68,6 +68,8 @@ class Host:
         config: the configuration in force.
         data: the data directory.
         kernel: everything that runs on the loop.
+        stop_reason: why it stops.
+        failure: the part that failed it, ``""`` while none did.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Host:
         self._hold: Hold | None = None
         self._started = 0
         self.stop_reason = ""
+        self.failure = ""
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -127,6 +130,11 @@ class Host:
             self._hurry.set()
         self.stop_reason = self.stop_reason or reason
         self._stop_wish.set()
+
+    def _fail(self, reason: str) -> None:
+        """A part without which the host cannot go on has ended, for a reason or because it was done."""
+        self.failure = reason
+        self.request_stop(reason)
 
     async def stop(self) -> None:
         """Drain, settle what is left as interrupted, flush, close. Always ends."""
@@ -181,7 +189,7 @@ class Host:
         self.kernel.recovery.recover()
         self._start_observers(contributions)
         parts = declared_parts(self.config, contributions, cold=self.options.mode == "cold")
-        self._parts = Parts(parts, self._serve, host_log.report, self.request_stop)
+        self._parts = Parts(parts, self._serve, host_log.report, self._fail)
         self.kernel.parts = self._parts.parts
         self._stack.push_async_callback(self._flushed)
         self._background(self._retention(), "retention")

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from trunnion.kernel.eventlog import NULL
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
@@ -266,7 +267,7 @@ class Context:
         """
         if kind in HOST_KINDS:
             raise ValueError(f"events of kind {kind!r} are made by the host alone")
-        self._sink.emit(kind, text, msgspec.Raw(encode(data)), level, by)
+        self._sink.emit(kind, text, NULL if data is None else msgspec.Raw(encode(data)), level, by)
 
     def finish_output(self) -> None:
         """Hand on half lines and held-back progress. For the executor, when the handler has returned."""

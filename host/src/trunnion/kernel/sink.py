@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from threading import get_ident
 
 import msgspec
 
@@ -34,11 +35,12 @@ class Sink:
     ) -> None:
         self.log = log
         self.redactor = redactor
+        self.has_secrets = bool(redactor)
         self.dropped = 0
         self.closed = False
         self._mailbox = mailbox
         self._limit = self._allowed = limit
-        self._loop_thread = threading.get_ident()
+        self._loop_thread = get_ident()
         self._lines = 0
         self._room: threading.Condition | None = None
         self._on_the_way = 0
@@ -54,9 +56,14 @@ class Sink:
         Raises:
             Busy: too much waits for its commit; ``await ctx.flush()`` now and then.
         """
-        if threading.get_ident() == self._loop_thread:
-            self._refuse_if_behind()
-            self._land(kind, text, raw, level, by)
+        if get_ident() == self._loop_thread:
+            log = self.log
+            if log is None or self.closed or self.has_secrets:
+                self._land(kind, text, raw, level, by)
+            elif log.uncommitted <= self._limit:
+                log.append(kind, text, raw, level=level, by=by)
+            else:
+                raise self._behind(log)
         else:
             self._send(
                 EVENT_OVERHEAD + len(text) + len(memoryview(raw)), lambda: self._land(kind, text, raw, level, by)
@@ -65,8 +72,9 @@ class Sink:
     def text(self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler") -> None:
         """Add whole lines of output, from any thread; long ones become several events."""
         for part in split_block(block):
-            if threading.get_ident() == self._loop_thread:
-                self._refuse_if_behind()
+            if get_ident() == self._loop_thread:
+                if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
+                    raise self._behind(self.log)
                 self._land(TEXT, part, self._line_numbers(part, channel), level, by)
             else:
                 self._send(EVENT_OVERHEAD + len(part), self._text_landing(part, channel, level, by))
@@ -87,12 +95,11 @@ class Sink:
         self.closed = False
         self._limit = self._allowed
 
-    def _refuse_if_behind(self) -> None:
-        if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
-            raise Busy(
-                f"{self.log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "
-                "call `await ctx.flush()` while producing much"
-            )
+    def _behind(self, log: StreamLog) -> Busy:
+        return Busy(
+            f"{log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "
+            "call `await ctx.flush()` while producing much"
+        )
 
     # -- on the loop ------------------------------------------------------------------------------
 
@@ -100,7 +107,7 @@ class Sink:
         if self.closed or self.log is None:
             self.dropped += 1
             return
-        if self.redactor:
+        if self.has_secrets:
             text, raw = self.redactor.text(text), msgspec.Raw(self.redactor.encoded(bytes(raw)))
         self.log.append(kind, text, raw, level=level, by=by)
 

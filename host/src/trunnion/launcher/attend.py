@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trunnion.launcher.failures import exit_status, run_status
 from trunnion.launcher.render import Renderer
-from trunnion.launcher.screen import Screen
+from trunnion.launcher.screen import Screen, as_text
 from trunnion.launcher.signals import Interrupts
 from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.events import run_stream
@@ -126,11 +126,17 @@ class Attendance:
 
 
 def tell_end(screen: Screen, run: Run) -> int:
-    """Print what came of a run, and on standard error how it ended; returns the exit status."""
+    """Print what came of a run, and on standard error how it ended; returns the exit status.
+
+    Standard output carries what the command printed; a result beside that is a line on standard error, so
+    that ``trunnion run X > file`` holds one or the other.
+    """
     if screen.as_json:
         screen.value(plain(run))
     elif isinstance(run.result, str):
         screen.out(run.result.rstrip("\n") + "\n")
+    elif run.result is not None and screen.has_output:
+        screen.note(f"result: {as_text(run.result)}")
     elif run.result is not None:
         screen.value(run.result)
     if run.error is not None and run.status != "succeeded":

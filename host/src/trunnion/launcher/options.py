@@ -33,6 +33,12 @@ class Options(NamedTuple):
     debug: bool = False
 
     @property
+    def to_reach(self) -> str:
+        """The options by which another terminal finds the same host, followed by a blank; ``""`` for none."""
+        given = [("--config", self.config), ("--data-dir", self.data_dir)]
+        return "".join(f"{option} {value} " for option, value in given if value)
+
+    @property
     def for_start(self) -> list[str]:
         """Those given that only a host that is starting can take into account."""
         given = {

@@ -22,12 +22,16 @@ class Screen:
     Args:
         as_json: standard output carries JSON only, notes are left out, errors are JSON.
         out, err: the streams; by default the process's own.
+
+    Attributes:
+        has_output: whether anything was written to standard output.
     """
 
     def __init__(self, *, as_json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.as_json = as_json
         self._out = out or sys.stdout
         self._err = err or sys.stderr
+        self.has_output = False
         self.out_is_terminal = self._out.isatty()
         self.err_is_terminal = self._err.isatty()
 
@@ -38,6 +42,7 @@ class Screen:
 
     def out(self, text: str) -> None:
         """Write to standard output as it is; neutralised if that is a terminal."""
+        self.has_output = True
         _write(self._out, visible(text) if self.out_is_terminal else text)
 
     def err(self, text: str) -> None:

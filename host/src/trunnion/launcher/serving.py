@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trunnion.host import Host
 from trunnion.launcher.cold import host_options
+from trunnion.launcher.failures import exit_status
 from trunnion.launcher.options import Options
 from trunnion.launcher.screen import Screen
 
@@ -20,11 +21,10 @@ DESCRIPTORS = 65_536
 """Open files the host asks for; every connection, log and driver takes some."""
 
 TRY_NEXT = (
-    "in another terminal, try:",
-    "  trunnion meta                     everything there is",
-    "  trunnion run COMMAND --help       how a command is called",
-    "  trunnion run COMMAND [ARGS]       run it and see its output",
-    "  trunnion runs list                what was run, and what became of it",
+    ("meta", "everything there is"),
+    ("run COMMAND --help", "how a command is called"),
+    ("run COMMAND [ARGS]", "run it and see its output"),
+    ("runs list", "what was run, and what became of it"),
 )
 
 
@@ -39,10 +39,13 @@ async def serve(options: Options, screen: Screen) -> int:
     with stopping:
         async with Host(host_options(options, "serve")) as host:
             stopping.host = host
-            await _tell(host, screen)
+            await _tell(host, screen, options.to_reach)
             await host.run_until_stopped()
-            screen.note(f"stopping: {host.stop_reason or 'asked to'}; once more to stop at once")
-    return 0
+            if host.failure:
+                screen.error("unavailable", f"the host stops: {host.failure}", {})
+            else:
+                screen.note(f"stopping: {host.stop_reason or 'asked to'}; once more to stop at once")
+    return exit_status("unavailable") if host.failure else 0
 
 
 class _Stopping:
@@ -68,7 +71,7 @@ class _Stopping:
             self._task.cancel()
 
 
-async def _tell(host: Host, screen: Screen) -> None:
+async def _tell(host: Host, screen: Screen, to_reach: str) -> None:
     status = await host.door("cli").query(host.local_caller(), "host.status")
     parts = status.get("frontends") if isinstance(status, Mapping) else None
     if screen.as_json:
@@ -81,7 +84,9 @@ async def _tell(host: Host, screen: Screen) -> None:
     for record in host.kernel.records():
         if record.state in ("broken", "incompatible"):
             screen.err(f"plugin {record.id} is {record.state}: {record.reason}\n")
-    screen.out("\n".join(TRY_NEXT) + "\n")
+    screen.out("in another terminal, try:\n")
+    for words, about in TRY_NEXT:
+        screen.out(f"  trunnion {to_reach}{words:<22}{about}\n")
 
 
 def _objects(value: Json) -> list[Mapping[str, Json]]:
