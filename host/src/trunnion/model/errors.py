@@ -179,7 +179,7 @@ def _all_errors(base: type[TrunnionError]) -> list[type[TrunnionError]]:
     return [base, *(found for child in base.__subclasses__() for found in _all_errors(child))]
 
 
-ERROR_CLASSES: dict[str, type[TrunnionError]] = {cls.code: cls for cls in reversed(_all_errors(TrunnionError))}
+ERROR_CLASSES: dict[str, type[TrunnionError]] = {cls.code: cls for cls in _all_errors(TrunnionError)[1:]}
 """The class to raise for each code, for clients that turn an answer back into an exception."""
 
 
