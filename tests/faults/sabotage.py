@@ -1,0 +1,96 @@
+"""A host with one defence taken out, so that the checks are known to fail when they should.
+
+python sabotage.py DEFENCE TRUNNION_ARGUMENTS...
+"""
+
+from __future__ import annotations
+
+import sys
+
+from trunnion.kernel.recovery import Recovery
+from trunnion.launcher.main import main
+from trunnion.store.base import Batch, Done
+from trunnion.store.sqlite import SqliteStore
+
+
+def answer_early() -> None:
+    """Say that a batch is on record when it is merely about to be."""
+    commit = SqliteStore.commit
+    waiting: list[Batch] = []
+
+    def put(store: SqliteStore) -> None:
+        while waiting:
+            commit(store, waiting.pop(0), lambda error: None)
+
+    def early(self: SqliteStore, batch: Batch, done: Done) -> None:
+        if len(waiting) >= 20 or not batch:
+            put(self)
+        waiting.append(batch)
+        done(None)
+
+    close = SqliteStore.close
+
+    def flushed(self: SqliteStore) -> None:
+        put(self)
+        close(self)
+
+    SqliteStore.commit = early  # type: ignore[method-assign]
+    SqliteStore.close = flushed  # type: ignore[method-assign]
+
+
+def leave_running() -> None:
+    """Take nothing up at start."""
+    Recovery.recover = lambda self: {}  # type: ignore[method-assign]
+
+
+def forget_keys() -> None:
+    """Know no idempotency key of an earlier host."""
+    SqliteStore.find_key = lambda self, principal, key: None  # type: ignore[method-assign]
+
+
+def run_again() -> None:
+    """Queue what was running once more, retry or not."""
+    Recovery._retried = _requeued  # type: ignore[method-assign]
+
+
+def _requeued(self: Recovery, live: object) -> bool:
+    live.move("pending", started=None)  # type: ignore[attr-defined]
+    return True
+
+
+def forget_cancels() -> None:
+    """Take up cancelled runs as if nobody had cancelled them."""
+    import msgspec
+
+    judge = Recovery._judge
+
+    def forgetful(self: Recovery, live: object, *, lost_parent: bool) -> str:
+        live.run = msgspec.structs.replace(live.run, cancel_requested_at=None, status="pending")  # type: ignore[attr-defined]
+        return judge(self, live, lost_parent=False)  # type: ignore[arg-type]
+
+    Recovery._judge = forgetful  # type: ignore[method-assign, assignment]
+
+
+def end_twice() -> None:
+    """Say the end of a run twice."""
+    from trunnion.kernel import ending
+
+    say = ending._say_end
+
+    def twice(live: object) -> None:
+        say(live)  # type: ignore[arg-type]
+        say(live)  # type: ignore[arg-type]
+
+    ending._say_end = twice
+
+
+DEFENCES = {
+    function.__name__: function
+    for function in (answer_early, leave_running, forget_keys, run_again, forget_cancels, end_twice)
+}
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    if name != "none":
+        DEFENCES[name]()
+    main()

@@ -1,0 +1,80 @@
+"""The host is killed under load, at random moments, again and again; then the record is judged offline."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from faults_kit import Ground, tagged, tell
+
+
+def rounds_of_kills(ground: Ground, rounds: int, *, without: str = "none", latest: float = 1.5) -> dict[str, object]:
+    """Kill and restart under load, then let everything come to its end; the figures of the hosts."""
+    host = ground.up(without=without)
+    ground.load()
+    slowest = 0.0
+    for _ in range(rounds):
+        time.sleep(ground.random.uniform(0.05, latest))  # the fault's moment, not a wait for something
+        host.kill()
+        left = tagged(ground.tag)
+        host = ground.up(without=without)
+        slowest = max(slowest, host.ready_after)
+        ground.orphans_gone(left)
+    ground.close_load()
+    ground.drained()
+    assert host.stop() == 0, host.said()
+    return {"seed": ground.seed, "rounds": rounds, "slowest_start": round(slowest, 2)}
+
+
+def test_a1_kill_at_random_instants_under_load(ground: Ground, rounds: int) -> None:
+    about = rounds_of_kills(ground, rounds)
+    figures = ground.judged()
+    tell("A1", {**about, **figures})
+    assert figures["acknowledged"] > 10 * rounds
+    assert figures["status.interrupted"] > 0
+    assert figures["cancels answered"] > 0
+    assert figures["events seen"] > 100 * rounds
+    # Nobody was turned away for a reason other than the kills.
+    refusals = [line for line in ground.history.read_text().splitlines() if '"refused"' in line]
+    assert not refusals, refusals[:5]
+    assert about["slowest_start"] <= 5.0  # type: ignore[operator]
+
+
+def test_a1_without_the_fault(ground: Ground) -> None:
+    """The same load, the same checks, nobody killed: nothing is interrupted."""
+    host = ground.up()
+    ground.load()
+    time.sleep(1.5)  # the length of the load, not a wait for something
+    ground.close_load()
+    ground.drained()
+    assert host.stop() == 0, host.said()
+    figures = ground.judged()
+    tell("A1 without the fault", {"seed": ground.seed, **figures})
+    assert figures["acknowledged"] > 20
+    assert "status.interrupted" not in figures
+
+
+@pytest.mark.parametrize(
+    ("defence", "laws"),
+    [
+        ("answer_early", {"lost", "seen", "unrecorded"}),
+        ("leave_running", {"running"}),
+        ("forget_keys", {"key"}),
+        ("run_again", {"twice"}),
+        ("forget_cancels", {"cancel"}),
+        ("end_twice", {"terminal"}),
+    ],
+)
+def test_a1_with_a_defence_taken_out(ground: Ground, defence: str, laws: set[str]) -> None:
+    """Each check is able to fail: without its defence the verdict names the very law."""
+    host = ground.up(without=defence)
+    ground.load(processes=2)
+    for _ in range(20):
+        time.sleep(ground.random.uniform(0.3, 0.6))  # the fault's moment, not a wait for something
+        host.kill()
+        host = ground.up(without=defence)
+        if laws <= ground.verdict().wrong.keys():
+            break
+    else:
+        raise AssertionError(f"seed {ground.seed}: without {defence} only {ground.verdict().figures()}")
+    host.kill()
