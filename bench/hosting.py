@@ -10,7 +10,7 @@ from pathlib import Path
 from trunnion.hookspecs import hookimpl
 from trunnion.host import Host, HostOptions
 from trunnion.model.commands import Command
-from trunnion.model.json import JsonObject
+from trunnion.model.json import Json, JsonObject
 from trunnion.model.runs import Invocation, Run
 
 SCRATCH = Path(".bench")
@@ -37,17 +37,34 @@ def scratch() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def open_host(folder: Path, durability: str, commands: Sequence[Command]) -> AsyncIterator[Host]:
-    """A host with these commands and no other plugin."""
-    options = HostOptions(data_dir=folder, overrides=(f"store.durability={durability}",))
-    async with Host(options, plugins={"bench": Given(commands)}, discovery=False, environ={}) as host:
+async def open_host(
+    folder: Path,
+    durability: str,
+    commands: Sequence[Command] = (),
+    *,
+    plugins: Mapping[str, object] | None = None,
+    config: str = "",
+) -> AsyncIterator[Host]:
+    """A host with these commands, these plugins and no other; ``config`` is TOML that the plugins need."""
+    options = HostOptions(
+        config_path=_config_file(folder, config), data_dir=folder, overrides=(f"store.durability={durability}",)
+    )
+    given = {"bench": Given(commands), **(plugins or {})}
+    async with Host(options, plugins=given, discovery=False, environ={}) as host:
         yield host
+
+
+def _config_file(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "trunnion.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 class Client:
     """Submits one command and waits for its end, as a frontend does."""
 
-    def __init__(self, host: Host, command_id: str, args: JsonObject | None = None) -> None:
+    def __init__(self, host: Host, command_id: str, args: Mapping[str, Json] | None = None) -> None:
         self.door = host.door("cli")
         self.caller = host.local_caller()
         self.invocation = Invocation(command_id=command_id, args=dict(args) if args is not None else None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench.harness import Effort
 from bench.result import Result
-from bench.rows import durable, fanout, run
+from bench.rows import durable, fanout, growth, history, memory, run, script, start, validate
 
 ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-run": run.measure,
@@ -14,4 +14,10 @@ ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-run-power": durable.measure_power,
     "perf-fanout": fanout.measure,
     "perf-emit-thread": fanout.measure_thread,
+    "perf-memory": memory.measure,
+    "perf-start": start.measure,
+    "perf-validate": validate.measure,
+    "perf-history": history.measure,
+    "perf-script": script.measure,
+    "growth": growth.measure,
 }
