@@ -32,7 +32,7 @@ SUBCOMMANDS: Mapping[str, Lazy] = {
     "follow": Lazy("follow", "follow", "Print the events of a stream as they come."),
     "runs": Lazy("runs", "runs", "List runs; show, cancel, repeat, export or remove them."),
     "plugins": Lazy("look", "plugins", "List the plugins and what became of them."),
-    "meta": Lazy("look", "meta", "Print the description of everything there is."),
+    "meta": Lazy("look", "meta", "List everything there is to run, ask and follow."),
     "config": Lazy("config", "config", "Show or check the configuration."),
     "doctor": Lazy("doctor", "doctor", "Look for what could be wrong."),
     "completion": Lazy("completion", "completion", "Print the completion script of a shell."),

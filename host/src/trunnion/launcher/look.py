@@ -40,8 +40,15 @@ def describe(options: Options) -> Mapping[str, Json]:
 @json_option
 @click.pass_context
 def meta(context: click.Context) -> None:
-    """Print the description of everything there is: commands, queries, streams, consoles."""
-    screen_of(context).value(describe(options_of(context)))
+    """List all commands, queries and streams; with --json the whole descriptor, schemas included."""
+    from trunnion.launcher.listing import listing
+
+    screen = screen_of(context)
+    found = describe(options_of(context))
+    if screen.as_json:
+        screen.value(found)
+    else:
+        screen.out(listing(found))
 
 
 @click.command()
