@@ -68,7 +68,7 @@ SMOKE = Effort(
     name="smoke",
     rounds=1,
     seconds=0.001,
-    stored_runs=200,
+    stored_runs=1_100,
     stored_events=300,
     memory_runs=(50, 100),
     followers=(1, 10),
@@ -124,7 +124,7 @@ async def race(contenders: Sequence[Contender], effort: Effort) -> list[Figure]:
         for index in order if number % 2 == 0 else reversed(order):
             contender = contenders[index]
             contender.rest()
-            rounds[index].append(await _measure(contender.work, counts[index]))
+            rounds[index].append(await _measure(contender.work, counts[index], effort.seconds))
     return [Figure(tuple(wall for wall, _ in each), tuple(cpu for _, cpu in each)) for each in rounds]
 
 
@@ -148,12 +148,16 @@ async def _calibrate(contender: Contender, seconds: float) -> int:
         count *= GROWTH
 
 
-async def _measure(work: Work, count: int) -> tuple[float, float]:
+async def _measure(work: Work, count: int, seconds: float) -> tuple[float, float]:
+    """One round: ``count`` operations, and again while it is shorter than ``seconds``."""
     gc.collect()
     cpu, started = cpu_seconds(), time.perf_counter()
-    await work(count)
-    taken = time.perf_counter() - started
-    return taken / count, max(0.0, cpu_seconds() - cpu) / count
+    done, taken = 0, 0.0
+    while taken < seconds:
+        await work(count)
+        done += count
+        taken = time.perf_counter() - started
+    return taken / done, max(0.0, cpu_seconds() - cpu) / done
 
 
 def cpu_seconds() -> float:

@@ -1,0 +1,107 @@
+"""Every row of the benchmark works and brings figures; what the figures are is for ``make bench``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from bench.rows import ROWS  # noqa: E402
+
+from bench import harness, report, result  # noqa: E402
+
+SECONDS = 60
+CURVES = {"Followers of one stream", "Runs stored", "Events of one run", "Commands registered"}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What one whole run with tiny counts prints, and where it wrote."""
+    folder = tmp_path_factory.mktemp("bench")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--smoke", "--output", str(folder)],
+        capture_output=True, text=True, timeout=SECONDS, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout, folder
+
+
+def test_every_row_brings_a_figure(written: tuple[str, Path]) -> None:
+    _, table = written[0].rsplit("\nrow ", 1)
+    for row in ROWS.keys() - {"growth"}:
+        lines = [line for line in table.splitlines() if line.startswith(row + " ")]
+        assert lines, row
+        assert any("met" in line or "MISSED" in line for line in lines), row
+
+
+def test_the_page_shows_every_row_and_no_path(written: tuple[str, Path]) -> None:
+    printed, folder = written
+    page = (folder / "performance.md").read_text(encoding="utf-8")
+    assert all(f"**{row}.**" in page for row in ROWS)
+    assert "MISSED" in page or "MISSED" not in printed
+    assert str(ROOT) not in page
+    assert str(Path.home()) not in page
+
+
+def test_the_picture_draws_every_curve(written: tuple[str, Path]) -> None:
+    picture = ElementTree.parse(written[1] / "performance.svg").getroot()
+    texts = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert texts >= CURVES
+    for line in picture.iter("{http://www.w3.org/2000/svg}polyline"):
+        assert len(line.attrib["points"].split()) > 1
+
+
+def figure(*wall: float) -> harness.Figure:
+    return harness.Figure(wall, wall)
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    # The machine was five times slower in the second round and hit both alike.
+    line = result.rate("r", "c", "run", (figure(2.0, 10.0, 2.0), figure(1.0, 5.0, 1.0)), at_least=0.5)
+    assert line.value == 0.5
+    assert line.met
+
+
+def test_a_missed_target_is_printed_as_missed() -> None:
+    slow = result.rate("slow", "c", "run", (figure(4.0), figure(1.0)), at_least=0.5)
+    large = result.amount("large", "c", 9.0, "MB", at_most=8.0)
+    beside = result.amount("beside", "c", 9.0, "MB")
+    lines = report.table([slow, large, beside]).splitlines()
+    assert [line.endswith("MISSED") for line in lines] == [False, True, True, False]
+    assert not lines[3].endswith("met")
+
+
+async def test_rounds_are_as_many_as_asked_and_none_is_too_short() -> None:
+    done: list[int] = []
+    rests: list[int] = []
+
+    async def work(count: int) -> None:
+        done.append(count)
+        sum(range(count))
+
+    effort = harness.Effort(name="test", rounds=3, seconds=0.01)
+    (measured,) = await harness.race([harness.Contender(work, lambda: rests.append(len(done)))], effort)
+    first, second, third = rests[-3:]
+    for wall, start, end in zip(measured.wall, (first, second, third), (second, third, len(done)), strict=True):
+        assert wall * sum(done[start:end]) >= effort.seconds
+
+
+async def test_all_operations_are_done_however_many_at_once() -> None:
+    at_work = most = total = 0
+
+    async def operation() -> None:
+        nonlocal at_work, most, total
+        at_work += 1
+        most = max(most, at_work)
+        await harness.asyncio.sleep(0)
+        at_work -= 1
+        total += 1
+
+    await harness.in_flight(operation, 7)(100)
+    assert (most, total) == (7, 100)
