@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SKIPPED = {".git", ".venv", "dist", "build", "node_modules"}
+SKIPPED = {".git", ".venv", "dist", "build", "node_modules", "data"}
 HERE = Path(__file__).name
 LONGEST = 400
 

@@ -3,10 +3,10 @@
 import time
 from typing import Literal
 
-from trunnion import Command, Context, hookimpl
+from trunnion import Command, Context, Json, hookimpl
 
 
-def water(ctx: Context, bed: Literal["tomatoes", "basil"], litres: float = 2.0, *, pause: float = 0.5) -> dict[str, object]:
+def water(ctx: Context, bed: Literal["tomatoes", "basil"], litres: float = 2.0, *, pause: float = 0.5) -> Json:
     """Water one bed.
 
     Args:

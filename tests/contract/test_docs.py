@@ -1,0 +1,67 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+import trunnion
+from trunnion.launcher.main import cli
+from trunnion.model.errors import ERROR_TABLE
+from trunnion_scripts.declaration import read
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("plugins/*/README.md")]
+)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_plugin_in_the_readme_is_the_one_in_the_quickstart() -> None:
+    plugin = (ROOT / "examples/quickstart/plugins/greenhouse.py").read_text(encoding="utf-8")
+    assert plugin in blocks(ROOT / "README.md", "python")
+
+
+def test_the_script_in_the_readme_can_be_declared() -> None:
+    (table,) = blocks(ROOT / "README.md", "toml")
+    assert read("backup", tomllib.loads(table)["scripts"]["backup"], "scripts.backup").positional == (
+        "folder",
+        "archive",
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_exit_status_is_in_the_table_of_the_operating_guide() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \| ([^|]*) \|", (ROOT / "docs/operating.md").read_text(encoding="utf-8"), re.M)
+    said: dict[str, int] = {}
+    for statuses, codes in rows:
+        numbers = [int(number) for number in statuses.split(",")]
+        names = re.findall(r"`(\w+)`", codes)
+        said |= dict(zip(names, numbers if len(numbers) == len(names) else numbers * len(names), strict=True))
+    assert said == {code: row.exit for code, row in ERROR_TABLE.items()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_subcommands_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`trunnion(?: --\w[\w-]*(?: \S+)?)* ([a-z]+)\b", text))
+    named |= set(re.findall(r"^\$ trunnion(?: --\w[\w-]*)* ([a-z]+)\b", text, re.M))
+    assert named <= set(cli.list_commands(click.Context(cli)))
+
+
+def test_public_names_in_the_plugin_guide_exist() -> None:
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([A-Z]\w+)(?:\(|`)", text)) - {"Path", "Literal", "Enum", "CancelledError"}
+    assert named - set(trunnion.__all__) == set()
