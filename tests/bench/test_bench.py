@@ -77,19 +77,30 @@ def test_a_missed_target_is_printed_as_missed() -> None:
     assert not lines[3].endswith("met")
 
 
-async def test_rounds_are_as_many_as_asked_and_none_is_too_short() -> None:
-    done: list[int] = []
-    rests: list[int] = []
+async def test_a_round_goes_on_until_it_is_long_enough() -> None:
+    done = 0
 
     async def work(count: int) -> None:
-        done.append(count)
-        sum(range(count))
+        nonlocal done
+        done += count
 
-    effort = harness.Effort(name="test", rounds=3, seconds=0.01)
-    (measured,) = await harness.race([harness.Contender(work, lambda: rests.append(len(done)))], effort)
-    first, second, third = rests[-3:]
-    for wall, start, end in zip(measured.wall, (first, second, third), (second, third, len(done)), strict=True):
-        assert wall * sum(done[start:end]) >= effort.seconds
+    wall, _ = await harness._measure(work, 1, 0.01)
+    assert done > 1
+    assert wall * done >= 0.01
+
+
+async def test_contenders_take_turns() -> None:
+    order: list[str] = []
+
+    def contender(name: str) -> harness.Contender:
+        async def work(count: int) -> None:
+            sum(range(count))
+
+        return harness.Contender(work, lambda: order.append(name))
+
+    figures = await harness.race([contender("a"), contender("b")], harness.Effort(name="test", rounds=4, seconds=0.002))
+    assert [len(figure.wall) for figure in figures] == [4, 4]
+    assert "".join(order[-8:]) == "abbaabba"
 
 
 async def test_all_operations_are_done_however_many_at_once() -> None:
