@@ -149,6 +149,8 @@ class Admissions:
         name, argv = _named(invocation)
         entry = self.resolve(caller, name)
         decision = self._decisions.decide(entry.revision, entry.command, caller)
+        if not decision.visible:
+            raise self.unknown("command", name, caller)
         if not decision.allowed:
             raise refusal(decision, "command", name)
         if invocation.revision is not None and invocation.revision != entry.revision:

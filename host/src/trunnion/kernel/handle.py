@@ -237,7 +237,7 @@ class Door:
             raise self._kernel.admissions.unknown("command", command_id, caller)
         target = entry.command if isinstance(entry, CommandEntry) else entry.query
         if not self._kernel.decisions.decide(entry.revision, target, caller).visible:
-            raise NotFound(f"there is no command {command_id!r}")
+            raise self._kernel.admissions.unknown("command", command_id, caller)
         found: list[Completion] = []
         for completion in entry.parameters.complete(words, incomplete):
             if completion.kind == "query":

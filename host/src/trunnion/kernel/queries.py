@@ -52,6 +52,8 @@ class Queries:
         if entry is None:
             raise self._admissions.unknown("query", query_id, caller)
         decision = self._decisions.decide(entry.revision, entry.query, caller)
+        if not decision.visible:
+            raise self._admissions.unknown("query", query_id, caller)
         if not decision.allowed:
             raise refusal(decision, "query", query_id)
         if not entry.available:
