@@ -231,7 +231,7 @@ def test_nothing_there_yet(place):
     assert place.run("follow", "host").code == 9
     assert place.run("doctor").code == 0
     assert "demo\tloaded" in place.run("plugins").out
-    assert "demo.greet" in {entry["id"] for entry in place.json("meta")["commands"]}
+    assert "demo.greet" in {entry["id"] for entry in place.json("meta", "--json")["commands"]}
     assert "whom to greet" in place.run("run", "demo.greet", "--help").out
     assert not place.data.exists(), "looking makes nothing"
 

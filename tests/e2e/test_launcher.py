@@ -151,7 +151,7 @@ def test_cancel_from_elsewhere(shared):
 
 def test_queries_and_meta(shared):
     assert shared.json("query", "demo.count", "--n", "3") == {"n": 3}
-    assert "demo.greet" in {entry["id"] for entry in shared.json("meta")["commands"]}
+    assert "demo.greet" in {entry["id"] for entry in shared.json("meta", "--json")["commands"]}
     assert "demo\tloaded" in shared.run("plugins").out
     assert shared.run("query", "demo.cuont").code == 5
 
