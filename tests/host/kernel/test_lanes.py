@@ -328,9 +328,7 @@ PLANS = st.recursive(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plans=st.lists(PLANS, min_size=2, max_size=4), slots=st.integers(1, 3), together=st.booleans())
-def test_whatever_locks_runs_take_within_runs_everything_ends(
-    tmp_path_factory, plans, slots: int, together: bool
-) -> None:
+def test_whatever_locks_runs_take_everything_ends(tmp_path_factory, plans, slots: int, together: bool) -> None:
     """Defence: the wait-for walk, inherited keys and lent slots together: never a deadlock."""
 
     async def node(ctx: Context, key: str, inner: list) -> int:
@@ -409,7 +407,7 @@ async def test_a_cancel_goes_down_to_the_children(start) -> None:
 
 async def test_a_deadline_goes_down_to_the_children(start) -> None:
     """Defence: ``Admissions._deadline`` takes the parent's into account."""
-    house, clock, seen = Gatehouse(), FakeClock(), []
+    clock, seen = FakeClock(), []
 
     async def child(ctx: Context) -> None:
         seen.append(ctx.deadline)

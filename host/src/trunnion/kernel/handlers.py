@@ -91,7 +91,7 @@ class Handlers:
     def _raised(self, live: LiveRun, error: BaseException) -> Outcome:
         if is_defect(error):
             text = f"{live.run.command_id} (run {live.id}) raised {type(error).__name__}"
-            self._report("handler.raised", text, error)
+            self._report("handler.raised", text, error, live.sink.redactor)
         return raised(error)
 
 

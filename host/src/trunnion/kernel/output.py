@@ -19,6 +19,8 @@ current: ContextVar[Context | None] = ContextVar("trunnion_run", default=None)
 """The context of the run this code works for; copied into tasks and handler threads."""
 
 UPDATE_INTERVAL = 0.1
+LONGEST = 64 << 10
+"""Characters of an unfinished line that are kept back."""
 
 
 class LineBuffer:
@@ -45,6 +47,9 @@ class LineBuffer:
             self._partial = rest
             if "\r" in rest:
                 self._rewritten(rest)
+            if len(self._partial) > LONGEST:
+                rest, self._partial = self._partial, ""
+                self._lines(rest)
 
     def finish(self) -> None:
         """Hand on what is left as a line of its own."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from trunnion.access.redaction import NOTHING, Redactor
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.mailbox import Mailbox
@@ -27,8 +28,8 @@ BACKUPS = 5
 class Report(Protocol):
     """Takes what operators should know: a stable code, a sentence, and the traceback behind it."""
 
-    def __call__(self, code: str, text: str, error: BaseException | None = None) -> None:
-        """Tell it."""
+    def __call__(self, code: str, text: str, error: BaseException | None = None, redactor: Redactor = NOTHING) -> None:
+        """Tell it; the redactor cuts what the traceback must not show."""
 
 
 class HostLog:
@@ -58,12 +59,12 @@ class HostLog:
         """From now on reports are events too."""
         self._log, self._mailbox = log, mailbox
 
-    def report(self, code: str, text: str, error: BaseException | None = None) -> None:
+    def report(self, code: str, text: str, error: BaseException | None = None, redactor: Redactor = NOTHING) -> None:
         """Tell operators something: a stable code and a sentence; a traceback goes to the log only."""
         level = "error" if error is not None or code.endswith((".failed", ".error", ".full", ".lost")) else "info"
         self._event(HOST_STREAM, LOG, text, {"code": code}, level)
         trace = "".join(traceback.format_exception(error)) if error is not None else ""
-        self.log(code, level, text, trace)
+        self.log(code, level, text, redactor.text(trace))
 
     def log(self, name: str, level: str, text: str, trace: str = "") -> None:
         """Add a line to the log."""
