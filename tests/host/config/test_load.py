@@ -231,3 +231,24 @@ def test_keys_are_located_in_every_spelling() -> None:
 @given(st.text(max_size=60))
 def test_locating_keys_never_fails(text: str) -> None:
     assert all(line >= 1 for line in locate_keys(text).values())
+
+
+def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    path = folder / "trunnion.toml"
+    path.write_text('[demo]\nfolders = ["a", "/b"]\n[demo.one]\ncwd = "c"\n[demo.two]\n', encoding="utf-8")
+    place = {"type": "string", "format": "path", "default": "."}
+    settings = [
+        Setting(key="folders", schema={"type": "array", "items": {"type": "string", "format": "path"}}),
+        Setting(key="", schema={"type": "object", "additionalProperties": {"properties": {"cwd": place}}}),
+    ]
+    section = load_config(path, environ={}, settings={"demo": settings}).section("demo")
+    assert section["folders"] == [str(folder / "a"), "/b"]
+    assert section["one"] == {"cwd": str(folder / "c")}
+    assert section["two"] == {"cwd": str(folder)}
+    flagged = load_config(path, environ={}, overrides=['demo.folders=["a"]'], settings={"demo": settings})
+    assert flagged.section("demo")["folders"] == [str(elsewhere / "a")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.config.layers import Layer, SettingsBySection, env_layers, flag_layers, merge
-from trunnion.config.schema import violations, with_defaults
+from trunnion.config.schema import violations, with_absolute_paths, with_defaults
 from trunnion.config.toml_file import KeyPath, TomlFile, read_toml
 from trunnion.config.values import Config, Origin, did_you_mean
 from trunnion.model.contributions import Setting
@@ -90,7 +90,7 @@ class _Loader:
         if given is None:
             return setting.schema.get("default")
         self._check(path, setting.schema, given)
-        return with_defaults(setting.schema, given)
+        return self._complete(path, setting.schema, given)
 
     def _rest(self, name: str, whole: Setting | None, rest: JsonObject, known: list[str]) -> JsonObject:
         """The keys nobody named: free-form where the section says so, unknown otherwise."""
@@ -101,8 +101,18 @@ class _Loader:
             return {}
         if rest:
             self._check((name,), whole.schema, rest)
-        filled = with_defaults(whole.schema, rest)
+        filled = self._complete((name,), whole.schema, rest)
         return filled if isinstance(filled, Mapping) else {}
+
+    def _complete(self, path: KeyPath, schema: JsonObject, value: Json) -> Json:
+        """With defaults, and with paths that do not depend on where the host was started.
+
+        What the file says is relative to the file; what flags and the environment say, to where they are said.
+        """
+        origin = self._origins.get(path)
+        said_here = self._file is None or (origin is not None and origin.source != "file")
+        base = Path.cwd() if said_here or self._file is None else self._file.path.absolute().parent
+        return with_absolute_paths(schema, with_defaults(schema, value), base)
 
     def _check(self, path: KeyPath, schema: JsonObject, value: Json) -> None:
         for violation in violations(schema, value):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -74,6 +75,26 @@ def with_defaults(schema: JsonObject, value: Json) -> Json:
         if key not in filled and isinstance(child, Mapping) and "default" in child:
             filled[key] = child["default"]
     return filled
+
+
+def with_absolute_paths(schema: JsonObject, value: Json, base: Path) -> Json:
+    """``value`` with every relative path in it, wherever the schema says ``format: path``, taken from ``base``."""
+    if isinstance(value, str):
+        return str(base / Path(value).expanduser()) if value and schema.get("format") == "path" else value
+    if isinstance(value, Mapping):
+        properties = schema.get("properties")
+        declared: Mapping[str, Json] = properties if isinstance(properties, Mapping) else {}
+        others = schema.get("additionalProperties")
+        return {
+            key: with_absolute_paths(child, item, base)
+            if isinstance(child := declared.get(key, others), Mapping)
+            else item
+            for key, item in value.items()
+        }
+    items = schema.get("items")
+    if isinstance(value, Sequence) and isinstance(items, Mapping):
+        return [with_absolute_paths(items, item, base) for item in value]
+    return value
 
 
 def masked(schema: JsonObject, value: Json) -> Json:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DESCRIPTORS = 65_536
 """Open files the host asks for; every connection, log and driver takes some."""
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask the host to stop; SIGHUP is what a terminal that closes sends."""
+
 TRY_NEXT = (
     ("meta", "everything there is"),
     ("run COMMAND --help", "how a command is called"),
@@ -49,7 +52,7 @@ async def serve(options: Options, screen: Screen) -> int:
 
 
 class _Stopping:
-    """SIGINT and SIGTERM while entered: before the host is up they end its start, then they ask it to stop."""
+    """The signals of ``ENDING`` while entered: before the host is up they end its start, then they ask it to stop."""
 
     def __init__(self) -> None:
         self.host: Host | None = None
@@ -57,11 +60,11 @@ class _Stopping:
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             self._loop.add_signal_handler(number, self._stop, number)
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             self._loop.remove_signal_handler(number)
 
     def _stop(self, number: signal.Signals) -> None:

@@ -119,7 +119,8 @@ def read(name: str, table: Mapping[str, Json], origin: str, program: Path | None
 def schema_of_declaration() -> JsonObject:
     """JSON Schema of one table, for the configuration as a whole."""
     _, parts = msgspec.json.schema_components([Declaration], ref_template="{name}")
-    properties = {**parts["Declaration"]["properties"], "limits": parts["Limits"]}
+    cwd = {"type": "string", "format": "path", "default": "."}
+    properties = {**parts["Declaration"]["properties"], "limits": parts["Limits"], "cwd": cwd}
     return {**parts["Declaration"], "properties": properties}
 
 

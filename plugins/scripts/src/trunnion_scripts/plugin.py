@@ -38,9 +38,9 @@ def trunnion_settings() -> Iterable[Setting]:
         key="folders",
         schema={
             "type": "array",
-            "items": {"type": "string"},
+            "items": {"type": "string", "format": "path"},
             "default": [],
-            "description": "Folders in which an executable with a <name>.toml beside it is a command",
+            "description": "Folders, relative to this file; an executable in one with a <name>.toml beside it is a command",
         },
     )
     yield Setting(
