@@ -18,10 +18,11 @@ from trunnion.store import Store, open_store
 from trunnion.store.base import Accept, Batch
 from trunnion.store.connections import connect_reader
 from trunnion.store.factory import database_path
+from trunnion.store.upkeep import SPARE_PAGES
 
 T = TypeVar("T")
 BATCH = 1000
-COMPRESS_TIMEOUT = 300.0
+UPKEEP_TIMEOUT = 300.0
 POLL = 0.05
 _RUNNING = msgspec.Raw(b'{"status":"running","attempt":1}')
 _ENDED = msgspec.Raw(b'{"status":"succeeded","attempt":1}')
@@ -68,17 +69,27 @@ def add_long_run(folder: Path, store: Store, events: int, kind: str) -> Run:
 
 
 def _wait_compressed(folder: Path, run: Run) -> None:
-    """Wait until the store has compressed the events of a long run that has ended.
+    """Wait until the store has compressed the events of a long run that has ended."""
+    query = "SELECT NOT EXISTS (SELECT 1 FROM chunks WHERE stream = ? AND codec & 1 = 0)"
+    _wait_until(folder, query, run.num)
+
+
+def wait_tidied(folder: Path) -> None:
+    """Wait until the store has given back the space that compression freed, but for what it keeps spare.
 
     Raises:
         TimeoutError: it does not come to an end.
     """
-    deadline = time.monotonic() + COMPRESS_TIMEOUT
-    query = "SELECT 1 FROM chunks WHERE stream = ? AND codec & 1 = 0 LIMIT 1"
+    query = "SELECT freelist_count <= max(?, page_count / 8) FROM pragma_freelist_count, pragma_page_count"
+    _wait_until(folder, query, SPARE_PAGES)
+
+
+def _wait_until(folder: Path, query: str, *values: int) -> None:
+    deadline = time.monotonic() + UPKEEP_TIMEOUT
     with closing(connect_reader(database_path(folder))) as connection:
-        while connection.execute(query, (run.num,)).fetchone():
+        while not connection.execute(query, values).fetchone()[0]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the events are still not compressed after {COMPRESS_TIMEOUT:g} s")
+                raise TimeoutError(f"the store's upkeep has not come to an end in {UPKEEP_TIMEOUT:g} s")
             time.sleep(POLL)
 
 

@@ -47,7 +47,10 @@ async def open_host(
 ) -> AsyncIterator[Host]:
     """A host with these commands, these plugins and no other; ``config`` is TOML that the plugins need."""
     options = HostOptions(
-        config_path=_config_file(folder, config), data_dir=folder, overrides=(f"store.durability={durability}",)
+        config_path=_config_file(folder, config),
+        data_dir=folder,
+        overrides=(f"store.durability={durability}",),
+        strict=True,
     )
     given = {"bench": Given(commands), **(plugins or {})}
     async with Host(options, plugins=given, discovery=False, environ={}) as host:

@@ -125,7 +125,7 @@ async def _commands(folder: Path, sizes: Sequence[int], effort: Effort) -> Curve
     runs: Points = []
     changes: Points = []
     for size in sizes:
-        many = [Command.of(noop, console=f"set{number // 100}", name=f"c{number % 100}") for number in range(size)]
+        many = [Command.of(noop, console=f"set{number // 100}", name=f"c{number % 100}") for number in range(1, size)]
         async with open_host(folder, "memory", [NOOP, *many]) as host:
             runs.append((size, await _cost(in_flight(Client(host, "bench.noop").run, 1), effort)))
             changes.append((size, await _cost(_change(host.kernel.registry), effort)))

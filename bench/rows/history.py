@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bench import corpus
-from bench.filling import add_long_run, add_runs, opened
+from bench.filling import add_long_run, add_runs, opened, wait_tidied
 from bench.harness import Contender, Effort, Work, duel, race
 from bench.hosting import scratch
 from bench.result import Result, amount, times
@@ -30,8 +30,8 @@ def measure(effort: Effort) -> Result:
         notes=[
             f"{effort.stored_runs:,} stored runs and a run of {effort.stored_events:,} events (`--full`: a million "
             "each). Ceiling of a page: SQLite fetching the same rows by their numbers, without decoding. Bytes on "
-            "disk: database and files after compression, one event per line of a generated service log whose lines "
-            f"have {_average_line():.0f} bytes; output (`text`) is kept in a plain file after the first MiB of a run."
+            "disk: database and files once the store has tidied up, one event per line of a generated service log whose "
+            f"lines have {_average_line():.0f} bytes; output (`text`) is kept in a plain file after the first MiB of a run."
         ]
     )
     with scratch() as folder:
@@ -124,6 +124,7 @@ def _bytes_per_event(folder: Path, events: int, kind: str) -> float:
     before = _size(folder)
     with opened(folder) as store:
         add_long_run(folder, store, events, kind)
+        wait_tidied(folder)
     return (_size(folder) - before) / events
 
 

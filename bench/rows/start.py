@@ -106,13 +106,19 @@ class _Up:
         arguments = [_script(), "--data-dir", str(self._folder / "data"), "up"]
         cpu, began = cpu_seconds(), time.perf_counter()
         with subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=self._folder, env=self._environ, text=True
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._folder,
+            env=self._environ,
+            text=True,
         ) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
             taken = time.perf_counter() - began, cpu_seconds() - cpu
             if "is up" not in line:
-                raise RuntimeError(f"trunnion up said {line!r}")
+                raise RuntimeError(f"trunnion up said {line!r} {process.communicate()[1]!r}")
             while line.strip() and "runs list" not in line:
                 line = process.stdout.readline()
             self.resident = resident(process.pid) + sum(map(resident, descendants(process.pid)))
