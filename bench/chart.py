@@ -8,7 +8,7 @@ from html import escape
 
 from bench.result import Curve, Line
 
-WIDTH, PANEL_WIDTH, PANEL_HEIGHT, BAR = 1000, 320, 230, 17
+WIDTH, PANEL_WIDTH, PANEL_HEIGHT, BAR = 1000, 490, 240, 17
 MARGIN_LEFT, MARGIN_TOP, MARGIN_BOTTOM = 52, 44, 40
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#14b8a6", "#ec4899")
 STYLE = (
@@ -64,7 +64,7 @@ def _panel(curve: Curve) -> str:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in marks)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in marks]
-        key_x, key_y = MARGIN_LEFT + index % 2 * 128, MARGIN_TOP + height + 34 + index // 2 * 14
+        key_x, key_y = MARGIN_LEFT + index % 2 * 190, MARGIN_TOP + height + 34 + index // 2 * 14
         parts.append(f'<rect x="{key_x}" y="{key_y - 8}" width="8" height="8" fill="{colour}"/>')
         parts.append(_text(key_x + 12, key_y, name))
     return "".join(parts)

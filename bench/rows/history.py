@@ -30,8 +30,8 @@ def measure(effort: Effort) -> Result:
         notes=[
             f"{effort.stored_runs:,} stored runs and a run of {effort.stored_events:,} events (`--full`: a million "
             "each). Ceiling of a page: SQLite fetching the same rows by their numbers, without decoding. Bytes on "
-            "disk: database and files once the store has tidied up, one event per line of a generated service log whose "
-            f"lines have {_average_line():.0f} bytes; output (`text`) is kept in a plain file after the first MiB of a run."
+            "disk: database and files once the store has tidied up, one event per line of a generated service log of "
+            f"{_average_line():.0f} bytes a line; output (`text`) is kept in a plain file after the first MiB of a run."
         ]
     )
     with scratch() as folder:
