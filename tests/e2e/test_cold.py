@@ -301,8 +301,9 @@ def test_help_and_version_import_no_plugin_and_nothing_heavy(place):
     for args in (["--help"], ["--version"]):
         words = ["--plugin-dir", str(trap.parent), *args]
         done = subprocess.run(
-            [sys.executable, "-c", listing.format(args=words)], check=False, capture_output=True, text=True, timeout=30
-        )
+            [sys.executable, "-c", listing.format(args=words)], check=False, capture_output=True, text=True, timeout=30,
+            env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
+        )  # fmt: skip
         assert done.stderr == "[] 0\n"
         assert done.stdout
 

@@ -26,11 +26,22 @@ def test_run_shows_output_result_and_how_it_ended(shared):
 
 def test_everything_a_run_can_say_goes_to_the_right_stream(shared):
     done = shared.run("run", "demo.show")
-    assert done.out == 'to stdout\nname\tn\na\t1\nb\t2\n{"x":1}\n{\n  "bytes": 11\n}\n'
+    assert done.out == 'to stdout\nname\tn\na\t1\nb\t2\n{"x":1}\n'
     err = done.err.splitlines()
     assert err[0].startswith("progress: copying")
     assert "progress: copying 100 %" in err
-    assert err[-3:-1] == ["to stderr", "warning: careful"]
+    assert err[-4:-1] == ["to stderr", "warning: careful", 'result: {"bytes":11}']
+
+
+def test_a_result_alone_is_on_standard_output(shared):
+    assert json.loads(shared.run("run", "runs.cancel", shared.run("run", "--detach", "demo.greet").out.strip()).out)
+
+
+def test_meta_lists_what_there_is_for_a_person(shared):
+    listed = shared.run("meta").out
+    assert "run    demo.greet [NAME]" in listed
+    assert "query  runs.get RUN_ID" in listed
+    assert "follow host" in listed
 
 
 def test_json_is_all_there_is_on_standard_output(shared):

@@ -287,4 +287,5 @@ def test_a_damaged_record_shows_on_that_run_only(tmp_path: Path) -> None:
 
 def test_importing_the_package_loads_no_engine() -> None:
     code = "import sys, trunnion.store; sys.exit('sqlite3' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=plain).returncode == 0

@@ -40,7 +40,7 @@ def trunnion_settings() -> Iterable[Setting]:
             "type": "array",
             "items": {"type": "string", "format": "path"},
             "default": [],
-            "description": "Folders, relative to this file; an executable in one with a <name>.toml beside it is a command",
+            "description": "Folders, relative to this file; an executable with a <name>.toml beside it is a command",
         },
     )
     yield Setting(
