@@ -40,7 +40,7 @@ faults: $(READY)
 	TRUNNION_FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults -m "heavy or not heavy" -s
 
 bench: $(READY)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY)
 	$(BIN)/python tools/write_docs.py

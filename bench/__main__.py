@@ -1,4 +1,4 @@
-"""``python -m bench [--rows a,b] [--quick | --full] [--output DIR]``."""
+"""``python -m bench [--rows a,b] [--quick | --full] [--output DIR]``, or ``make bench ARGS=--full``."""
 
 from __future__ import annotations
 

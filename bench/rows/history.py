@@ -7,13 +7,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
 from bench import corpus
 from bench.filling import add_long_run, add_runs, opened, wait_tidied
 from bench.harness import Contender, Effort, Work, duel, race
 from bench.hosting import scratch
 from bench.result import Result, amount, times
 from trunnion.model.events import run_stream
-from trunnion.model.runs import RunFilter
+from trunnion.model.runs import Run, RunFilter
 from trunnion.store import Store
 from trunnion.store.connections import connect_reader
 from trunnion.store.factory import database_path
@@ -72,6 +74,9 @@ async def _pages(folder: Path, effort: Effort, result: Result) -> None:
         for name, wanted in _filters(store).items():
             figures = await duel(paging(store, wanted), _select(connection, store, wanted), effort)
             result.lines.append(times(ROW, f"page, {name}", "page", figures, at_most=PAGE_TARGET))
+        bare = _select(connection, store, RunFilter(), msgspec.json.Decoder(Run))
+        figures = await duel(paging(store, RunFilter()), bare, effort)
+        result.lines.append(times(ROW, "page, beside select and decode", "page", figures))
 
 
 def paging(store: Store, wanted: RunFilter) -> Work:
@@ -84,14 +89,18 @@ def paging(store: Store, wanted: RunFilter) -> Work:
     return work
 
 
-def _select(connection: sqlite3.Connection, store: Store, wanted: RunFilter) -> Work:
+def _select(
+    connection: sqlite3.Connection, store: Store, wanted: RunFilter, decoder: msgspec.json.Decoder[Run] | None = None
+) -> Work:
     nums = [run.num for run in store.list_runs(wanted, PAGE, None).items]
     marks = ", ".join("?" * len(nums))
     query = f"SELECT num, crc, doc FROM runs WHERE num IN ({marks}) ORDER BY num DESC"
 
     async def work(count: int) -> None:
         for _ in range(count):
-            connection.execute(query, nums).fetchall()
+            rows = connection.execute(query, nums).fetchall()
+            if decoder is not None:
+                [decoder.decode(doc) for _, _, doc in rows]
 
     return work
 
