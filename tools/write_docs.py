@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: docs/hooks.md and docs/configuration.md.
+"""Write the pages that are made from the code: docs/hooks.md, docs/configuration.md and docs/protocol.md.
 
 ``python tools/write_docs.py`` writes them; a contract test fails while they are not current.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+import msgspec
+
 from trunnion import hookspecs
 from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.model.contributions import Setting
 from trunnion.model.json import encode
+from trunnion.protocol.methods import METHODS, Method
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -51,7 +54,35 @@ def _line(setting: Setting) -> str:
     return f"- `{setting.key}` ({schema['type']}{choices}{default}{live}): {schema['description']}."
 
 
-PAGES = {"hooks.md": hooks_page, "configuration.md": configuration_page}
+def protocol_page() -> str:
+    """The method table of the local socket, with the parameters of each method."""
+    parts = [
+        "# Protocol of the local socket",
+        "One JSON object a line, both ways, on `run/host.sock` in the data directory. Only the owner of the directory\n"
+        "and root are admitted. Other doors that speak JSON use the same envelope and method table.",
+        "```json\n"
+        '{"type": "rpc", "id": 1, "method": "query", "params": {"query_id": "host.status"}}\n'
+        '{"type": "rpc_result", "id": 1, "result": {"...": "..."}}\n'
+        '{"type": "rpc_error", "id": 1, "code": "not_found", "message": "...", "details": {}, "number": 404}\n'
+        '{"type": "event", "event": "stream", "data": {"subscription": 1, "stream": "host", "events": []}}\n'
+        "```",
+        "Ids are the client's and free again once answered. Calls are answered as they are done, not in order. `timeout`\n"
+        "(seconds) beside `params` bounds the wait. `code` is one of those in [operating.md](operating.md), `number`\n"
+        "the HTTP status that goes with it. A command's or query's own id is a method too.",
+        "## Methods",
+    ]
+    parts += [_method(name, method) for name, method in METHODS.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _method(name: str, method: Method) -> str:
+    fields = msgspec.structs.fields(method.params)
+    takes = ", ".join(f"`{f.encode_name}`" + ("" if f.required else " (optional)") for f in fields) or "nothing"
+    about = (inspect.getdoc(method.perform) or "").partition("\n\n")[0].replace("\n", " ")
+    return f"### {name}\n\n{about}\n\nTakes {takes}."
+
+
+PAGES = {"hooks.md": hooks_page, "configuration.md": configuration_page, "protocol.md": protocol_page}
 
 
 def main() -> None:
