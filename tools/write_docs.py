@@ -58,16 +58,16 @@ def protocol_page() -> str:
     """The method table of the local socket, with the parameters of each method."""
     parts = [
         "# Protocol of the local socket",
-        "One JSON object a line, both ways, on `run/host.sock` in the data directory. Only the owner of the directory\n"
-        "and root are admitted. Other doors that speak JSON use the same envelope and method table.",
+        "One JSON object a line, both ways, on `run/host.sock` in the data directory. Only the owner of the\n"
+        "directory and root are admitted. Other doors that speak JSON use the same envelope and method table.",
         "```json\n"
         '{"type": "rpc", "id": 1, "method": "query", "params": {"query_id": "host.status"}}\n'
         '{"type": "rpc_result", "id": 1, "result": {"...": "..."}}\n'
         '{"type": "rpc_error", "id": 1, "code": "not_found", "message": "...", "details": {}, "number": 404}\n'
         '{"type": "event", "event": "stream", "data": {"subscription": 1, "stream": "host", "events": []}}\n'
         "```",
-        "Ids are the client's and free again once answered. Calls are answered as they are done, not in order. `timeout`\n"
-        "(seconds) beside `params` bounds the wait. `code` is one of those in [operating.md](operating.md), `number`\n"
+        "Ids are the client's and free again once answered. Calls are answered as they are done, not in order.\n"
+        "`timeout` (seconds) beside `params` bounds the wait. `code` is one of those in [operating.md](operating.md), `number`\n"
         "the HTTP status that goes with it. A command's or query's own id is a method too.",
         "## Methods",
     ]
