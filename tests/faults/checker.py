@@ -226,10 +226,7 @@ def effects_once(stored: Stored, accepted: dict[str, str], done: list[dict], ver
     for token, lines in by_token.items():
         root = stored.runs.get(lines[0]["run"], {})
         attempts = [line["attempt"] for line in lines]
-        if root.get("command_id") in RETRIED:
-            twice = len(set(attempts)) < len(attempts)
-        else:
-            twice = len(lines) > 1
+        twice = len(attempts) > (len(set(attempts)) if root.get("command_id") in RETRIED else 1)
         if twice or len({line["run"] for line in lines}) > 1:
             verdict.against("twice", f"{token} had an effect in {[(line['run'], line['attempt']) for line in lines]}")
     for key, run_id in accepted.items():

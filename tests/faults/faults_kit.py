@@ -71,7 +71,7 @@ def tagged(tag: str) -> dict[int, str]:
 def census() -> tuple[int, set[str]]:
     """What this process and its temporary folder hold: descriptors, and names of files the host might leave."""
     temporary = {entry.name for entry in Path(tempfile.gettempdir()).iterdir() if "trunnion" in entry.name}
-    return len(os.listdir("/proc/self/fd")), temporary
+    return len(list(Path("/proc/self/fd").iterdir())), temporary
 
 
 class Up:
@@ -239,6 +239,7 @@ class Ground:
         return verdict.figures()
 
     def close(self) -> None:
+        """End every host and client; whatever a host started must be gone soon after."""
         for process in [host.process for host in self.hosts] + self.clients:
             if process.poll() is None:
                 process.kill()
@@ -246,9 +247,12 @@ class Ground:
             if process.stdin is not None:
                 process.stdin.close()
         self.told.close()
-        for pid in tagged(self.tag):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        try:
+            self.orphans_gone(tagged(self.tag))
+        finally:
+            for pid in tagged(self.tag):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

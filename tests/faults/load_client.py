@@ -34,6 +34,7 @@ COMMANDS = (
     *["faults.chatty_thread"] * 3,
     *["faults.sleeper"] * 3,
     *["faults.sleeper_thread"] * 2,
+    *["faults.stubborn"] * 2,
     *["faults.failing"] * 2,
     *["faults.parent"] * 3,
     *["faults.serial"] * 8,
@@ -69,6 +70,8 @@ class Load:
         if run is None:
             return
         action = self.random.choice(("leave", "leave", "wait", "follow", "follow", "cancel", "twin", "reread"))
+        if command == "faults.stubborn":
+            action = "cancel"
         delay = self.random.choice((0.0, 0.0, self.random.uniform(0, 0.2)))
         task = asyncio.create_task(self.then(action, command, token, run.id, delay))
         self.sides.add(task)
@@ -119,7 +122,7 @@ class Load:
             try:
                 return await call()
             except RemoteError as error:
-                if error.code not in ("unavailable", "interrupted"):
+                if error.info.code not in ("unavailable", "interrupted"):
                     self.refused("call", error)
                     return None
                 last: TrunnionError = error
@@ -131,7 +134,7 @@ class Load:
             await asyncio.sleep(PAUSE)
 
     def refused(self, what: str, error: TrunnionError) -> None:
-        self.history.tell("refused", call=what, code=error.code, message=error.message)
+        self.history.tell("refused", call=what, code=error.info.code, message=error.message)
 
 
 async def main(socket: str, history: str, name: str, seed: str, tasks: str) -> None:

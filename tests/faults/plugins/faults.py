@@ -78,6 +78,15 @@ def sleeper_thread(ctx: Context, token: str, seconds: float = 0.3) -> float:
     return seconds
 
 
+async def stubborn(ctx: Context, token: str) -> None:
+    """Takes its time when it is told to end."""
+    effect(ctx, token)
+    try:
+        await asyncio.sleep(0.3)
+    finally:
+        await asyncio.sleep(0.2)
+
+
 async def failing(ctx: Context, token: str) -> None:
     effect(ctx, token)
     ctx.echo("about to fail")
@@ -127,7 +136,20 @@ async def until(ctx: Context, token: str, path: str) -> None:
         await asyncio.sleep(0.01)
 
 
-PARALLEL = (quick, chatty, chatty_thread, long_output, sleeper, sleeper_thread, failing, parent, maker, filler, until)
+PARALLEL = (
+    stubborn,
+    quick,
+    chatty,
+    chatty_thread,
+    long_output,
+    sleeper,
+    sleeper_thread,
+    failing,
+    parent,
+    maker,
+    filler,
+    until,
+)
 
 
 @hookimpl

@@ -197,11 +197,15 @@ class Committer:
         self._retry_later()
 
     def _send_small(self) -> None:
-        """Ends and cancels first: they are small and somebody waits for them."""
+        """Ends and cancels first: they are small and somebody waits for them.
+
+        A cancel is on record with the row alone, so that the run whose output fills the disk can be ended.
+        """
         if self._in_flight:
             return
-        small = [c for c in self._changes if c.log.uncommitted <= SMALL]
-        self._send(small, {c.log.name: c.log for c in small if c.log.seq > c.log.visible})
+        small = [c for c in self._changes if c.log.uncommitted <= SMALL or _is_row_alone(c)]
+        logs = {c.log.name: c.log for c in small if c.log.uncommitted <= SMALL and c.log.seq > c.log.visible}
+        self._send(small, logs)
 
     def _retry_later(self) -> None:
         if self._timer is None and not self._closed:
@@ -244,6 +248,11 @@ def _disk_full() -> Unavailable:
         "running ones and cancels go on",
         {"reason": "disk_full"},
     )
+
+
+def _is_row_alone(change: Change) -> bool:
+    """Whether a change means something before its stream's events are on record."""
+    return change.start is not None and change.accept is None and change.finish is None
 
 
 def _batch(changes: list[Change], dirty: dict[str, StreamLog]) -> Batch:

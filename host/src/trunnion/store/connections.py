@@ -18,16 +18,18 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _READ_FAULTS = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
 
 
-def connect_writer(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Connection:
+def connect_writer(path: Path, synchronous: Literal["NORMAL", "FULL"], *, second: bool = False) -> sqlite3.Connection:
     """Open for writing, creating the file with mode 0600; in WAL, without checkpoints of its own.
 
-    The connection may be handed from thread to thread; who shares it holds a lock around it.
+    A ``second`` connection to a file writes nothing when it is opened, so that a full disk does not keep
+    it from folding the log in. The connection may be handed from thread to thread; who shares it holds a lock around it.
     """
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
+        if not second:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         for pragma in (
-            "auto_vacuum = INCREMENTAL",
             "journal_mode = WAL",
             f"synchronous = {synchronous}",
             "wal_autocheckpoint = 0",

@@ -145,7 +145,8 @@ class Ballast:
     """Disk space held back, to be freed when the disk is full so that runs can still end.
 
     It is 4 MiB, and on a small disk an eighth of what is free, so that the reserve never is what fills
-    the disk; below 64 KiB there is none.
+    the disk; below 64 KiB there is none. Once given back it is taken again in its old size only, and when
+    half as much again stays free: a disk that is merely not quite full has not healed.
 
     Args:
         path: the file that holds the space.
@@ -153,10 +154,12 @@ class Ballast:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._size = 0
 
     def release(self) -> bool:
         """Free the space; False if it was not held."""
         try:
+            self._size = self.path.stat().st_size
             self.path.unlink()
         except FileNotFoundError:
             return False
@@ -167,7 +170,10 @@ class Ballast:
         if self.path.exists():
             return True
         disk = os.statvfs(self.path.parent)
-        size = min(BALLAST, disk.f_bavail * disk.f_frsize // 8)
+        free = disk.f_bavail * disk.f_frsize
+        if self._size:
+            return free >= self._size * 3 // 2 and self._hold(self._size)
+        size = min(BALLAST, free // 8)
         return size >= MIN_BALLAST and self._hold(size)
 
     def _hold(self, size: int) -> bool:

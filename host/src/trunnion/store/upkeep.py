@@ -173,7 +173,7 @@ class Upkeep:
 
     def _checkpointer(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = connect_writer(self._database.path, "NORMAL")
+            self._connection = connect_writer(self._database.path, "NORMAL", second=True)
         return self._connection
 
     def _sweep_keys(self) -> None:
