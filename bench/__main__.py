@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.chart import picture
 from bench.harness import EFFORTS, Effort
 from bench.machine import machine
-from bench.report import page, table
+from bench.report import curves, page, table
 from bench.result import Result
 from bench.rows import ROWS
 
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str]) -> int:
     print(f"\n{sum(bool(line.met) for line in judged)} of {len(judged)} targets met")
     output = options.output or (Path("docs") if _worth_keeping(effort, rows) else None)
     if output is not None:
-        curves = [curve for result in results.values() for curve in result.curves]
+        drawn = [curve for result in results.values() for curve in result.curves]
         output.mkdir(parents=True, exist_ok=True)
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
         (output / PAGE).write_text(page(results, effort, facts, date, PICTURE), encoding="utf-8")
-        (output / PICTURE).write_text(picture(curves, lines), encoding="utf-8")
+        (output / PICTURE).write_text(picture(drawn, lines), encoding="utf-8")
         print(f"written: {output / PAGE}, {output / PICTURE}")
     return 0
 
@@ -68,7 +68,10 @@ def _chosen(wanted: str) -> list[str]:
 def _measured(row: str, effort: Effort) -> Result:
     started = time.perf_counter()
     result = ROWS[row](effort)
-    print(f"\n{row} ({time.perf_counter() - started:.0f} s)\n{table(result.lines)}", flush=True)
+    print(f"\n{row} ({time.perf_counter() - started:.0f} s)\n{table(result.lines)}")
+    if result.curves:
+        print(curves(result))
+    sys.stdout.flush()
     return result
 
 

@@ -32,6 +32,15 @@ def table(lines: Iterable[Line]) -> str:
     return "\n".join("  ".join(_pad(row[i], widths[i], i) for i in range(len(HEADERS))).rstrip() for row in rows)
 
 
+def curves(result: Result) -> str:
+    """The points of a row's curves, for a terminal."""
+    return "\n".join(
+        f"{curve.title}, {name}: " + "  ".join(f"{x:,.0f}: {seconds(y / 1e6)}" for x, y in points)
+        for curve in result.curves
+        for name, points in curve.series.items()
+    )
+
+
 def page(results: Mapping[str, Result], effort: Effort, machine: Mapping[str, str], date: str, picture: str) -> str:
     """``docs/performance.md``."""
     lines = [line for result in results.values() for line in result.lines]
@@ -49,6 +58,8 @@ def page(results: Mapping[str, Result], effort: Effort, machine: Mapping[str, st
         "Times are per operation; CPU counts all processes that belong to it. A ratio `0.40` is a share of the "
         "ceiling's rate (more is better), `1.4x` is a multiple of its time (less is better).",
         _markdown(lines),
+        "## How costs grow",
+        "\n".join(f"- {line}" for result in results.values() for line in curves(result).splitlines()),
         "## How each row is measured",
         *(f"**{row}.** {' '.join(result.notes)}" for row, result in results.items()),
     ]

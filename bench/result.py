@@ -53,6 +53,11 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     x: str
     series: dict[str, list[tuple[float, float]]]
 
+    def last_step(self, name: str) -> float:
+        """How many times as much one operation costs after the last step, which is tenfold."""
+        (_, before), (_, after) = self.series[name][-2:]
+        return after / before
+
 
 class Result(msgspec.Struct):
     """All of one row."""

@@ -1,4 +1,4 @@
-"""How cost grows: with stored runs, with events of one run, with registered commands. Only curves."""
+"""How cost grows with stored runs, with events of one run, with registered commands, and whether it flattens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from bench.filling import add_long_run, add_runs, opened
 from bench.harness import Contender, Effort, Work, in_flight, race
 from bench.hosting import NOOP, Client, noop, open_host, scratch
-from bench.result import Curve, Result
+from bench.result import Curve, Result, amount
 from bench.rows.history import PAGE, paging, reading
 from trunnion.kernel.context import Context
 from trunnion.kernel.registry import Contributed, Registry
@@ -22,6 +22,7 @@ from trunnion.model.events import run_stream
 from trunnion.model.runs import RunFilter
 
 SMALLEST = {"runs": 1000, "events": 100}
+STEP_TARGET = 1.5
 SAMPLE = 2000
 BURST = 256
 Points = list[tuple[float, float]]
@@ -34,13 +35,19 @@ def measure(effort: Effort) -> Result:
         notes=[
             "Runs stored are measured on copies of the history, which grow by the few thousand runs it takes; a page "
             "is the newest hundred runs of one command. Reading is the first hundred events after the middle. "
-            f"Emitting is the time of {SAMPLE} events on top of those a run already has, up to their commit."
+            f"Emitting is the time of {SAMPLE} events on top of those a run already has, up to their commit. "
+            "The value is what the last tenfold step multiplies the cost of one operation by: 1 is flat, a logarithm "
+            "stays below 1.5, linear is 10."
         ]
     )
     with scratch() as folder:
         result.curves.append(asyncio.run(_stored_runs(folder / "runs", effort.stored_runs, short)))
         result.curves.append(asyncio.run(_events_of_a_run(folder / "events", effort.stored_events, short)))
         result.curves.append(asyncio.run(_commands(folder / "commands", effort.commands, short)))
+    for curve in result.curves:
+        for name in curve.series:
+            case = f"{curve.x}, {name}"
+            result.lines.append(amount("growth", case, curve.last_step(name), "x", at_most=STEP_TARGET))
     return result
 
 

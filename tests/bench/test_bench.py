@@ -34,7 +34,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 def test_every_row_brings_a_figure(written: tuple[str, Path]) -> None:
     _, table = written[0].rsplit("\nrow ", 1)
-    for row in ROWS.keys() - {"growth"}:
+    for row in ROWS:
         lines = [line for line in table.splitlines() if line.startswith(row + " ")]
         assert lines, row
         assert any("met" in line or "MISSED" in line for line in lines), row
@@ -55,6 +55,14 @@ def test_the_picture_draws_every_curve(written: tuple[str, Path]) -> None:
     assert texts >= CURVES
     for line in picture.iter("{http://www.w3.org/2000/svg}polyline"):
         assert len(line.attrib["points"].split()) > 1
+
+
+def test_a_curve_that_does_not_flatten_is_seen() -> None:
+    linear = [(10.0, 2.0), (100.0, 3.0), (1000.0, 30.0)]
+    curve = result.Curve(title="t", x="n", series={"linear": linear, "flat": [(10.0, 2.0), (100.0, 2.0)]})
+    assert curve.last_step("linear") == 10.0
+    assert curve.last_step("flat") == 1.0
+    assert "1,000: 30 µs" in report.curves(result.Result(curves=[curve]))
 
 
 def figure(*wall: float) -> harness.Figure:
