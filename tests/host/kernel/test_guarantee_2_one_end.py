@@ -320,7 +320,7 @@ async def test_a_handler_that_cancels_itself_has_failed(start) -> None:
 
 
 async def test_cancel_races_completion(start) -> None:
-    """Row G9. Defence: ``conclude`` returns when the run is ending already. Both callers are told the truth."""
+    """Row G9. Defence: ``stop``, ``settle`` and ``conclude`` leave alone what ends. Both callers hear the truth."""
 
     async def quick(turns: int) -> int:
         for _ in range(turns):

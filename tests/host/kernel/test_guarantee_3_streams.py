@@ -278,7 +278,7 @@ async def test_a_thread_far_ahead_of_the_disk_waits(start) -> None:
 
 
 async def test_a_thread_that_waits_for_room_can_be_ended(start) -> None:
-    """Defence: ``Sink.close`` wakes it."""
+    """Defence: ``Sink.last_words`` and ``close`` let go of it once the run is settled."""
     reached = []
 
     def talks(ctx: Context) -> None:

@@ -137,12 +137,19 @@ async def test_a_second_wish_skips_the_wait(start) -> None:
 
 async def test_what_waits_stays_on_record_for_the_next_start(start) -> None:
     """Defence: ``RunTable.draining``: nothing queued is started any more, nor ended."""
-    async with start(cmd(forever, lock="l"), cmd(quick, lock="l"), durability="process", shutdown_grace=0.01) as rig:
+    ran = []
+
+    async def counts() -> None:
+        ran.append(1)
+
+    async with start(cmd(forever, lock="l"), cmd(counts, lock="l"), durability="process", shutdown_grace=0.01) as rig:
         running = await rig.submit("t.forever")
-        waiting = [await rig.submit("t.quick") for _ in range(3)]
-    async with start(cmd(quick, lock="l"), durability="process") as rig:
+        waiting = [await rig.submit("t.counts") for _ in range(3)]
+    assert not ran
+    async with start(cmd(counts, lock="l"), durability="process") as rig:
         assert (await rig.ended(running)).status == "interrupted"
         assert [(await rig.ended(run)).status for run in waiting] == ["succeeded"] * 3
+        assert len(ran) == 3
 
 
 async def test_a_retry_that_falls_due_after_the_start_of_the_stop_is_not_lost(start) -> None:
