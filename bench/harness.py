@@ -40,7 +40,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.5
     stored_runs: int = 100_000
     stored_events: int = 100_000
-    memory_runs: tuple[int, int] = (10_000, 40_000)
+    memory_runs: tuple[int, int] = (20_000, 200_000)
     followers: tuple[int, ...] = (1, 10, 100, 1000)
     commands: tuple[int, ...] = (10, 100, 1000, 10_000)
     output_bytes: int = 128 << 20
@@ -51,7 +51,6 @@ FULL = Effort(
     name="full",
     stored_runs=1_000_000,
     stored_events=1_000_000,
-    memory_runs=(20_000, 200_000),
     output_bytes=1 << 30,
 )
 QUICK = Effort(

@@ -29,7 +29,7 @@ def measure(effort: Effort) -> Result:
     result = Result(
         notes=[
             "Heap as tracemalloc counts it after a collection, extrapolated to 10 k runs where fewer were run; growth "
-            f"of the resident set from {first:,} to {last:,} ended runs (`--full`: 20,000 to 200,000)."
+            f"of the resident set from {first:,} to {last:,} ended runs."
         ]
     )
     for durability, target in (("process", HEAP_TARGET), ("memory", None)):
