@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from faults_kit import Ground, unchanged_census
+from faults_kit import Ground, descriptors
 
 # Read before the environment is cleaned of our own variables for the tests.
 SEED = os.environ.get("TRUNNION_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
@@ -39,10 +39,11 @@ def make_ground(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
         return made[-1]
 
     print(f"TRUNNION_SEED={SEED}")
-    with unchanged_census():
-        yield make
-        for ground in made:
-            ground.close()
+    before = descriptors()
+    yield make
+    for ground in made:
+        ground.close()
+    assert descriptors() == before
 
 
 @pytest.fixture

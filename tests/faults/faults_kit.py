@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,10 +69,14 @@ def tagged(tag: str) -> dict[int, str]:
     return found
 
 
-def census() -> tuple[int, set[str]]:
-    """What this process and its temporary folder hold: descriptors, and names of files the host might leave."""
-    temporary = {entry.name for entry in Path(tempfile.gettempdir()).iterdir() if "trunnion" in entry.name}
-    return len(list(Path("/proc/self/fd").iterdir())), temporary
+def descriptors() -> list[str]:
+    """What this process has open, but for what pytest itself comes and goes with."""
+    gc.collect()
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(re.sub(r"\d+", "N", str(entry.readlink())))
+    return sorted(found)
 
 
 class Up:
@@ -123,6 +128,7 @@ class Ground:
         self.effects = root / "effects.jsonl"
         self.config = root / "trunnion.toml"
         self.config.write_text(CONFIG.format(grace=grace))
+        self.temporary = root / "tmp"
         self.tag = f"{os.getpid()}-{random.SystemRandom().getrandbits(64):x}"
         self.told = History(self.history, "harness")
         self.hosts: list[Up] = []
@@ -132,7 +138,13 @@ class Ground:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("TRUNNION", "PYTHONDONTWRITEBYTECODE"))}
-        own = {TAG: self.tag, "FAULTS_EFFECTS": str(self.effects), "XDG_CONFIG_HOME": str(self.root / "xdg")}
+        self.temporary.mkdir(exist_ok=True)
+        own = {
+            "TMPDIR": str(self.temporary),
+            TAG: self.tag,
+            "FAULTS_EFFECTS": str(self.effects),
+            "XDG_CONFIG_HOME": str(self.root / "xdg"),
+        }
         return {**kept, **own, **more}
 
     def command(self, *args: str, without: str = "none") -> list[str]:
@@ -247,20 +259,13 @@ class Ground:
             if process.stdin is not None:
                 process.stdin.close()
         self.told.close()
+        assert not self.temporary.exists() or not list(self.temporary.iterdir()), "temporary files are left"
         try:
             self.orphans_gone(tagged(self.tag))
         finally:
             for pid in tagged(self.tag):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def unchanged_census() -> Iterator[None]:
-    """Neither descriptors nor temporary files are left behind inside."""
-    before = census()
-    yield
-    assert census() == before
 
 
 def tell(name: str, figures: dict[str, object]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -14,6 +17,7 @@ from pathlib import Path
 import checker
 from faults_kit import Ground, tagged, tell, until
 
+from trunnion.access.sealing import Sealer
 from trunnion.model.errors import TrunnionError
 from trunnion.model.runs import Invocation
 from trunnion.protocol.client import Client
@@ -237,3 +241,30 @@ def test_a6_a_stopping_host_takes_nothing_new(make_ground: Callable[..., Ground]
     assert ground.talk(late) == "unavailable"
     assert host.process.wait(10) == 0
     ground.judged()
+
+
+# -- killed in the very first moments ----------------------------------------------------------------
+
+
+def test_a4_killed_while_it_writes_down_who_it_is(ground: Ground) -> None:
+    """A host that dies between making a file and filling it leaves the next one nothing to believe."""
+    code = (
+        "import os, pathlib, signal; from trunnion.access.sealing import Sealer; "
+        "kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "os.fsync = kill; Sealer(pathlib.Path({0!r}) / 'secret.key').seal('run', b'value')"
+    )
+    ground.data.mkdir(mode=0o700)
+    died = subprocess.run([sys.executable, "-c", code.format(str(ground.data))], check=False)
+    assert died.returncode == -signal.SIGKILL
+    again = Sealer(ground.data / "secret.key")
+    assert again.open("run", again.seal("run", b"value")) == b"value"
+
+
+def test_a4_killed_before_it_has_a_name(ground: Ground) -> None:
+    """Killed in the first start at any moment, the directory never has an empty host id."""
+    for _ in range(3):
+        host = ground.start()
+        until(lambda: (ground.data / "host_id").exists() or host.process.poll() is not None, "it has a name")  # noqa: B023
+        host.kill()
+        assert len((ground.data / "host_id").read_text().strip()) == 36
+        shutil.rmtree(ground.data)

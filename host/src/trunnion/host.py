@@ -264,7 +264,9 @@ class Host:
             return path.read_text(encoding="ascii").strip()
         host_id = new_id()
         if self.options.mode != "readonly":
-            path.write_text(host_id + "\n", encoding="ascii")
+            partial = path.with_name("host_id.partial")
+            partial.write_text(host_id + "\n", encoding="ascii")
+            partial.replace(path)
         return host_id
 
     # -- long-running parts -----------------------------------------------------------------------

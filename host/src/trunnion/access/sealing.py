@@ -70,9 +70,13 @@ class Sealer:
     def _make(self) -> bytes:
         key = os.urandom(KEY)
         if self._path is not None:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            # Under its name only when it is whole: a host killed in between leaves no half a key.
+            partial = self._path.with_name(self._path.name + ".partial")
+            partial.unlink(missing_ok=True)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(key)
                 file.flush()
                 os.fsync(file.fileno())
+            partial.replace(self._path)
         return key

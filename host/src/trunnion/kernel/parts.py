@@ -10,6 +10,7 @@ import msgspec
 
 from trunnion.kernel.reporting import Report
 from trunnion.model.contributions import CrashPolicy, Ready, Serve
+from trunnion.model.errors import Conflict
 
 PartStatus: TypeAlias = Literal["starting", "ready", "restarting", "stopped", "failed"]
 FIRST_DELAY = 0.5
@@ -128,7 +129,8 @@ class Parts:
             return False
         part.crashes += 1
         part.reason = f"{type(error).__name__}: {error}"
-        if part.on_crash != "restart" or part.crashes > INTENSITY:
+        # What stands in the way stands there the next time too; nobody should wait for that.
+        if part.on_crash != "restart" or part.crashes > INTENSITY or isinstance(error, Conflict):
             part.status = "failed"
             self._gone(part, error)
             return False
