@@ -50,7 +50,7 @@ def _panel(curve: Curve) -> str:
         across = (math.log10(x) - left) / (right - left) * width
         return MARGIN_LEFT + across, MARGIN_TOP + height - (math.log10(y) - low) / (high - low) * height
 
-    parts = [_text(0, 14, curve.title, "title"), _text(0, 32, f"µs per operation, by {curve.x}")]
+    parts = [_text(0, 14, curve.title, "title"), _text(0, 32, f"µs of CPU per operation, by {curve.x}")]
     for decade in range(low, high + 1):
         _, y = place(10**left, 10**decade)
         parts.append(_line(MARGIN_LEFT, y, MARGIN_LEFT + width, y))

@@ -46,7 +46,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """How the cost of one operation grows: a panel of the picture.
 
     Attributes:
-        series: name -> (size, microseconds per operation).
+        series: name -> (size, microseconds of CPU per operation).
     """
 
     title: str

@@ -58,8 +58,8 @@ async def _measure(effort: Effort, result: Result) -> None:
             figures = await duel(each(ours, followers), each(ceiling.produce, followers), effort)
         case = f"{followers} follower{'s' if followers > 1 else ''}"
         result.lines.append(rate("perf-fanout", case, "event", figures, at_least=TARGETS.get(followers)))
-        ours_by_size.append((followers, figures[0].median * 1e6))
-        bare_by_size.append((followers, figures[1].median * 1e6))
+        ours_by_size.append((followers, figures[0].cpu_median * 1e6))
+        bare_by_size.append((followers, figures[1].cpu_median * 1e6))
     series = {"delivered event": ours_by_size, "ceiling": bare_by_size}
     result.curves.append(Curve(title="Followers of one stream", x="followers", series=series))
 
