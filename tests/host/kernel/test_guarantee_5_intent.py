@@ -8,7 +8,7 @@ import pytest
 from kernel_kit import FakeClock, Valve, cmd, until
 
 from trunnion.kernel.context import Context
-from trunnion.model.errors import Conflict, DeadlineExceeded, InvalidArguments, NotFound, StaleMeta, TrunnionError
+from trunnion.model.errors import Busy, Conflict, DeadlineExceeded, InvalidArguments, NotFound, StaleMeta, TrunnionError
 from trunnion.model.runs import Caller, Invocation, Run
 
 DAY = 86_400
@@ -200,3 +200,20 @@ async def test_an_unknown_command_names_the_nearest(start) -> None:
     async with start(cmd(add)) as rig:
         with pytest.raises(NotFound, match=r"t\.add"):
             await rig.submit("t.ad")
+
+
+async def test_whoever_joins_a_run_needs_no_room(start) -> None:
+    """Defence: room is asked for only where a new run is made."""
+    open_ = asyncio.Event()
+
+    async def stay() -> None:
+        await open_.wait()
+
+    async with start(cmd(stay, lock="one"), max_pending=1) as rig:
+        await rig.ask(command_id="t.stay", idempotency_key="first")
+        second = await rig.ask(command_id="t.stay", idempotency_key="second")
+        with pytest.raises(Busy):
+            await rig.ask(command_id="t.stay", idempotency_key="third")
+        assert (await rig.ask(command_id="t.stay", idempotency_key="second")).id == second.id
+        open_.set()
+        await rig.ended(second)

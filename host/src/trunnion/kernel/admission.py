@@ -159,8 +159,6 @@ class Admissions:
             )
         if not entry.available:
             raise Unavailable(f"command {entry.id} is not available at the moment: {entry.owner} is down")
-        self._committer.refuse_if_unable()
-        self._has_room(caller, entry)
         bound = bind(entry.parameters, invocation.args, argv)
         entry.validate(bound)
         secrets = {name: bound.args[name] for name in entry.parameters.secret if bound.args.get(name) is not None}
@@ -268,7 +266,12 @@ class Admissions:
     # -- gates and the run itself -----------------------------------------------------------------
 
     async def _admit(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> LiveRun:
-        """Ask the gates, then give the run its place; ``accepted`` tells when it is on record."""
+        """Ask the gates, then give the run its place; ``accepted`` tells when it is on record.
+
+        Only here is it asked whether there is room: whoever joins a run that is there needs none.
+        """
+        self._committer.refuse_if_unable()
+        self._has_room(caller, checked.entry)
         run = self._run(caller, invocation, checked, origin)
         if self._gates.covers("commands"):
             hold = await self._gates.admit(_question(run, caller, checked))
