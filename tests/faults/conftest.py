@@ -5,6 +5,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def make_ground(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
     """Makes places for hosts; afterwards nothing of them may be alive, open or lying about."""
     made: list[Ground] = []
 
-    def make(name: str = "ground", **options: float) -> Ground:
+    def make(name: str = "ground", **options: Any) -> Ground:
         root = tmp_path / name
         root.mkdir(exist_ok=True)
         made.append(Ground(root, f"{SEED}/{request.node.name}", **options))

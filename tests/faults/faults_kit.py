@@ -29,6 +29,9 @@ TAG = "FAULTS_TAG"
 """In the environment of a host and of everything it starts, so that nothing it leaves behind can hide."""
 
 CONFIG = """
+[store]
+durability = "{durability}"
+
 [executor]
 shutdown_grace = {grace}
 cancel_grace = 0.5
@@ -119,7 +122,7 @@ class Up:
 class Ground:
     """One data directory with its plugin, history and effects, and the hosts that follow each other on it."""
 
-    def __init__(self, root: Path, seed: str, grace: float = 5.0) -> None:
+    def __init__(self, root: Path, seed: str, *, grace: float = 5.0, durability: str = "process") -> None:
         self.root = root
         self.seed = seed
         self.random = random.Random(seed)
@@ -127,7 +130,7 @@ class Ground:
         self.history = root / "history.jsonl"
         self.effects = root / "effects.jsonl"
         self.config = root / "trunnion.toml"
-        self.config.write_text(CONFIG.format(grace=grace))
+        self.config.write_text(CONFIG.format(grace=grace, durability=durability))
         self.temporary = root / "tmp"
         self.tag = f"{os.getpid()}-{random.SystemRandom().getrandbits(64):x}"
         self.told = History(self.history, "harness")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from faults_kit import Ground, tagged, tell
@@ -38,6 +39,16 @@ def test_a1_kill_at_random_instants_under_load(ground: Ground, rounds: int) -> N
     refusals = [line for line in ground.history.read_text().splitlines() if '"refused"' in line]
     assert not refusals, refusals[:5]
     assert about["slowest_start"] <= 5.0  # type: ignore[operator]
+
+
+def test_a1_with_a_store_in_a_process_of_its_own(make_ground: Callable[..., Ground], rounds: int) -> None:
+    """The writer of a killed host may be in the middle of a commit; the next host waits for its end."""
+    ground = make_ground(durability="power")
+    about = rounds_of_kills(ground, max(rounds // 5, 4))
+    figures = ground.judged()
+    tell("A1 power", {**about, **figures})
+    assert figures["acknowledged"] > 0
+    assert figures["events seen"] > 0
 
 
 def test_a1_without_the_fault(ground: Ground) -> None:
