@@ -65,7 +65,8 @@ class Binder:
         self._touched = self._exact | self._whole
         self._first = self._touched if self._exact or plan.convert is None else frozenset[str]()
         self._defaults: dict[str, Json] = {a.name: a.default for a in plan.arguments if a.default is not msgspec.UNSET}
-        self._shared = not any(isinstance(value, list | dict) for value in self._defaults.values())
+        mutable = any(isinstance(value, list | dict) for value in self._defaults.values())
+        self._encoded_defaults = encode(self._defaults) if mutable else None
         self._judge_defaults()
 
     def bind(self, args: Mapping[str, Json]) -> Bound:
@@ -74,12 +75,15 @@ class Binder:
         Raises:
             InvalidArguments: each problem with the argument's name and what was expected.
         """
-        defaults = self._defaults if self._shared else copy.deepcopy(self._defaults)
+        encoded = self._encoded_defaults
+        defaults: dict[str, Json] = self._defaults if encoded is None else msgspec.json.decode(encoded)
         filled = {**defaults, **args}
         if self._first:
             self._settle(filled)
         try:
             if self._is_valid(filled):
+                if self._convert is not None and not self._exact:
+                    return Bound(filled, self._convert(filled))
                 return self._bound(filled)
         except msgspec.ValidationError:
             return self._again(filled)

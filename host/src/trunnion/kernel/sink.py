@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
 from threading import get_ident
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +19,17 @@ MAX_UNCOMMITTED = 4 << 20
 BLOCK = 64 << 10
 WAIT = 0.05
 _making = threading.Lock()
+
+
+class Emitted(NamedTuple):
+    """What a thread has emitted, on its way to the loop; lines of a channel are numbered there."""
+
+    kind: str
+    text: str
+    raw: msgspec.Raw
+    level: str
+    by: str
+    channel: str | None = None
 
 
 class Sink:
@@ -44,6 +55,8 @@ class Sink:
         self._lines = 0
         self._room: threading.Condition | None = None
         self._on_the_way = 0
+        self._held_up = 0
+        self._emitted: list[Emitted] = []
 
     def emit(
         self, kind: str, text: str = "", raw: msgspec.Raw = NULL, level: str = "info", by: str = "handler"
@@ -65,9 +78,8 @@ class Sink:
             else:
                 raise self._behind(log)
         else:
-            self._send(
-                EVENT_OVERHEAD + len(text) + len(memoryview(raw)), lambda: self._land(kind, text, raw, level, by)
-            )
+            size = EVENT_OVERHEAD + len(text) + len(memoryview(raw))
+            self._send(size, Emitted(kind, text, raw, level, by))
 
     def text(self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler") -> None:
         """Add whole lines of output, from any thread; long ones become several events."""
@@ -77,7 +89,7 @@ class Sink:
                     raise self._behind(self.log)
                 self._land(TEXT, part, self._line_numbers(part, channel), level, by)
             else:
-                self._send(EVENT_OVERHEAD + len(part), self._text_landing(part, channel, level, by))
+                self._send(EVENT_OVERHEAD + len(part), Emitted(TEXT, part, NULL, level, by, channel))
 
     def last_words(self) -> None:
         """The handler is at its end: what it left half said is little, and is not refused."""
@@ -118,23 +130,31 @@ class Sink:
 
     # -- from other threads -----------------------------------------------------------------------
 
-    def _text_landing(self, part: str, channel: str, level: str, by: str) -> Callable[[], None]:
-        return lambda: self._land(TEXT, part, self._line_numbers(part, channel), level, by)
-
-    def _send(self, size: int, landing: Callable[[], None]) -> None:
+    def _send(self, size: int, event: Emitted) -> None:
+        """Add to what waits for the loop; only the first to wait wakes it."""
         room = self._room or self._make_room()
         with room:
             while self._backlog() > self._limit and not self.closed:
+                self._held_up += 1
                 room.wait(WAIT)
+                self._held_up -= 1
             self._on_the_way += size
+            self._emitted.append(event)
+            first = len(self._emitted) == 1
+        if first:
+            self._mailbox.post(self._land_all)
 
-        def land() -> None:
-            landing()
+    def _land_all(self) -> None:
+        """On the loop: take everything that threads have emitted since the last time."""
+        room = self._room or self._make_room()
+        with room:
+            emitted, self._emitted, self._on_the_way = self._emitted, [], 0
+        for event in emitted:
+            raw = event.raw if event.channel is None else self._line_numbers(event.text, event.channel)
+            self._land(event.kind, event.text, raw, event.level, event.by)
+        if self._held_up:
             with room:
-                self._on_the_way -= size
                 room.notify_all()
-
-        self._mailbox.post(land)
 
     def _make_room(self) -> threading.Condition:
         """Made when the first thread speaks: most runs have none, and a lock costs as much as an event."""

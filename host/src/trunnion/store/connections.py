@@ -22,7 +22,8 @@ def connect_writer(path: Path, synchronous: Literal["NORMAL", "FULL"], *, second
     """Open for writing, creating the file with mode 0600; in WAL, without checkpoints of its own.
 
     A ``second`` connection to a file writes nothing when it is opened, so that a full disk does not keep
-    it from folding the log in. The connection may be handed from thread to thread; who shares it holds a lock around it.
+    it from folding the log in. The connection may be handed from thread to thread; who shares it holds a
+    lock around it.
     """
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
