@@ -67,8 +67,8 @@ def protocol_page() -> str:
         '{"type": "event", "event": "stream", "data": {"subscription": 1, "stream": "host", "events": []}}\n'
         "```",
         "Ids are the client's and free again once answered. Calls are answered as they are done, not in order.\n"
-        "`timeout` (seconds) beside `params` bounds the wait. `code` is one of those in [operating.md](operating.md), `number`\n"
-        "the HTTP status that goes with it. A command's or query's own id is a method too.",
+        "`timeout` (seconds) beside `params` bounds the wait. `code` is one of those in [operating.md](operating.md),\n"
+        "`number` the HTTP status that goes with it. A command's or query's own id is a method too.",
         "## Methods",
     ]
     parts += [_method(name, method) for name, method in METHODS.items()]
