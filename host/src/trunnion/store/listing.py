@@ -79,12 +79,14 @@ def _terms(connection: sqlite3.Connection, wanted: RunFilter) -> list[Term]:
         terms.append(Term("session", [wanted.session_id], "INDEXED BY runs_session", 0))
     if wanted.parent_run_id is not None:
         terms.append(Term("parent", [wanted.parent_run_id], "INDEXED BY runs_parent", 1))
+    commands = None if wanted.command in {None, "*"} else _commands(connection, wanted.command or "")
     if wanted.status:
         ended = [status for status in wanted.status if status in TERMINAL]
         common = "succeeded" in ended
-        terms.append(Term("status", ended, "" if common else "INDEXED BY runs_status", 9 if common else 2, RARE))
-    if wanted.command is not None and wanted.command != "*":
-        terms.append(Term("command", _commands(connection, wanted.command), "INDEXED BY runs_command", 3))
+        walk = "runs_failures" if commands is not None and len(commands) == 1 else "runs_status"
+        terms.append(Term("status", ended, "" if common else f"INDEXED BY {walk}", 9 if common else 2, RARE))
+    if commands is not None:
+        terms.append(Term("command", commands, "INDEXED BY runs_command", 3))
     if wanted.principal is not None or wanted.source is not None:
         callers = _callers(connection, wanted.principal, wanted.source)
         terms.append(Term("caller", callers, "INDEXED BY runs_caller", 4))

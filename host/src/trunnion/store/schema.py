@@ -33,6 +33,7 @@ TABLES = (
     "CREATE INDEX runs_command ON runs (command)",
     "CREATE INDEX runs_caller ON runs (caller)",
     "CREATE INDEX runs_status ON runs (status) WHERE status <> 'succeeded'",
+    "CREATE INDEX runs_failures ON runs (command, status) WHERE status <> 'succeeded'",
     "CREATE INDEX runs_session ON runs (session) WHERE session IS NOT NULL",
     "CREATE INDEX runs_parent ON runs (parent) WHERE parent IS NOT NULL",
     "CREATE TABLE marks (last INTEGER PRIMARY KEY, low INTEGER NOT NULL, high INTEGER NOT NULL)",
