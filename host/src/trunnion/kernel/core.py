@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from trunnion.kernel.parts import Part
 
 
+CLOSING = 1.0
+"""Seconds the last words of threads may take when the host closes."""
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Which host this is.
 
@@ -201,7 +205,7 @@ class Kernel:
 
     def close(self) -> None:
         """Flush and close. Nothing may be called afterwards."""
-        self.mailbox.drain()
+        self.mailbox.drain(CLOSING)
         if not self.readonly:
             self.committer.close()
         self.executor.close()

@@ -38,10 +38,14 @@ class Handlers:
         self._loop = asyncio.get_running_loop()
 
     def start(self, live: LiveRun, context: Context) -> None:
-        """Start a run's handler."""
+        """Start a run's handler; where the system has no thread left for it, the run fails."""
         if live.needs_thread:
-            self._breather.entered()
-            self._threads.start(lambda: self._in_thread(live, context))
+            try:
+                self._threads.start(lambda: self._in_thread(live, context))
+            except RuntimeError as error:
+                self._settle(live, self._raised(live, error))
+            else:
+                self._breather.entered()
         else:
             live.task = self._loop.create_task(self._drive(live, context), name=f"run {live.id}")
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
+
+TURN = 0.005
+"""Seconds one turn of the loop may spend on what threads posted; they may post faster than it is taken."""
 
 
 class Mailbox:
@@ -31,13 +35,20 @@ class Mailbox:
             return False
         return True
 
-    def drain(self) -> None:
-        """Call everything posted so far. On the loop only."""
+    def go_on(self, item: Callable[[], None]) -> None:
+        """Have ``item`` called again before everything else, once the loop has had a turn. Inside an item only."""
+        self._items.appendleft(item)
+
+    def drain(self, seconds: float = TURN) -> None:
+        """Call what was posted so far; what takes longer than ``seconds`` goes on next turn. On the loop only."""
         self._woken = False
-        items = self._items
+        items, end = self._items, time.perf_counter() + seconds
         try:
             while items:
                 items.popleft()()
+                if time.perf_counter() > end:
+                    break
         finally:
-            if items:  # one raised; those behind it are not held up
+            if items and not self._woken:  # time is up, or one raised: those behind it are not held up
+                self._woken = True
                 self._loop.call_soon(self.drain)

@@ -18,6 +18,8 @@ from trunnion.model.events import TEXT
 MAX_UNCOMMITTED = 4 << 20
 BLOCK = 64 << 10
 WAIT = 0.05
+SLICE = 512
+"""Events taken over from threads at a time; between two slices the loop may turn to others."""
 _making = threading.Lock()
 
 
@@ -145,10 +147,14 @@ class Sink:
             self._mailbox.post(self._land_all)
 
     def _land_all(self) -> None:
-        """On the loop: take everything that threads have emitted since the last time."""
+        """On the loop: take what threads have emitted since the last time, a slice at a time."""
         room = self._room or self._make_room()
         with room:
-            emitted, self._emitted, self._on_the_way = self._emitted, [], 0
+            waiting, emitted = len(self._emitted), self._emitted[:SLICE]
+            del self._emitted[:SLICE]
+            self._on_the_way -= self._on_the_way * len(emitted) // max(1, waiting)
+            if self._emitted:
+                self._mailbox.go_on(self._land_all)
         for event in emitted:
             raw = event.raw if event.channel is None else self._line_numbers(event.text, event.channel)
             self._land(event.kind, event.text, raw, event.level, event.by)

@@ -41,14 +41,18 @@ class DaemonThreads:
         return self._alive
 
     def start(self, job: Callable[[], None]) -> None:
-        """Run ``job`` in a thread soon. The job handles its own exceptions."""
+        """Run ``job`` in a thread soon. The job handles its own exceptions.
+
+        Raises:
+            RuntimeError: no thread is idle and the system lets us make no more.
+        """
         with self._lock:
             if self._idle:
                 self._idle -= 1
             else:
-                self._alive += 1
                 name = f"{self._name}-{next(self._numbers)}"
                 threading.Thread(target=self._serve, name=name, daemon=True).start()
+                self._alive += 1
         self._jobs.put(job)
 
     def close(self) -> None:
