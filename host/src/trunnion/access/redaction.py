@@ -6,11 +6,9 @@ them would cut ordinary text too, and they protect nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
-import msgspec
-
-from trunnion.model.json import Json, encode
+from trunnion.model.json import Json, decode, encode
 
 MASK = "•••"
 SHORTEST = 4
@@ -35,18 +33,40 @@ class Redactor:
         return text
 
     def encoded(self, data: bytes) -> bytes:
-        """Encoded JSON without the secrets; it stays valid JSON."""
-        for secret in self._bytes:
-            if secret in data:
-                data = data.replace(secret, MASK.encode())
-        return data
+        """Encoded JSON without the secrets; it stays JSON, whatever they look like."""
+        if not any(secret in data for secret in self._bytes):
+            return data
+        return encode(self._cut(decode(data)))
 
     def value(self, value: Json) -> Json:
         """Plain data without the secrets."""
-        if not self._text:
-            return value
-        cut: Json = msgspec.json.decode(self.encoded(encode(value)))
-        return cut
+        return self._cut(value) if self._text else value
+
+    def _cut(self, value: Json) -> Json:
+        """Strings are cut wherever a secret stands in them, numbers only where they are one."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(name): self._cut(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._cut(each) for each in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return MASK if encode(value).decode() in self._text else value
+        return value
+
+
+def leaves(value: Json) -> Iterator[str]:
+    """The texts and numbers in a secret value: each is a secret of its own."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from leaves(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from leaves(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield encode(value).decode()
 
 
 NOTHING = Redactor()

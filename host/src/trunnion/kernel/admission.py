@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trunnion.access.policy import DecisionCache, refusal
-from trunnion.access.redaction import MASK, NOTHING, Redactor
+from trunnion.access.redaction import MASK, NOTHING, Redactor, leaves
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound, Parameters, split_line
 from trunnion.kernel.clock import Clock
@@ -340,7 +340,7 @@ def redactor_for(secrets: JsonObject) -> Redactor:
     """Cuts the values of a run's secret arguments."""
     if not secrets:
         return NOTHING
-    return Redactor(value if isinstance(value, str) else encode(value).decode() for value in secrets.values())
+    return Redactor(leaf for value in secrets.values() for leaf in leaves(value))
 
 
 def mask(args: Mapping[str, Json], parameters: Parameters) -> dict[str, Json]:

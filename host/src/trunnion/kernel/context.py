@@ -73,9 +73,6 @@ class Nested(Protocol):
     ) -> RunHandle:
         """Start a command as a child."""
 
-    async def await_child(self, context: Context, run_id: str) -> Run:
-        """Wait for a child's end."""
-
     async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
         """Keep a file with the run."""
 

@@ -192,7 +192,7 @@ class Ending:
 
     def refuse_cycle(self, live: LiveRun) -> TrunnionError | None:
         """End a run whose wait could never end; returns the error that says who waits for whom."""
-        cycle = find_cycle(self._placement.lanes, live)
+        cycle = find_cycle(live) if live.awaited else None
         if cycle is None:
             return None
         holder = next((member for member in cycle if member is not live), live)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Protocol
 
 
@@ -86,34 +87,42 @@ class Lanes:
         """Whether the member needs to wait for no lane."""
         return member.lane is None or member in member.lane.holders
 
-    def blockers(self, member: Member) -> list[Member]:
-        """Whom a member waits for: the holders and those before it in its lane, then awaited children."""
-        found = list(member.awaited_children)
-        lane = member.lane
-        if lane is not None and member not in lane.holders:
-            found.extend(lane.holders)
-            for other, _ in lane.queue:
-                if other is member:
-                    break
-                found.append(other)
-        return found
 
-
-def find_cycle(lanes: Lanes, start: Member) -> list[Member] | None:
-    """The members of a cycle of waits through ``start``, or None."""
-    path: list[Member] = []
-    seen: set[str] = set()
-
-    def walk(member: Member) -> bool:
-        path.append(member)
-        for blocker in lanes.blockers(member):
+def find_cycle(start: Member) -> list[Member] | None:
+    """The members of a shortest cycle of waits through ``start``, or None."""
+    waits_for: dict[str, Member] = {}
+    ahead: dict[str, dict[str, Member]] = {}
+    todo = deque([start])
+    while todo:
+        member = todo.popleft()
+        for blocker in _blockers(member, ahead):
             if blocker is start:
-                return True
-            if blocker.id not in seen:
-                seen.add(blocker.id)
-                if walk(blocker):
-                    return True
-        path.pop()
-        return False
+                return _path(start, member, waits_for)
+            if blocker.id not in waits_for:
+                waits_for[blocker.id] = member
+                todo.append(blocker)
+    return None
 
-    return list(path) if walk(start) else None
+
+def _blockers(member: Member, ahead: dict[str, dict[str, Member]]) -> Iterator[Member]:
+    """Whom a member waits for: awaited children, then the holders of its lane and who stands before it there.
+
+    Those further ahead are found through the one before: a long queue is walked once, not once per member.
+    """
+    yield from member.awaited_children
+    lane = member.lane
+    if lane is None or member in lane.holders:
+        return
+    yield from lane.holders
+    if lane.key not in ahead:
+        ahead[lane.key] = {behind.id: before for (before, _), (behind, _) in pairwise(lane.queue)}
+    before = ahead[lane.key].get(member.id)
+    if before is not None:
+        yield before
+
+
+def _path(start: Member, last: Member, waits_for: dict[str, Member]) -> list[Member]:
+    path = [last]
+    while path[-1] is not start:
+        path.append(waits_for[path[-1].id])
+    return path[::-1]

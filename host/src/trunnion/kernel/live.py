@@ -49,7 +49,7 @@ class LiveRun:
         entry: its command; None while it is parked.
         args: the whole arguments, secrets included; ``run.args`` has them masked.
         parent: the run it ends with, None for runs of their own and detached ones.
-        awaiting: children it waits for at the moment.
+        awaiting: children it waits for at the moment; ``awaited``: how many wait for it so.
         has_slot: whether it occupies a slot.
         expires: on the monotonic clock, when it must have ended; ``expires_asked`` is without the
             command's own timeout, which counts anew at each attempt.
@@ -87,6 +87,7 @@ class LiveRun:
         self.parent: LiveRun | None = None
         self.children: set[LiveRun] = set()
         self.awaiting: set[LiveRun] = set()
+        self.awaited = 0
         self.lane: Lane | None = None
         self.has_slot = False
         self.lent = 0

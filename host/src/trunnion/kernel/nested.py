@@ -35,7 +35,7 @@ class NestedRuns:
         parent = self._live(context)
         admitted = await self._submit(parent, command_id, args, timeout, detach=False)
         try:
-            return result_of(await self._await(parent, admitted.run.id))
+            return result_of(await self._await(parent, admitted))
         except BaseException:
             child = self._executor.table.live.get(admitted.run.id)
             if child is not None:
@@ -48,12 +48,7 @@ class NestedRuns:
         """Start a command as a child, or detached from its parent's end, lock and deadline."""
         parent = self._live(context)
         admitted = await self._submit(parent, command_id, args, timeout, detach=detach)
-        run_id = admitted.run.id
-        return RunHandle(run_id, lambda: self._await(parent, run_id))
-
-    async def await_child(self, context: Context, run_id: str) -> Run:
-        """Wait for a child's end."""
-        return await self._await(self._live(context), run_id)
+        return RunHandle(admitted.run.id, lambda: self._await(parent, admitted))
 
     async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
         """Keep a file with the run."""
@@ -82,19 +77,23 @@ class NestedRuns:
         )
         return await self._admissions.submit(caller, invocation, Origin(parent, None if detach else parent))
 
-    async def _await(self, parent: LiveRun, run_id: str) -> Run:
-        child = self._executor.table.live.get(run_id)
+    async def _await(self, parent: LiveRun, admitted: Admitted) -> Run:
+        child = admitted.live
         if child is None:
-            return await self._waiting.ended(run_id)
+            return await self._waiting.ended(admitted.run.id)
+        if child.phase == "ended":
+            return child.run
         parent.awaiting.add(child)
+        child.awaited += 1
         try:
             refusal = self._executor.ending.refuse_cycle(child)
             if refusal is not None:
                 raise refusal
             self._executor.placement.lend(parent)
             try:
-                return await self._waiting.ended(run_id)
+                return await self._waiting.ended(child.id)
             finally:
                 self._executor.placement.reclaim(parent)
         finally:
+            child.awaited -= 1
             parent.awaiting.discard(child)

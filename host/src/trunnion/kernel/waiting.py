@@ -48,8 +48,6 @@ class Waiting:
             return await self.get(run_id)
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         live.waiters.append(future)
-        if timeout is None:
-            return await future
         try:
             async with asyncio.timeout(timeout):
                 return await future
