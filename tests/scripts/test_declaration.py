@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from trunnion import InvalidConfig
+from trunnion.config.load import load_config
 from trunnion.config.schema import violations
 from trunnion_scripts.declaration import read, schema_of_declaration
+from trunnion_scripts.plugin import trunnion_settings
 from trunnion_scripts.request import problem, request
 
 DUMP = """
@@ -144,3 +146,15 @@ def test_the_schema_for_the_configuration_agrees_and_hides_the_environment():
     assert violations(schema, tomllib.loads(DUMP)) == []
     assert violations(schema, {"run": ["x"], "nope": 1})
     assert schema["properties"]["env"]["additionalProperties"]["writeOnly"]
+
+
+def test_the_configuration_is_refused_with_the_place_of_each_bad_script(tmp_path):
+    [*_, whole] = trunnion_settings()
+    file = tmp_path / "c.toml"
+    file.write_text('[scripts.good]\nrun = ["ls"]\n[scripts.bad]\nrun = ["ls", "{x}"]\n[scripts.list]\nrun = ["ls"]\n')
+    with pytest.raises(InvalidConfig) as caught:
+        load_config(file, environ={}, settings={"scripts": (whole,)})
+    assert caught.value.message.splitlines() == [
+        f"{file}:4: scripts.bad.run.1: there is no argument 'x'",
+        f"{file}:5: scripts.list: 'list' is the name of this plugin's query scripts.list; give the script another",
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trunnion import CommandFailed, InvalidArguments, NotFound
+from trunnion import CommandFailed, InvalidArguments, InvalidConfig
 from trunnion.process.keeper import tree
 from trunnion_scripts.output import DOCUMENT, JsonChannel
 
@@ -278,19 +278,17 @@ async def test_lanes_timeouts_and_descriptions_reach_the_descriptor(serve):
     assert (command.lock, command.role, command.expose) == (None, "admin", frozenset({"web"}))
 
 
-async def test_a_wrong_script_breaks_the_plugin_by_name_and_the_host_goes_on(serve):
-    async with serve('[scripts.x]\nrun = ["ls", "{y}"]') as host:
-        with pytest.raises(NotFound):
-            await host.submit("scripts.x")
-        plugins = await host.door.query(host.caller, "host.plugins", {})
-    text = json.dumps(plugins)
-    assert "scripts.x.run[1]: there is no argument" in text
+async def test_a_wrong_script_is_a_wrong_configuration(serve):
+    with pytest.raises(InvalidConfig, match=r":2: scripts\.x\.run\.1: there is no argument 'y'"):
+        async with serve('[scripts.x]\nrun = ["ls", "{y}"]'):
+            pass
 
 
 async def test_a_schema_that_is_none_is_named(serve):
-    async with serve('[scripts.x]\nrun = ["ls", "{y}"]\n[scripts.x.args.y]\ntype = "strnig"') as host:
-        text = json.dumps(await host.door.query(host.caller, "host.plugins", {}))
-    assert "scripts.x.args" in text
+    wrong = '[scripts.x]\nrun = ["ls", "{y}"]\n[scripts.x.args.y]\ntype = "strnig"'
+    with pytest.raises(InvalidConfig, match=r"scripts\.x\.args: the schema of its arguments cannot be used"):
+        async with serve(wrong):
+            pass
 
 
 async def test_without_daemons_scripts_run_all_the_same(serve, drop, folder):

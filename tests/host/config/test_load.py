@@ -252,3 +252,24 @@ def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path, monkeypatch:
     assert section["two"] == {"cwd": str(folder)}
     flagged = load_config(path, environ={}, overrides=['demo.folders=["a"]'], settings={"demo": settings})
     assert flagged.section("demo")["folders"] == [str(elsewhere / "a")]
+
+
+def test_a_settings_own_check_is_told_with_file_and_line(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[door]\nport = 7\n\n[door.rows.a]\nx = 1\n")
+
+    def odd(value):
+        raise ZeroDivisionError("oh")
+
+    settings = {
+        "door": (
+            Setting(key="port", schema={"type": "integer"}, check=odd),
+            Setting(key="", schema={"type": "object"}, check=lambda rows: [(("rows", "a", "x"), "is not even")]),
+        )
+    }
+    with pytest.raises(InvalidConfig) as caught:
+        load_config(file, environ={}, settings=settings)
+    assert f"{file}:5: door.rows.a.x: is not even" in caught.value.message
+    assert f"{file}:2: door.port: the plugin's check of this setting failed: ZeroDivisionError: oh" in (
+        caught.value.message
+    )

@@ -89,7 +89,7 @@ class _Loader:
     def _value(self, path: KeyPath, setting: Setting, given: Json) -> Json:
         if given is None:
             return setting.schema.get("default")
-        self._check(path, setting.schema, given)
+        self._check(path, setting, given)
         return self._complete(path, setting.schema, given)
 
     def _rest(self, name: str, whole: Setting | None, rest: JsonObject, known: list[str]) -> JsonObject:
@@ -100,7 +100,7 @@ class _Loader:
                 self._problem((name, key), f"unknown setting{hint}")
             return {}
         if rest:
-            self._check((name,), whole.schema, rest)
+            self._check((name,), whole, rest)
         filled = self._complete((name,), whole.schema, rest)
         return filled if isinstance(filled, Mapping) else {}
 
@@ -114,9 +114,10 @@ class _Loader:
         base = Path.cwd() if said_here or self._file is None else self._file.path.absolute().parent
         return with_absolute_paths(schema, with_defaults(schema, value), base)
 
-    def _check(self, path: KeyPath, schema: JsonObject, value: Json) -> None:
-        for violation in violations(schema, value):
-            self._problem(path + violation.path, violation.message)
+    def _check(self, path: KeyPath, setting: Setting, value: Json) -> None:
+        found = [(violation.path, violation.message) for violation in violations(setting.schema, value)]
+        for keys, message in found or _own_check(setting, value):
+            self._problem(path + keys, message)
 
     def _problem(self, path: KeyPath, message: str, where: str = "") -> None:
         where, key = where or self._where(path), ".".join(path)
@@ -128,3 +129,11 @@ class _Loader:
             line = self._file.line_of(path) if self._file else None
             return f"{self._file.path if self._file else 'configuration'}{f':{line}' if line else ''}"
         return origin.label
+
+
+def _own_check(setting: Setting, value: Json) -> list[tuple[KeyPath, str]]:
+    """What the plugin's own check says. One that raises has judged nothing, so the value cannot be used."""
+    try:
+        return list(setting.check(value)) if setting.check else []
+    except Exception as error:
+        return [((), f"the plugin's check of this setting failed: {type(error).__name__}: {error}")]

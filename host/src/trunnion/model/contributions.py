@@ -68,11 +68,14 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         key: name below ``[<plugin>]``; ``""`` describes the section as a whole (free-form tables).
         schema: JSON Schema with description and, where there is one, default.
         reload: whether a change takes effect live or at the next start.
+        check: for what a schema cannot say: is given a value that fits the schema, returns what is wrong with
+            it, each as the keys below the value and a sentence.
     """
 
     key: str
     schema: JsonObject
     reload: Literal["live", "restart"] = "restart"
+    check: Callable[[Json], Iterable[tuple[tuple[str, ...], str]]] | None = None
 
 
 class Ready(Protocol):

@@ -18,6 +18,8 @@ from trunnion.model.runs import Role
 from trunnion.process import Limits
 from trunnion_scripts.template import ARGUMENT, Word, parse, slots
 
+TAKEN = "list"
+
 Output: TypeAlias = Literal["text", "json", "ndjson"]
 Hidden: TypeAlias = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
 Keyword: TypeAlias = Annotated[object, Meta(extra_json_schema={"description": "a keyword of JSON Schema or of ours"})]
@@ -152,6 +154,8 @@ class _Reader:
         said = self._said
         if not is_dotted(self._name):
             self._problem("", f"{self._name!r} is no name for a command: a-z, 0-9, '_' and '-', a letter first")
+        if self._name == TAKEN:
+            self._problem("", f"{TAKEN!r} is the name of this plugin's query scripts.{TAKEN}; give the script another")
         keys = {name: self._keys(name, table) for name, table in said.args.items()}
         run = tuple(self._word(f"run[{at}]", text) for at, text in enumerate(self._words()))
         script = Script(

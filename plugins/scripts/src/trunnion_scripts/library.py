@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -110,6 +111,17 @@ def _configured(name: str, table: Mapping[str, Json]) -> Script:
     return script
 
 
+def problems_of(section: Json) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with the scripts of the configuration, each problem with its keys below ``[scripts]``."""
+    for name, table in section.items() if isinstance(section, Mapping) else ():
+        try:
+            _configured(name, table if isinstance(table, Mapping) else {})
+        except InvalidConfig as error:
+            for line in error.message.splitlines():
+                place, _, text = line.removeprefix(f"scripts.{name}").partition(": ")
+                yield (name, *re.findall(r"[^.\[\]]+", place)), text
+
+
 def _checked(outcome: Script | Refused, taken: set[str]) -> Script | Refused:
     if isinstance(outcome, Refused):
         return outcome
@@ -123,7 +135,7 @@ def _schema_problem(script: Script) -> str | None:
     try:
         compile_parameters(handler_for(script, Keepers()), script.schema, script.positional)
     except InvalidArguments as error:
-        return error.message
+        return error.message.partition(": ")[2]  # without the name of the handler, which means nothing to anybody
     return None
 
 

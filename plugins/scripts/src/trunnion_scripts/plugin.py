@@ -33,6 +33,7 @@ def _library(settings: Mapping[str, Json]) -> Library:
 def trunnion_settings() -> Iterable[Setting]:
     """``[scripts.<name>]`` for each script, and where to look for more."""
     from trunnion_scripts.declaration import schema_of_declaration
+    from trunnion_scripts.library import problems_of
 
     yield Setting(
         key="folders",
@@ -52,7 +53,7 @@ def trunnion_settings() -> Iterable[Setting]:
             "description": "Seconds between two looks at the folders; a change counts after the second",
         },
     )
-    yield Setting(key="", schema={"type": "object", "additionalProperties": schema_of_declaration()})
+    yield Setting(key="", schema={"type": "object", "additionalProperties": schema_of_declaration()}, check=problems_of)
 
 
 @hookimpl
