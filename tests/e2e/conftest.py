@@ -23,8 +23,9 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from trunnion import Secret
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.context import Context
 from trunnion.model.commands import Query, command, commands_of
@@ -88,6 +89,11 @@ def fail(code: int = 0) -> None:
 @command(console="demo")
 def nasty() -> None:
     print("\\x1b]0;owned\\x07\\x1b[2J\\x1b[31mred\\x1b[0m \\u202eevil")
+
+
+@command(console="demo")
+def unlock(*, code: Annotated[str, Secret()]) -> int:
+    return len(code)
 
 
 @command(console="demo", timeout=0.2)

@@ -249,6 +249,34 @@ def test_a_broken_configuration_names_file_key_and_expectation(place, command):
     assert "Traceback" not in said
 
 
+def test_looking_at_the_configuration_changes_none_of_it(place):
+    shown = place.json("--set", "store.durability=power", "config", "show", "--json")
+    assert {"store.durability": "power"}.items() <= {s["key"]: s["value"] for s in shown["settings"]}.items()
+    place.config.write_text(place.config.read_text() + "[store]\ndurability = 'cloud'\n")
+    assert "store.durability" in place.run("config", "check").err
+    assert place.run("doctor").code == 1
+
+
+def test_a_missing_configuration_is_one_line(place):
+    done = place.run("--config", "nowhere.toml", "run", "demo.greet")
+    assert done.code == 12
+    assert len(done.err.splitlines()) == 1
+
+
+def test_what_a_plugin_prints_at_import_is_not_on_standard_output(place):
+    plugin = place.root / "plugins" / "demo.py"
+    plugin.write_text("print('imported')\n" + plugin.read_text())
+    assert place.json("plugins", "--json")[0]["id"] == "demo"
+    assert place.run("run", "--json", "demo.greet").out.startswith("{")
+
+
+def test_draining_tells_how_it_went(place):
+    host = place.up()
+    done = place.run("run", "host.drain")
+    assert done.code == 0, done
+    assert host.wait(20) == 0
+
+
 def test_config_show_says_which_data_directory(place):
     config = place.root / "mine.toml"
     config.write_text(

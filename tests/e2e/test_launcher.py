@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import shlex
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -286,3 +288,26 @@ def test_escape_sequences_of_a_run_do_not_reach_the_terminal(shared):
     assert "\x1b]0;" not in terminal.before
     piped = shared.run("run", "demo.nasty")
     assert "\x1b]0;owned\x07" in piped.out
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_defect(shared, closed):
+    call = shlex.join([sys.executable, "-c", "from trunnion.launcher.main import main; main()", "run", "demo.greet"])
+    done = subprocess.run(
+        ["sh", "-c", f"{call} {closed}"], env=shared.env, cwd=shared.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done
+    assert "Traceback" not in done.stderr
+
+
+def test_the_way_back_names_the_same_host(shared):
+    done = shared.run("--config", str(shared.config), "run", "--detach", "demo.greet")
+    assert f"trunnion --config {shared.config} follow run/{done.out.strip()}" in done.err
+
+
+def test_a_secret_given_again_to_repeat_a_run_is_kept_nowhere(shared):
+    first = json.loads(shared.run("run", "--json", "demo.unlock", "--code", "very-secret-1").out)["id"]
+    assert shared.run("runs", "rerun", first, "--args", "code=very-secret-2").code == 0
+    assert "very-secret" not in shared.run("runs", "list", "--json").out
+    kept = b"".join(path.read_bytes() for path in (shared.data / "db").glob("trunnion.sqlite*"))
+    assert b"very-secret" not in kept

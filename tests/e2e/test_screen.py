@@ -123,6 +123,15 @@ def test_tables_are_drawn_on_a_terminal_with_their_cells_neutralised():
     assert "a\\x1b[2J" in target._out.getvalue()
 
 
+@pytest.mark.parametrize("width", ["20", "60", "110"])
+def test_what_names_a_row_can_be_copied_however_narrow_the_terminal(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    target = screen(terminal=True)
+    name = "01a1fc54-b443-76d1-8e29-3224f4500d19"
+    show_table(target, [[name, "greenhouse.water", "succeeded", "2026-11-21 04:49:07", "root"]], list("abcde"))
+    assert name in target._out.getvalue()
+
+
 def test_json_mode_says_nothing_but_json():
     target = screen(as_json=True)
     target.note("by the way")

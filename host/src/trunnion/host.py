@@ -53,6 +53,9 @@ SETTLE_TIMEOUT = 1.0
 IMPATIENCE = 0.1
 """Seconds handlers have to end even when there is a hurry."""
 
+ANSWERING = 0.25
+"""Seconds in which whoever asked the host to drain can still ask how that run ended."""
+
 
 class Host:
     """One host on one data directory: ``async with Host(...) as host``.
@@ -344,7 +347,7 @@ class Host:
         Runs that wait stay on record and go on when a host starts on this data directory again.
         """
         self.kernel.admissions.closed = "the host is draining and accepts nothing new"
-        self.kernel.loop.call_soon(self.request_stop, "drained")
+        self.kernel.loop.call_later(ANSWERING, self.request_stop, "drained")
 
     def describe(self) -> dict[str, Json]:
         """Facts about this host."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
 import msgspec
 
 from trunnion.access.policy import may_see_run
+from trunnion.arguments.hints import Secret
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.handle import Door
@@ -47,13 +49,16 @@ class RunCommands:
         door, caller = self._door(ctx)
         return _brief(await door.cancel(caller, run_id))
 
-    async def rerun(self, ctx: Context, run_id: str, *, args: dict[str, Json] | None = None) -> Json:
+    async def rerun(
+        self, ctx: Context, run_id: str, *, args: Annotated[dict[str, Json] | None, Secret()] = None
+    ) -> Json:
         """Run the same command with the same arguments again; the new run names the old one.
 
         Args:
             run_id: the run to repeat.
             args: arguments to change; secret ones must be given again.
         """
+        # ``args`` is secret as a whole: what it changes may be a secret of the command that is repeated.
         door, caller = self._door(ctx)
         old = await door.get(caller, run_id)
         entry = self._kernel.registry.command(old.command_id)

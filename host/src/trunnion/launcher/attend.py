@@ -29,6 +29,7 @@ class Attendance:
         client: a connection to the host that runs it.
         screen: the terminal.
         interrupts: the person's Ctrl-C.
+        to_reach: the options by which another terminal finds this host.
         abandon: ends the host and its runs, when the host is this very process.
     """
 
@@ -38,11 +39,13 @@ class Attendance:
         screen: Screen,
         interrupts: Interrupts,
         *,
+        to_reach: str = "",
         abandon: Abandon | None = None,
     ) -> None:
         self._client = client
         self._screen = screen
         self._interrupts = interrupts
+        self._to_reach = to_reach
         self._abandon = abandon
 
     async def stay(self, run: Run) -> int:
@@ -122,7 +125,7 @@ class Attendance:
             await _drop(settling)
 
     def _way_back(self, run: Run) -> str:
-        return f"come back with: trunnion follow {run_stream(run.id)}"
+        return f"come back with: trunnion {self._to_reach}follow {run_stream(run.id)}"
 
 
 def tell_end(screen: Screen, run: Run) -> int:

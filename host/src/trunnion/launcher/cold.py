@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -43,6 +44,14 @@ def host_options(options: Options, mode: Literal["serve", "cold", "readonly"]) -
 
 
 @asynccontextmanager
+async def launched(options: HostOptions) -> AsyncIterator[Host]:
+    """A host in this process. Standard output stays the launcher's, whatever plugins print as they are loaded."""
+    with redirect_stdout(sys.stderr):
+        async with Host(options) as host:
+            yield host
+
+
+@asynccontextmanager
 async def cold_host(options: Options, screen: Screen, interrupts: Interrupts) -> AsyncIterator[Host]:
     """A host for one run: no frontends or daemons, other pending runs parked, the socket served.
 
@@ -53,7 +62,7 @@ async def cold_host(options: Options, screen: Screen, interrupts: Interrupts) ->
         Conflict: another host holds the data directory.
         TrunnionError: it cannot start.
     """
-    async with Host(host_options(options, "cold")) as host:
+    async with launched(host_options(options, "cold")) as host:
         yield host
         if _at_work(host) and not host.stop_reason:
             screen.note("waiting for what other processes run here; Ctrl-C to interrupt it")
@@ -104,12 +113,11 @@ def ask_store(
 def ask_fresh(options: Options, query_id: str) -> Json:
     """Answer a query that needs no history, as a host would that starts now."""
     with tempfile.TemporaryDirectory(prefix="trunnion-") as folder:
-        asked = host_options(options._replace(data_dir=folder, set=(*options.set, "store.durability=memory")), "cold")
-        return run(_ask(asked, query_id, None, None))
+        return run(_ask(host_options(options._replace(data_dir=folder), "cold"), query_id, None, None))
 
 
 async def _ask(
     options: HostOptions, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None
 ) -> Json:
-    async with Host(options) as host:
+    async with launched(options) as host:
         return await host.door("cli").query(host.local_caller(), query_id, args, argv=argv)

@@ -64,8 +64,21 @@ def run(args: Sequence[str]) -> int:
         return report(error, Screen(as_json=bool(as_json)), debug=debug)
 
 
+def _open_missing_streams() -> None:
+    """Give standard streams that the caller closed to nowhere, before a file of ours gets their number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
 def main() -> None:
     """What the console script calls."""
+    _open_missing_streams()
     if COMPLETE in os.environ:
         from trunnion.launcher.completion import serve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -36,7 +37,7 @@ class Options(NamedTuple):
     def to_reach(self) -> str:
         """The options by which another terminal finds the same host, followed by a blank; ``""`` for none."""
         given = [("--config", self.config), ("--data-dir", self.data_dir)]
-        return "".join(f"{option} {value} " for option, value in given if value)
+        return "".join(f"{option} {shlex.quote(value)} " for option, value in given if value)
 
     @property
     def for_start(self) -> list[str]:

@@ -163,12 +163,19 @@ def _new_bar(screen: Screen) -> Progress:
 
 
 def show_table(screen: Screen, rows: Sequence[Sequence[str]], headers: Sequence[str], title: str = "") -> None:
-    """A table on standard output: drawn on a terminal, tab-separated lines elsewhere."""
+    """A table on standard output: drawn on a terminal, tab-separated lines elsewhere.
+
+    The first column, which names the row, is never folded, so that it can be copied.
+    """
     if not screen.out_is_terminal:
         for row in ([headers] if headers else []) + list(rows):
             screen.out("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) + "\n")
         return
     screen.out(_drawn_table(rows, headers, title))
+
+
+_BESIDE = 5
+"""Columns of the terminal that each further column of a table has at least, its gap included."""
 
 
 def _drawn_table(rows: Sequence[Sequence[str]], headers: Sequence[str], title: str) -> str:
@@ -183,10 +190,12 @@ def _drawn_table(rows: Sequence[Sequence[str]], headers: Sequence[str], title: s
 
     table = Table(title=Text(visible(title)) if title else None, box=box.SIMPLE_HEAD, show_header=bool(headers))
     for index in range(max(map(len, [headers, *rows]), default=0)):
-        table.add_column(Text(visible(headers[index])) if index < len(headers) else "", overflow="fold")
+        header = Text(visible(headers[index])) if index < len(headers) else ""
+        table.add_column(header, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(Text.from_ansi(visible(cell)) for cell in row))
-    width = Console().width
+    first = max((Text.from_ansi(visible(row[0])).cell_len for row in rows if row), default=0)
+    width = max(Console().width, first + _BESIDE * (len(table.columns) - 1) + 4)
     console = Console(file=StringIO(), force_terminal=True, width=width)
     with console.capture() as capture:
         console.print(table)

@@ -30,8 +30,9 @@ STARTING = 15.0
 
 def run_in_loop(options: Options, screen: Screen, invocation: Invocation, *, detach: bool = False) -> int:
     """``run_command`` in a loop of the kind it needs: the host's own when a host may have to be started."""
+    is_there = is_served(locate(options).data.socket)
     main = run_command(options, screen, invocation, detach=detach)
-    if is_served(locate(options).data.socket):
+    if is_there:
         return asyncio.run(main)
     from trunnion.running import run
 
@@ -59,8 +60,9 @@ async def run_command(options: Options, screen: Screen, invocation: Invocation, 
         interrupts.count_from_now()
         run = await submit(client, invocation)
         if detach:
-            return _detached(screen, run)
-        return await Attendance(client, screen, interrupts, abandon=_abandon(host)).stay(run)
+            return _detached(screen, run, options.to_reach)
+        attendance = Attendance(client, screen, interrupts, to_reach=options.to_reach, abandon=_abandon(host))
+        return await attendance.stay(run)
 
 
 class _Reach(NamedTuple):
@@ -124,10 +126,10 @@ async def submit(client: Client, invocation: Invocation) -> Run:
     raise AssertionError("unreachable")
 
 
-def _detached(screen: Screen, run: Run) -> int:
+def _detached(screen: Screen, run: Run, to_reach: str) -> int:
     if screen.as_json:
         screen.value(plain(run))
     else:
         screen.out(f"{run.id}\n")
-        screen.note(f"follow it with: trunnion follow run/{run.id}")
+        screen.note(f"follow it with: trunnion {to_reach}follow run/{run.id}")
     return 0

@@ -41,7 +41,7 @@ def show_list(screen: Screen, value: Json) -> None:
     rows = [_row(run) for run in _objects(page.get("items"))]
     show_table(screen, rows, ["run", "command", "status", "created", "principal", "source"])
     if page.get("next"):
-        screen.note(f"more with: trunnion runs list --cursor {page['next']}")
+        screen.note(f"there are more: the same again with --cursor {page['next']}")
 
 
 def show_events(screen: Screen, value: Json) -> None:

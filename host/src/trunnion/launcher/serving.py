@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trunnion.host import Host
-from trunnion.launcher.cold import host_options
+from trunnion.launcher.cold import host_options, launched
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.options import Options
 from trunnion.launcher.screen import Screen
@@ -40,7 +40,7 @@ async def serve(options: Options, screen: Screen) -> int:
     _raise_descriptor_limit()
     stopping = _Stopping()
     with stopping:
-        async with Host(host_options(options, "serve")) as host:
+        async with launched(host_options(options, "serve")) as host:
             stopping.host = host
             await _tell(host, screen, options.to_reach)
             await host.run_until_stopped()
