@@ -311,3 +311,10 @@ def test_a_secret_given_again_to_repeat_a_run_is_kept_nowhere(shared):
     assert "very-secret" not in shared.run("runs", "list", "--json").out
     kept = b"".join(path.read_bytes() for path in (shared.data / "db").glob("trunnion.sqlite*"))
     assert b"very-secret" not in kept
+
+
+@pytest.mark.parametrize("option", ["--config", "--data-dir"])
+def test_an_empty_path_is_refused_and_never_another_place(shared, option):
+    done = shared.run(option, "", "runs", "list")
+    assert done.code == 2
+    assert option in done.err

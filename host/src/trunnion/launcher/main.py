@@ -10,7 +10,7 @@ import click
 
 from trunnion.launcher.failures import report
 from trunnion.launcher.groups import LazyGroup
-from trunnion.launcher.options import JSON_KEY, names, options_of
+from trunnion.launcher.options import JSON_KEY, names, not_empty, options_of
 from trunnion.launcher.screen import Screen
 
 PROGRAM = "trunnion"
@@ -26,8 +26,8 @@ def _version(context: click.Context, _parameter: click.Parameter, value: bool) -
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=click.Path(), help="The configuration file.")
-@click.option("--data-dir", type=click.Path(), help="The data directory.")
+@click.option("--config", type=click.Path(), callback=not_empty, help="The configuration file.")
+@click.option("--data-dir", type=click.Path(), callback=not_empty, help="The data directory.")
 @click.option("--only", callback=names, metavar="A,B", help="Load these plugins and no other.")
 @click.option("--without", callback=names, metavar="A,B", help="Do not load these plugins.")
 @click.option("--plugin-dir", "plugin_dirs", type=click.Path(), multiple=True, help="Load single-file plugins.")

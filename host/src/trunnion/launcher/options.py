@@ -57,6 +57,13 @@ def names(_context: click.Context, _parameter: click.Parameter, value: str | Non
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def not_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse ``""``, which is what an unset variable of a shell becomes, rather than use some other place."""
+    if value == "":
+        raise click.BadParameter("expected a path, got an empty text")
+    return value
+
+
 def json_option(function: F) -> F:
     """Give a subcommand ``--json``; ``screen_of`` knows whether it was used."""
 
