@@ -17,6 +17,7 @@ import msgspec
 
 from trunnion.kernel.clock import Clock, Timer
 from trunnion.kernel.eventlog import StreamLog
+from trunnion.kernel.reporting import Report
 from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.runs import ArtifactInfo, Run
 from trunnion.store.base import Accept, Batch, DiskFull, Store
@@ -57,7 +58,7 @@ class Committer:
         store: Store,
         clock: Clock,
         soon: Callable[[Callable[[], None]], object],
-        report: Callable[[str, str], None],
+        report: Report,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -70,6 +71,7 @@ class Committer:
         self._scheduled = False
         self._in_flight = False
         self._closed = False
+        self._proving = False
         self.refusal: Unavailable | None = None
         self.idle_waiters: list[Callable[[], None]] = []
         self.listeners: list[Callable[[], None]] = []
@@ -120,14 +122,14 @@ class Committer:
     def flush(self) -> None:
         """Commit what waits, unless a batch is on its way or the disk is full."""
         self._scheduled = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._in_flight or self._closed:
             return
         if self.refusal is not None:
             self._retry_later()
             return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._send(self._changes, self._dirty)
 
     # -- one batch --------------------------------------------------------------------------------
@@ -153,12 +155,14 @@ class Committer:
 
     def _done(self, error: Exception | None, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
         self._in_flight = False
+        proved, self._proving = self._proving, False
         if error is None:
             self.commits += 1
             for log, upto in logs:
                 log.committed(upto)
-            for change in changes:
-                change.settled(None)
+            if proved:
+                self._healed()
+            self._settle(changes, None)
             for listener in self.listeners:
                 listener()
         elif isinstance(error, DiskFull):
@@ -173,25 +177,35 @@ class Committer:
             self._scheduled = True
             self._soon(self.flush)
 
+    def _settle(self, changes: list[Change], error: TrunnionError | None) -> None:
+        """Tell all of a batch; what goes wrong with one keeps no other waiting."""
+        for change in changes:
+            try:
+                change.settled(error)
+            except Exception as caught:
+                self._report(
+                    "kernel.error", f"a defect of the host: {change.log.name} was not told of its commit", caught
+                )
+
     # -- trouble ----------------------------------------------------------------------------------
 
     def _give_back(self, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> list[Change]:
-        """Put a failed batch back to wait, but for its new runs, which are returned."""
-        refused = [change for change in changes if change.accept is not None]
-        gone = {change.log.name for change in refused}
-        self._changes = [c for c in changes if c.accept is None and c.log.name not in gone] + self._changes
+        """Put a failed batch back to wait, but for its new runs and what was wished of them, which is returned."""
+        waiting = changes + self._changes
+        gone = {change.log.name for change in changes if change.accept is not None}
+        self._changes = [change for change in waiting if change.log.name not in gone]
         for log, _ in logs:
-            if log.name not in gone:
-                self._dirty.setdefault(log.name, log)
-        return refused
+            self._dirty.setdefault(log.name, log)
+        for name in gone:
+            self._dirty.pop(name, None)
+        return [change for change in waiting if change.log.name in gone and change.finish is None]
 
     def _disk_is_full(self, error: DiskFull, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
         refused = self._give_back(changes, logs)
         if self.refusal is None:
             self._report("store.full", f"the disk is full: new work is refused until there is space ({error})")
         self.refusal = _disk_full()
-        for change in refused:
-            change.settled(self.refusal)
+        self._settle(refused, self.refusal)
         if self._store.release_ballast() or refused:
             self._soon(self._send_small)
         self._retry_later()
@@ -201,7 +215,7 @@ class Committer:
 
         A cancel is on record with the row alone, so that the run whose output fills the disk can be ended.
         """
-        if self._in_flight:
+        if self._in_flight or self._closed:
             return
         small = [c for c in self._changes if c.log.uncommitted <= SMALL or _is_row_alone(c)]
         logs = {c.log.name: c.log for c in small if c.log.uncommitted <= SMALL and c.log.seq > c.log.visible}
@@ -216,20 +230,31 @@ class Committer:
         if self._in_flight:
             self._retry_later()
             return
-        if self._store.restore_ballast():
-            self.refusal = None
-            self._report("store.healed", "the store works again: new work is accepted")
-            self.flush()
-        else:
+        if not self._has_reserve():
             self._send_small()
             self._retry_later()
+        elif self.quiet:
+            self._healed()
+        else:
+            self._proving = True
+            self._send(self._changes, self._dirty)
+
+    def _has_reserve(self) -> bool:
+        try:
+            return self._store.restore_ballast()
+        except OSError:
+            return False
+
+    def _healed(self) -> None:
+        """What waited is on record: only that shows that the store works."""
+        self.refusal = None
+        self._report("store.healed", "the store works again: new work is accepted")
 
     def _broken(self, error: Exception, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
         if self.refusal is None:
             self._report("store.error", f"the store refused a batch: {type(error).__name__}: {error}")
         self.refusal = Unavailable("nothing can be stored at the moment; the host's log has the reason")
-        for change in self._give_back(changes, logs):
-            change.settled(self.refusal)
+        self._settle(self._give_back(changes, logs), self.refusal)
         self._retry_later()
 
     def close(self) -> None:

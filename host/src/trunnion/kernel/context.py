@@ -16,7 +16,7 @@ from trunnion.kernel.eventlog import NULL
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
-from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT
+from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word
 from trunnion.model.json import Json, encode, valid_text
 from trunnion.model.runs import ArtifactInfo, Caller, Run
 
@@ -26,6 +26,12 @@ STATS_INTERVAL = 0.2
 HOST_KINDS = frozenset({"state", "gap", "ask"})
 MAX_FIGURE = 1e300
 MAX_EXACT = 1 << 53
+LARGEST_DATA = 4 << 20
+"""Bytes of data one event may carry; more belongs in an artifact."""
+
+LONGEST_TEXT = 64 << 10
+"""Characters of text one event carries; output is split, other text is cut."""
+
 _making = threading.Lock()
 
 
@@ -225,7 +231,7 @@ class Context:
 
     def text(self, block: str, *, channel: str = "stdout", level: str = "info") -> None:
         """Add a block of whole lines, for callers that split lines themselves."""
-        self._sink.text(block, channel=channel, level=level)
+        self._sink.text(block, channel=event_word(channel), level=event_word(level))
 
     def log(self, message: str, level: str = "info", data: Json = None) -> None:
         """Add a log line.
@@ -259,12 +265,17 @@ class Context:
         """Add an event of any kind but those of the host itself: ``state``, ``gap`` and ``ask``.
 
         Raises:
-            ValueError: a kind only the host emits.
+            ValueError: a kind only the host emits, no word for a kind, or too much data for one event.
             TypeError: the data has no form in JSON.
         """
         if kind in HOST_KINDS:
             raise ValueError(f"events of kind {kind!r} are made by the host alone")
-        self._sink.emit(kind, text, NULL if data is None else msgspec.Raw(encode(data)), level, by)
+        raw = NULL if data is None else msgspec.Raw(encode(data))
+        if len(memoryview(raw)) > LARGEST_DATA:
+            raise ValueError(f"an event carries at most {LARGEST_DATA >> 20} MiB of data: keep more as an artifact")
+        if len(text) > LONGEST_TEXT:
+            text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} more characters)"
+        self._sink.emit(event_word(kind), text, raw, event_word(level), event_word(by))
 
     def finish_output(self) -> None:
         """Hand on half lines and held-back progress. For the executor, when the handler has returned."""
@@ -343,7 +354,7 @@ class Context:
         return future.result()
 
     def _buffer(self, channel: str) -> LineBuffer:
-        level = "warning" if channel == "stderr" else "info"
+        level = "warning" if event_word(channel) == "stderr" else "info"
 
         def update(line: str) -> None:
             self._sink.emit(TEXT, line, msgspec.Raw(encode({"update": True, "channel": channel})), level)

@@ -53,6 +53,13 @@ class Ending:
 
     # -- stopping ---------------------------------------------------------------------------------
 
+    def arm_expiry(self, live: LiveRun) -> None:
+        """Have a run stopped when its time is over."""
+        live.disarm_expiry()
+        if live.expires is not None:
+            delay = max(0.0, live.expires - self._clock.monotonic())
+            live.expiry = self._clock.call_later(delay, lambda: self.stop(live, "timed_out"))
+
     def stop(self, live: LiveRun, reason: StopReason) -> None:
         """Have a run end: at once where it waits, as soon as its handler lets it where it works."""
         if live.phase in ("ending", "ended"):
@@ -154,6 +161,7 @@ class Ending:
         live.expires = live.expires_asked
         live.sink.reopen()
         live.phase = "delayed"
+        self.arm_expiry(live)
         self._committer.change(Change(live.log, lambda _: self._placed_again(live), start=live.run))
         return True
 

@@ -190,3 +190,5 @@ class EventLog:
         finally:
             if log is not None:
                 log.followers -= 1
+                if not log.followers and not log.seq:  # asked for by name, and nothing was ever said there
+                    self.drop(name)

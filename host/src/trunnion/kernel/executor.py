@@ -114,7 +114,7 @@ class Executor:
         if live.expires is not None and live.expires <= self._clock.monotonic():
             self.ending.stop(live, "timed_out")
             return
-        self._arm_expiry(live)
+        self.ending.arm_expiry(live)
         if live.run.status == "held":
             live.phase = "held"
         else:
@@ -133,7 +133,7 @@ class Executor:
         elif live.stop_reason is not None:
             self.ending.stop(live, live.stop_reason)
         else:
-            self._arm_expiry(live)
+            self.ending.arm_expiry(live)
             if live.start_when_accepted:
                 self._ready(live)
 
@@ -241,14 +241,7 @@ class Executor:
         if timeout is not None:
             own = self._clock.monotonic() + timeout
             live.expires = own if live.expires is None else min(own, live.expires)
-        self._arm_expiry(live)
-
-    def _arm_expiry(self, live: LiveRun) -> None:
-        if live.expiry is not None:
-            live.disarm_expiry()
-        if live.expires is not None:
-            delay = max(0.0, live.expires - self._clock.monotonic())
-            live.expiry = self._clock.call_later(delay, lambda: self.ending.stop(live, "timed_out"))
+        self.ending.arm_expiry(live)
 
     # -- small things -----------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from trunnion.kernel.threads import in_thread
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import InvalidArguments, NotFound, TrunnionError
-from trunnion.model.events import RUN_STREAM, Event
+from trunnion.model.events import RUN_STREAM, Event, event_word
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
 from trunnion.model.runs import Caller, Invocation, Role, Run
@@ -125,13 +125,15 @@ class Door:
             live.run = msgspec.structs.replace(live.run, cancel_requested_at=self._kernel.clock.utc())
             raw = msgspec.Raw(encode({"code": "run.cancel_requested", "principal": caller.principal}))
             live.log.append("log", f"{caller.principal} asked for cancellation", raw, level="warning")
-            await self._on_record(live.log.name, Change(live.log, lambda _: None, start=live.run))
+            live.cancel_on_record = self._on_record(Change(live.log, lambda _: None, start=live.run))
+        if live.cancel_on_record is not None:
+            await asyncio.shield(live.cancel_on_record)
         self._kernel.executor.ending.stop(live, "cancelled")
         if live.run.status in ("pending", "held") or live.phase == "ending":
             return await self._kernel.waiting.ended(run_id)
         return live.run
 
-    async def _on_record(self, name: str, change: Change) -> None:
+    def _on_record(self, change: Change) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def settled(error: TrunnionError | None) -> None:
@@ -140,7 +142,7 @@ class Door:
 
         change.settled = settled
         self._kernel.committer.change(change)
-        await done
+        return done
 
     # -- queries ----------------------------------------------------------------------------------
 
@@ -341,7 +343,8 @@ class HostHandle:
         """
         if not is_stream_name(stream) or stream.partition("/")[0] in ("run", "host"):
             raise InvalidArguments(f"{stream!r} is not a stream {self.owner} may write to")
-        self._kernel.log.stream(stream).append(kind, text, msgspec.Raw(encode(data)), level=level, by=self.owner)
+        raw = msgspec.Raw(encode(data))
+        self._kernel.log.stream(stream).append(event_word(kind), text, raw, level=event_word(level), by=self.owner)
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Await a blocking call made in a thread that never holds up the host's end."""

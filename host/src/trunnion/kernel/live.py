@@ -59,6 +59,7 @@ class LiveRun:
         arriving: it is being accepted this very moment.
         acknowledged: whether it is.
         abandoned: it was settled although its handler goes on.
+        cancel_on_record: done when the wish to cancel it is.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class LiveRun:
         self.outcome: Outcome | None = None
         self.abandoned = False
         self.start_when_accepted = False
+        self.cancel_on_record: asyncio.Future[None] | None = None
         self.waiters: list[asyncio.Future[Run]] = []
 
     @property

@@ -79,7 +79,10 @@ class ObserverPump:
             try:
                 await self.observer.on_events(events)
                 return
-            except (Exception, SystemExit, KeyboardInterrupt) as error:
+            except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                    raise
                 self.state.failures += 1
                 self.state.last_error = f"{type(error).__name__}: {error}"
                 if self.state.failures == 1 or delay >= MAX_DELAY:

@@ -14,6 +14,11 @@ from trunnion.model.errors import ErrorInfo, TrunnionError
 from trunnion.model.json import Json, valid_text
 
 NOTHING = Outcome()
+LONGEST_MESSAGE = 16 << 10
+"""Characters of an error's message that are kept; it stands in the row and in lists."""
+
+LARGEST_DETAILS = 64 << 10
+"""Bytes of details that are kept beside it."""
 
 
 def returned(value: object) -> Outcome:
@@ -35,7 +40,7 @@ def raised(error: BaseException) -> Outcome:
     if isinstance(error, asyncio.CancelledError):
         return Outcome(stopped=True)
     if isinstance(error, TrunnionError):
-        return Outcome(error=ErrorInfo(error.code, valid_text(str(error.message)), _storable(error.details)))
+        return Outcome(error=ErrorInfo(error.code, _short(str(error.message)), _storable(error.details)))
     if isinstance(error, SystemExit):
         text = f"the handler called sys.exit({error.code!r})"
         return Outcome(error=ErrorInfo("failed", text, {"exit": valid_text(str(error.code))}))
@@ -45,10 +50,12 @@ def raised(error: BaseException) -> Outcome:
 def _storable(details: dict[str, Json]) -> dict[str, Json]:
     """What a handler put beside its error, as it is if JSON has a form for it, else as text."""
     try:
-        msgspec.json.encode(details)
-    except Exception:
-        return {"details": ascii(details)[:1000]}
-    return details
+        encoded = msgspec.json.encode(details)
+        if len(encoded) <= LARGEST_DETAILS:
+            return msgspec.json.decode(encoded, type=dict[str, Json])
+    except Exception:  # noqa: S110  # what JSON has no form for is kept as text
+        pass
+    return {"details": ascii(details)[:1000]}
 
 
 def is_defect(error: BaseException) -> bool:
@@ -73,7 +80,12 @@ def _one_line(error: BaseException) -> str:
         text = str(error).strip()
     except Exception:
         text = "its message cannot be shown"
-    return valid_text(f"{type(error).__name__}: {text}") if text else type(error).__name__
+    return _short(f"{type(error).__name__}: {text}") if text else type(error).__name__
+
+
+def _short(text: str) -> str:
+    left_out = len(text) - LONGEST_MESSAGE
+    return valid_text(text if left_out <= 0 else f"{text[:LONGEST_MESSAGE]}… ({left_out} more characters)")
 
 
 def _where(error: BaseException) -> str:

@@ -111,7 +111,8 @@ class Placement:
         live.phase = "parked"
         self.parked[live.id] = live
         live.disarm()
-        live.timer = self._clock.call_later(self._park_timeout, lambda: self._park_expired(live))
+        if not self.park_all:
+            live.timer = self._clock.call_later(self._park_timeout, lambda: self._park_expired(live))
 
     def unpark(self) -> None:
         """The registry has changed: place those whose command is there now, the oldest first."""

@@ -80,6 +80,8 @@ class Sink:
             else:
                 raise self._behind(log)
         else:
+            if not isinstance(text, str):
+                raise TypeError(f"the text of an event is a str, not {type(text).__name__}")
             size = EVENT_OVERHEAD + len(text) + len(memoryview(raw))
             self._send(size, Emitted(kind, text, raw, level, by))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -53,6 +55,22 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     def data(self) -> Json:
         """The machine-readable part as plain data, a fresh copy at each call."""
         return decode(self.raw)
+
+
+_word = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/ -]{0,127}")
+
+
+@lru_cache(maxsize=1024)
+def event_word(text: str) -> str:
+    """The kind, level, channel or speaker of an event, as it is given.
+
+    Raises:
+        ValueError: it is no short plain word, so it has no place in a stream.
+        TypeError: it is no text.
+    """
+    if _word.fullmatch(text) is None:
+        raise ValueError(f"{text!a} cannot be the kind, level, channel or speaker of an event")
+    return text
 
 
 _encoder = msgspec.json.Encoder()
