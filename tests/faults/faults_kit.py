@@ -262,7 +262,8 @@ class Ground:
             if process.stdin is not None:
                 process.stdin.close()
         self.told.close()
-        assert not self.temporary.exists() or not list(self.temporary.iterdir()), "temporary files are left"
+        left = {entry.name: entry.read_text() for entry in self.temporary.glob("*")}
+        assert not left, left
         try:
             self.orphans_gone(tagged(self.tag))
         finally:
