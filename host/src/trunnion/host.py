@@ -186,6 +186,12 @@ class Host:
 
         self.portal = await self._stack.enter_async_context(BlockingPortal())
 
+        async def end_calls() -> None:
+            """A thread's call that goes on does not hold up the host's end."""
+            await self.portal.stop(cancel_remaining=True)
+
+        self._stack.push_async_callback(end_calls)
+
     async def _go_live(self, contributions: Sequence[PluginContribution], host_log: HostLog) -> None:
         host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
         self.kernel.executor.placement.park_all = self.options.mode == "cold"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from trunnion.builtin.control import HostControl
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.reporting import LOG_STREAM
+from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Query
 from trunnion.model.events import LEVELS
 from trunnion.model.json import Json, decode, encode
 from trunnion.model.runs import Caller
+from trunnion.store.listing import parse_cursor
 
 REMOTE = frozenset({"web", "rpc"})
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class HostQueries:
@@ -38,6 +43,7 @@ class HostQueries:
     async def status(self) -> dict[str, Json]:
         """Identity, frontends and daemons, runs at work and waiting, the store, and what was refused."""
         kernel, executor = self._kernel, self._kernel.executor
+        stored = await in_thread(kernel.readers, kernel.store.stats)
         return {
             **self._control.describe(),
             "frontends": [_part(p) for p in kernel.parts if p.kind == "frontend"],
@@ -51,7 +57,7 @@ class HostQueries:
                 "since_start": dict(executor.table.counts),
             },
             "refused": dict(kernel.admissions.counts),
-            "store": {**kernel.store.stats(), "refuses": kernel.committer.refusal is not None},
+            "store": {**stored, "refuses": kernel.committer.refusal is not None},
             "draining": executor.table.draining,
         }
 
@@ -71,7 +77,7 @@ class HostQueries:
         """Whether a start with the configuration as it is on disk now would succeed."""
         return self._control.check_config()
 
-    async def log(self, level: str = "debug", limit: int = 100, cursor: str | None = None) -> dict[str, Json]:
+    async def log(self, level: str = "debug", limit: Limit = 100, cursor: str | None = None) -> dict[str, Json]:
         """Lines of the host's log, oldest first, from a position on.
 
         Args:
@@ -79,7 +85,7 @@ class HostQueries:
             limit: at most so many lines.
             cursor: as given by the page before.
         """
-        after, items = int(cursor or 0), list[Json]()
+        after, items = parse_cursor(cursor, first=0), list[Json]()
         least = LEVELS.get(level, 0)
         async for batch in self._kernel.follow(LOG_STREAM, after, live=False):
             for event in batch:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import msgspec
 
-from trunnion.access.policy import may_see_run
 from trunnion.arguments.hints import Secret
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.handle import Door
+from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Command
 from trunnion.model.errors import Conflict, InvalidArguments, NotFound
 from trunnion.model.json import Json, decode, encode
@@ -100,7 +100,7 @@ class RunCommands:
         run = await door.get(caller, run_id)
         if not run.ended:
             raise Conflict(f"run {run_id} has not ended: cancel it first")
-        if not may_see_run(run, caller) or not self._kernel.store.forget(run_id):
+        if not await in_thread(self._kernel.readers, lambda: self._kernel.store.forget(run_id)):
             raise NotFound(f"there is no run {run_id!r}")
         return {"forgotten": run_id}
 

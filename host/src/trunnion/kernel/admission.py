@@ -12,7 +12,8 @@ import msgspec
 from trunnion.access.policy import DecisionCache, refusal
 from trunnion.access.redaction import MASK, NOTHING, Redactor, leaves
 from trunnion.access.sealing import Sealer
-from trunnion.arguments import Bound, Parameters, split_line
+from trunnion.arguments import Bound, Parameters
+from trunnion.kernel.asked import check_storable, named
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.entries import CommandEntry
@@ -29,7 +30,6 @@ from trunnion.model.errors import (
     Busy,
     Conflict,
     DeadlineExceeded,
-    InvalidArguments,
     NotFound,
     StaleMeta,
     TrunnionError,
@@ -137,16 +137,26 @@ class Admissions:
             if invocation.idempotency_key is not None:
                 return await self._join_or_admit(caller, invocation, checked, origin)
             live = await self._admit(caller, invocation, checked, origin)
-            await live.accepted
+            await self._acknowledged(live)
         except TrunnionError as error:
             self.counts[error.code] += 1
             raise
         return Admitted(live.run, live)
 
+    async def _acknowledged(self, live: LiveRun) -> None:
+        """Wait until a run is on record; a child whose caller gives up meanwhile is cancelled."""
+        try:
+            await live.accepted
+        except asyncio.CancelledError:
+            if live.parent is not None:
+                self._executor.ending.stop(live, "cancelled")
+            raise
+
     # -- what needs no waiting --------------------------------------------------------------------
 
     def _check(self, caller: Caller, invocation: Invocation, parent: LiveRun | None) -> _Checked:
-        name, argv = _named(invocation)
+        name, argv = named(invocation)
+        check_storable(invocation, self._clock.utc())
         entry = self.resolve(caller, name)
         decision = self._decisions.decide(entry.revision, entry.command, caller)
         if not decision.visible:
@@ -161,7 +171,7 @@ class Admissions:
             raise Unavailable(f"command {entry.id} is not available at the moment: {entry.owner} is down")
         bound = bind(entry.parameters, invocation.args, argv)
         entry.validate(bound)
-        secrets = {name: bound.args[name] for name in entry.parameters.secret if bound.args.get(name) is not None}
+        secrets = secrets_of(bound.args, entry.parameters)
         deadline_at, expires = self._deadline(invocation, parent)
         digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
         return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires)
@@ -183,6 +193,9 @@ class Admissions:
         commands = [e for e in self._registry.all_commands() if sees(e.revision, e.command, caller).visible]
         queries = [e for e in self._registry.all_queries() if sees(e.revision, e.query, caller).visible]
         visible = [n for e in commands for n in e.names] + [n for e in queries for n in e.names]
+        if name in visible:
+            other = "query" if kind == "command" else "command"
+            return NotFound(f"there is no {kind} {name!r}: it is a {other}", {"nearest": [name]})
         close = nearest(name, visible)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         return NotFound(f"there is no {kind} {name!r}{hint}", {"nearest": close})
@@ -233,7 +246,7 @@ class Admissions:
         claim = self._claims[key] = self._loop.create_future()
         try:
             live = await self._admit(caller, invocation, checked, origin)
-            await live.accepted
+            await self._acknowledged(live)
         except BaseException as error:
             claim.set_exception(
                 error if isinstance(error, TrunnionError) else Unavailable("the first call was given up")
@@ -277,6 +290,8 @@ class Admissions:
             hold = await self._gates.admit(_question(run, caller, checked))
             if hold is not None:
                 run = msgspec.structs.replace(run, status="held", labels={**run.labels, "held": hold.reason})
+            if self.closed and origin.nested_in is None:
+                raise Unavailable(self.closed)
             if origin.parent is not None and origin.parent.phase != "running":
                 raise Unavailable(f"the run {origin.parent.id} that asked for it has ended")
         live = self._live(run, caller, checked, origin.parent)
@@ -336,6 +351,11 @@ class Admissions:
         return live
 
 
+def secrets_of(args: Mapping[str, Json], parameters: Parameters) -> dict[str, Json]:
+    """The secret ones among arguments, in the clear."""
+    return {name: args[name] for name in parameters.secret if args.get(name) is not None}
+
+
 def redactor_for(secrets: JsonObject) -> Redactor:
     """Cuts the values of a run's secret arguments."""
     if not secrets:
@@ -357,22 +377,6 @@ def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] 
         InvalidArguments: they do not fit.
     """
     return parameters.bind(parameters.parse(argv) if argv is not None else args or {})
-
-
-def _named(invocation: Invocation) -> tuple[str, tuple[str, ...] | None]:
-    given = [invocation.args is not None, invocation.argv is not None, invocation.line is not None]
-    if sum(given) > 1:
-        raise InvalidArguments("give arguments once: as args, as argv or as a line")
-    if invocation.line is None:
-        if not invocation.command_id:
-            raise InvalidArguments("no command is named")
-        return invocation.command_id, invocation.argv
-    words = split_line(invocation.line)
-    if invocation.command_id:
-        return invocation.command_id, tuple(words)
-    if not words:
-        raise InvalidArguments("the line is empty: it must begin with a command")
-    return words[0], tuple(words[1:])
 
 
 def _same(command_id: str, digest: str, checked: _Checked, key: str) -> None:

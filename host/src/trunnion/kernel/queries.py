@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from trunnion.access.policy import DecisionCache, refusal
-from trunnion.kernel.admission import Admissions, bind
+from trunnion.access.redaction import Redactor
+from trunnion.kernel.admission import Admissions, bind, mask, redactor_for, secrets_of
 from trunnion.kernel.entries import QueryEntry
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.outcome import is_defect, raised, returned
@@ -67,13 +68,14 @@ class Queries:
                     revision=entry.revision,
                     caller=caller,
                     decision=decision.rule,
-                    args=bound.args,
+                    args=mask(bound.args, entry.parameters),
                     effect="read",
                 )
             )
-        return await self._answer(entry, lambda: entry.parameters.call(entry.query.handler, caller, bound))
+        redactor = redactor_for(secrets_of(bound.args, entry.parameters))
+        return await self._answer(entry, redactor, lambda: entry.parameters.call(entry.query.handler, caller, bound))
 
-    async def _answer(self, entry: QueryEntry, call: Callable[[], object]) -> Json:
+    async def _answer(self, entry: QueryEntry, redactor: Redactor, call: Callable[[], object]) -> Json:
         try:
             async with asyncio.timeout(entry.query.timeout):
                 value = call() if entry.is_async else await in_thread(self._readers, call)
@@ -84,7 +86,7 @@ class Queries:
             raise
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             if is_defect(error):
-                self._report("query.raised", f"query {entry.id} raised {type(error).__name__}", error)
+                self._report("query.raised", f"query {entry.id} raised {type(error).__name__}", error, redactor)
             info = raised(error).error
             raise InternalError(f"query {entry.id} failed: {info.message if info else error}") from error
         if outcome.error is not None:

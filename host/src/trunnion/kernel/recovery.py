@@ -57,26 +57,33 @@ class Recovery:
 
     def recover(self) -> dict[str, int]:
         """Take up every live run; returns how many were queued again and how many interrupted."""
-        counts = {"queued": 0, "interrupted": 0, "cancelled": 0}
+        counts = {"queued": 0, "interrupted": 0, "cancelled": 0, "failed": 0}
         stored = self._store.live()
         present = {row.run.id for row in stored}
         orphans = _orphans(stored)
         for row in stored:
-            live = self._live(row)
-            status = self._judge(live, lost_parent=row.run.id in orphans)
+            secrets = self._secrets(row)
+            live = self._live(row, secrets or {})
+            status = self._judge(live, lost_parent=row.run.id in orphans, unreadable=secrets is None)
             counts[status] += 1
         if present:
             self._report("host.recovered", f"{len(present)} runs of an earlier host: " + _counted(counts))
         return counts
 
-    def _judge(self, live: LiveRun, *, lost_parent: bool) -> str:
+    def _judge(self, live: LiveRun, *, lost_parent: bool, unreadable: bool) -> str:
         run, executor = live.run, self._executor
         if run.cancel_requested_at is not None:
             executor.adopt(live)
             executor.ending.conclude(live, "cancelled", Outcome(stopped=True))
             return "cancelled"
         interrupted = run.status == "running" or lost_parent
-        if interrupted and not (run.status == "running" and not lost_parent and self._retried(live)):
+        if unreadable and not interrupted:
+            executor.adopt(live)
+            error = ErrorInfo("internal", f"the secret arguments of {run.command_id} cannot be read any more")
+            executor.ending.conclude(live, "failed", Outcome(error=error))
+            return "failed"
+        lost = lost_parent or unreadable
+        if interrupted and not (run.status == "running" and not lost and self._retried(live)):
             executor.adopt(live)
             error = ErrorInfo("interrupted", f"{run.command_id} was interrupted: the host stopped while it was running")
             executor.ending.conclude(live, "interrupted", Outcome(error=error))
@@ -97,9 +104,8 @@ class Recovery:
             self._committer.change(Change(live.log, lambda _: None, start=live.run))
         return True
 
-    def _live(self, row: StoredRun) -> LiveRun:
+    def _live(self, row: StoredRun, secrets: dict[str, Json]) -> LiveRun:
         run = msgspec.structs.replace(row.run, owner=self._host_id)
-        secrets = self._secrets(row)
         args: dict[str, Json] = {**run.args, **secrets}
         log = self._log.resume(run_stream(run.id), row.last_seq)
         sink = Sink(log, self._mailbox, redactor_for(secrets), self._executor.limits.max_uncommitted_bytes)
@@ -111,14 +117,15 @@ class Recovery:
         live.expires = live.expires_asked = self._expires(run)
         return live
 
-    def _secrets(self, row: StoredRun) -> dict[str, Json]:
+    def _secrets(self, row: StoredRun) -> dict[str, Json] | None:
+        """Its secret arguments; None where there are some that cannot be opened."""
         if row.sealed is None:
             return {}
         try:
             opened = decode(self._sealer.open(row.run.id, row.sealed))
         except TrunnionError as error:
             self._report("host.sealed", f"run {row.run.id}: {error.message}", error)
-            return {}
+            return None
         return dict(opened) if isinstance(opened, dict) else {}
 
     def _expires(self, run: Run) -> float | None:

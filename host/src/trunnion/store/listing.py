@@ -15,14 +15,18 @@ MAX = 2**63 - 1
 RARE = " AND status <> 'succeeded'"
 
 
-def parse_cursor(cursor: str | None) -> int:
-    """The run number a cursor stands for; runs below it follow.
+def parse_cursor(cursor: str | None, first: int = MAX) -> int:
+    """The number a cursor stands for, of the run below which or the event after which the next page begins.
+
+    Args:
+        cursor: as given by the page before.
+        first: where the first page begins.
 
     Raises:
         InvalidArguments: it is not a cursor of ours.
     """
     if cursor is None:
-        return MAX
+        return first
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
         raise InvalidArguments(f"{cursor[:40]!r} is not a cursor; use the 'next' of the page before")
     return int(cursor)
