@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+import pexpect
 import pytest
 
 
@@ -318,3 +319,48 @@ def test_an_empty_path_is_refused_and_never_another_place(shared, option):
     done = shared.run(option, "", "runs", "list")
     assert done.code == 2
     assert option in done.err
+
+
+def test_the_other_kind_is_named(shared):
+    assert "'runs.list': it is a query" in shared.run("run", "runs.list").err
+    assert "'demo.greet': it is a command" in shared.run("query", "demo.greet").err
+
+
+def test_json_after_the_name_is_explained(shared):
+    assert "trunnion run --json demo.greet" in shared.run("run", "demo.greet", "--json").err
+    assert "trunnion query --json host.status" in shared.run("query", "host.status", "--json").err
+
+
+def test_a_failed_run_has_no_result_and_its_own_status(shared):
+    run_id = json.loads(shared.run("run", "--json", "demo.fail", "3").out)["id"]
+    done = shared.run("runs", "result", run_id)
+    assert (done.code, done.out) == (1, "")
+    assert "failed" in done.err
+    assert shared.run("runs", "result", run_id, "--json").code == 1
+
+
+def test_a_secret_comes_without_the_command_line(shared, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("from-a-file\n")
+    assert shared.json("run", "--json", "--secret", f"code=file:{file}", "demo.unlock")["result"] == len("from-a-file")
+    given = shared.run("run", "--json", "--secret", "code=env:DOOR", "demo.unlock", env={"DOOR": "from-the-env"})
+    assert json.loads(given.out)["result"] == len("from-the-env")
+    assert "no environment variable NONE" in shared.run("run", "--secret", "code=env:NONE", "demo.unlock").err
+    refused = shared.run("run", "--secret", "code=plain-text", "demo.unlock")
+    assert (refused.code, "plain-text" in refused.err) == (2, False)
+
+
+def test_a_missing_secret_is_asked_for_on_a_terminal(shared):
+    terminal = shared.spawn("run", "demo.unlock")
+    terminal.expect("code: ")
+    assert not terminal.getecho()
+    terminal.sendline("tell-nobody")
+    terminal.expect("succeeded")
+    terminal.expect(pexpect.EOF)
+    assert "tell-nobody" not in terminal.before
+    assert str(len("tell-nobody")) in json.dumps(shared.json("runs", "list", "--json", "--limit", "1"))
+
+
+def test_without_a_terminal_nobody_is_asked(shared):
+    refused = shared.run("run", "demo.unlock")
+    assert (refused.code, refused.err.startswith("error: code:")) == (2, True)

@@ -128,6 +128,7 @@ class Context:
     twin ending in ``_blocking`` for sync handlers, which run in a thread.
 
     Attributes:
+        run: its row as it was when this attempt started; secret arguments are masked.
         run_id, command_id, session_id, attempt: of the run.
         caller: who asked, and through which doors.
         deadline: on the monotonic clock, seconds; None without one.
@@ -142,6 +143,7 @@ class Context:
         loop: asyncio.AbstractEventLoop,
         deadline: float | None,
     ) -> None:
+        self.run = run
         self.run_id = run.id
         self.command_id = run.command_id
         self.session_id = run.session_id

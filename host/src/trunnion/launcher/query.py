@@ -38,10 +38,15 @@ class QueryCommand(click.Command):
 def query(context: click.Context, query_id: str, argv: tuple[str, ...]) -> None:
     """Ask a query and print its value, such as: trunnion query runs.list --limit 3."""
     from trunnion.launcher.hosted import ask
-    from trunnion.launcher.usage import print_usage, wants_usage
+    from trunnion.launcher.usage import print_usage, wants_usage, with_hint
+    from trunnion.model.errors import TrunnionError
 
     options, screen = options_of(context), screen_of(context)
     if wants_usage(argv):
         print_usage(options, screen, "queries", query_id)
         return
-    screen.value(ask(options, query_id, argv=argv))
+    try:
+        value = ask(options, query_id, argv=argv)
+    except TrunnionError as error:
+        raise with_hint(error, "query", query_id, argv) from None
+    screen.value(value)

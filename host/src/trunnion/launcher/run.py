@@ -43,6 +43,13 @@ def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds the run may take, waiting included.")
 @click.option("--key", help="Idempotency key: a second call with the same key joins the first one's run.")
 @click.option("--label", "labels", multiple=True, callback=_labels, metavar="KEY=VALUE", help="Mark the run.")
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="NAME[=SOURCE]",
+    help="Give a secret argument: asked for, or from env:VARIABLE, file:PATH or - (standard input).",
+)
 @click.argument("command_id", metavar="COMMAND", shell_complete=_complete_name)
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...", shell_complete=_complete_word)
 @click.pass_context
@@ -55,6 +62,7 @@ def run(
     timeout: float | None,
     key: str | None,
     labels: dict[str, str],
+    secrets: tuple[str, ...],
 ) -> int:
     """Run a command and show its output as it comes.
 
@@ -63,14 +71,24 @@ def run(
     import uuid
 
     from trunnion.launcher.running import run_in_loop
-    from trunnion.launcher.usage import print_usage, wants_usage
+    from trunnion.launcher.secrets import missing, words_for
+    from trunnion.launcher.usage import print_usage, wants_usage, with_hint
+    from trunnion.model.errors import TrunnionError
     from trunnion.model.runs import Invocation
 
     options, screen = options_of(context), screen_of(context)
     if wants_usage(argv):
         print_usage(options, screen, "commands", command_id)
         return 0
-    invocation = Invocation(
-        command_id=command_id, argv=argv, timeout=timeout, idempotency_key=key or uuid.uuid4().hex, labels=labels
-    )
-    return run_in_loop(options, screen, invocation, detach=detach)
+    def start(words: tuple[str, ...]) -> int:
+        asked = Invocation(command_id=command_id, argv=words, timeout=timeout, idempotency_key=once, labels=labels)
+        return run_in_loop(options, screen, asked, detach=detach)
+
+    once, given = key or uuid.uuid4().hex, (*words_for(secrets), *argv)
+    try:
+        return start(given)
+    except TrunnionError as error:
+        asked = missing(options, command_id, error)
+        if not asked:
+            raise with_hint(error, "run", command_id, argv) from None
+    return start((*asked, *given))

@@ -59,8 +59,22 @@ def show_events(screen: Screen, value: Json) -> None:
 
 
 def show_result(screen: Screen, value: Json) -> None:
-    """The result alone, out of the run it belongs to."""
-    show_value(screen, value.get("result") if isinstance(value, Mapping) else value)
+    """The result alone, out of the run it belongs to; nothing of a run that did not succeed."""
+    run = value if isinstance(value, Mapping) else {}
+    if run.get("status") == "succeeded":
+        show_value(screen, run.get("result"))
+    else:
+        error = run.get("error")
+        message = error.get("message") if isinstance(error, Mapping) else ""
+        screen.err(f"error: run {run.get('id')} {str(run.get('status')).replace('_', ' ')}: {message}\n")
+
+
+def result_status(value: Json) -> int:
+    """The exit status that goes with a run: that of its error, 0 when it succeeded."""
+    from trunnion.launcher.failures import exit_status
+
+    error = value.get("error") if isinstance(value, Mapping) else None
+    return exit_status(str(error.get("code"))) if isinstance(error, Mapping) else 0
 
 
 def show_export(screen: Screen, value: Json) -> None:
@@ -132,7 +146,7 @@ def _perform(context: click.Context, view: View, argv: Sequence[str]) -> int:
 
     value = ask(options, view.target, argv=argv)
     (screen.value(value) if screen.as_json else view.show(screen, value))
-    return 0
+    return result_status(value) if view.target == "runs.result" else 0
 
 
 def _run(context: click.Context, command_id: str, argv: Sequence[str]) -> int:

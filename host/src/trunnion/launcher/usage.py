@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from trunnion.model.errors import NotFound
+from trunnion.model.errors import NotFound, TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.names import nearest
 
@@ -21,6 +21,14 @@ def wants_usage(argv: Sequence[str]) -> bool:
     """Whether ``--help`` is among the words, before any ``--``."""
     words = list(argv)
     return "--help" in (words[: words.index("--")] if "--" in words else words)
+
+
+def with_hint(error: TrunnionError, verb: str, name: str, argv: Sequence[str]) -> TrunnionError:
+    """The same error, with a word about ``--json`` where it was meant for the launcher."""
+    if error.code == "invalid_arguments" and "--json" in argv:
+        error.message += f"; for JSON write: trunnion {verb} --json {name} ..."
+        error.args = (error.message,)
+    return error
 
 
 def print_usage(options: Options, screen: Screen, kind: Kind, name: str) -> None:

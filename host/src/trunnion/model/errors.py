@@ -6,8 +6,6 @@ that no door decides this for itself.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import msgspec
 
 from trunnion.model.json import Json, JsonObject
@@ -63,7 +61,7 @@ class TrunnionError(Exception):
         details: machine-readable facts beside the message.
     """
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, message: str, details: JsonObject | None = None) -> None:
         super().__init__(message)

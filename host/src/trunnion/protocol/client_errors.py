@@ -12,12 +12,7 @@ class RemoteError(TrunnionError):
 
     def __init__(self, error: ErrorInfo) -> None:
         super().__init__(error.message, error.details)
-        self._code = error.code
-
-    @property
-    def info(self) -> ErrorInfo:
-        """What the host said."""
-        return ErrorInfo(self._code, self.message, self.details)
+        self.code = error.code
 
     def __reduce__(self) -> tuple[type[RemoteError], tuple[ErrorInfo]]:  # type: ignore[override]
         return type(self), (self.info,)
