@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
 
 import msgspec
 
 from trunnion.access.policy import DecisionCache, refusal
-from trunnion.access.redaction import MASK, NOTHING, Redactor, leaves
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound, Parameters
 from trunnion.kernel.asked import check_storable, named
@@ -23,6 +21,7 @@ from trunnion.kernel.gates import Gates
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.mailbox import Mailbox
+from trunnion.kernel.masking import mask, redactor_for, secrets_of
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.sink import Sink
 from trunnion.model.contributions import Admission as Question
@@ -349,25 +348,6 @@ class Admissions:
         live.parent = parent
         live.expires = live.expires_asked = checked.expires
         return live
-
-
-def secrets_of(args: Mapping[str, Json], parameters: Parameters) -> dict[str, Json]:
-    """The secret ones among arguments, in the clear."""
-    return {name: args[name] for name in parameters.secret if args.get(name) is not None}
-
-
-def redactor_for(secrets: JsonObject) -> Redactor:
-    """Cuts the values of a run's secret arguments."""
-    if not secrets:
-        return NOTHING
-    return Redactor(leaf for value in secrets.values() for leaf in leaves(value))
-
-
-def mask(args: Mapping[str, Json], parameters: Parameters) -> dict[str, Json]:
-    """Arguments as they may be shown."""
-    if not parameters.secret:
-        return dict(args)
-    return {name: MASK if name in parameters.secret and value is not None else value for name, value in args.items()}
 
 
 def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] | None) -> Bound:

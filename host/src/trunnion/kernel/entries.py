@@ -27,6 +27,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     Attributes:
         revision: sha256 over the canonical form of the descriptor; availability is no part of it.
         lock: how its runs find their lane, None for parallel runs.
+        described: its part of meta in canonical JSON, by availability, once it was asked for.
     """
 
     command: Command
@@ -37,6 +38,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     lock: LockKey | None
     is_async: bool
     available: bool
+    described: dict[bool, bytes] = {}
 
     @property
     def id(self) -> str:
@@ -75,6 +77,7 @@ class QueryEntry(msgspec.Struct, eq=False):
     descriptor: Descriptor
     is_async: bool
     available: bool
+    described: dict[bool, bytes] = {}
 
     @property
     def id(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -71,25 +72,35 @@ class MetaBuilder:
         streams = [e for e in registry.all_streams() if sees.decide(e.revision, e.source, caller).visible]
         visible = {e.id for e in commands} | {e.id for e in queries} | {e.source.pattern for e in streams}
         sections = [_section(s) for s in registry.sections() if visible.issuperset(s.requires)]
-        consoles = _consoles(registry, commands, queries)
+        consoles = {str(c["path"]): canonical(c) for c in _consoles(registry, commands, queries)}
         revision = _revision(commands, queries, streams, consoles, sections)
-        document: dict[str, Json] = {
-            "meta": META_VERSION,
-            "host": self._host,
-            "generation": registry.generation,
-            "revision": revision,
-            "consoles": consoles,
-            "commands": [_described(e) for e in commands],
-            "queries": [_described(e) for e in queries],
-            "streams": [{**e.descriptor, "revision": e.revision} for e in streams],
-            "plugins": [decode(encode(record)) for record in self._plugins()],
-            "sections": sections,
+        parts: dict[str, bytes] = {
+            "meta": canonical(META_VERSION),
+            "host": canonical(self._host),
+            "generation": canonical(registry.generation),
+            "revision": canonical(revision),
+            "consoles": _joined(consoles.values()),
+            "commands": _joined(_described(e) for e in commands),
+            "queries": _joined(_described(e) for e in queries),
+            "streams": _joined(canonical({**e.descriptor, "revision": e.revision}) for e in streams),
+            "plugins": canonical([decode(encode(record)) for record in self._plugins()]),
+            "sections": canonical(sections),
         }
-        return Meta(revision, registry.generation, canonical(document))
+        body = b",".join(canonical(name) + b":" + parts[name] for name in sorted(parts))
+        return Meta(revision, registry.generation, b"{" + body + b"}")
 
 
-def _described(entry: CommandEntry | QueryEntry) -> dict[str, Json]:
-    return {**entry.descriptor, "revision": entry.revision, "available": entry.available}
+def _joined(parts: Iterable[bytes]) -> bytes:
+    return b"[" + b",".join(parts) + b"]"
+
+
+def _described(entry: CommandEntry | QueryEntry) -> bytes:
+    """Made once per entry and availability: a change of one plugin's set costs nothing for those of others."""
+    known = entry.described.get(entry.available)
+    if known is None:
+        document: dict[str, Json] = {**entry.descriptor, "revision": entry.revision, "available": entry.available}
+        known = entry.described[entry.available] = canonical(document)
+    return known
 
 
 def _section(section: MetaSection) -> dict[str, Json]:
@@ -107,17 +118,19 @@ def _consoles(
             inhabited.add(path)
             path = console_of(path)
     every = [registry.root(), *(c for c in registry.consoles() if c.path in inhabited)]
-    ids = sorted(entry.id for entry in commands)
-    return [_console(console, every, ids) for console in every]
+    above, within = defaultdict[str, list[Console]](list), defaultdict[str, list[str]](list)
+    for console in every[1:]:
+        above[console_of(console.path)].append(console)
+    for command_id in sorted(entry.id for entry in commands):
+        within[console_of(command_id)].append(command_id)
+    return [_console(console, above[console.path], within[console.path]) for console in every]
 
 
-def _console(console: Console, every: Sequence[Console], command_ids: Sequence[str]) -> dict[str, Json]:
+def _console(console: Console, children: Sequence[Console], command_ids: Sequence[str]) -> dict[str, Json]:
     fields = decode(encode(console))
     described: dict[str, Json] = dict(fields) if isinstance(fields, dict) else {}
-    path = console.path
-    children = [c for c in every if c.path and console_of(c.path) == path]
     described["children"] = [c.path for c in sorted(children, key=lambda c: (c.order, c.path))]
-    described["commands"] = [i for i in command_ids if console_of(i) == path]
+    described["commands"] = list(command_ids)
     return described
 
 
@@ -125,12 +138,13 @@ def _revision(
     commands: Sequence[CommandEntry],
     queries: Sequence[QueryEntry],
     streams: Sequence[StreamEntry],
-    consoles: Sequence[dict[str, Json]],
+    consoles: Mapping[str, bytes],
     sections: Sequence[dict[str, Json]],
 ) -> str:
     pairs: list[tuple[str, str]] = [(f"command {e.id}", e.revision) for e in commands]
     pairs += [(f"query {e.id}", e.revision) for e in queries]
     pairs += [(f"stream {e.source.pattern}", e.revision) for e in streams]
-    pairs += [(f"console {c['path']}", digest(c)) for c in consoles]
+    pairs += [(f"console {path}", hashlib.sha256(shown).hexdigest()) for path, shown in consoles.items()]
     pairs += [(f"section {s['point']}/{s['id']}", digest(s)) for s in sections]
-    return hashlib.sha256(canonical(sorted(pairs))).hexdigest()
+    # Of plain strings in lists the fast encoder makes the canonical form too.
+    return hashlib.sha256(encode(sorted(pairs))).hexdigest()

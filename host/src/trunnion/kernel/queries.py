@@ -9,9 +9,10 @@ import msgspec
 
 from trunnion.access.policy import DecisionCache, refusal
 from trunnion.access.redaction import Redactor
-from trunnion.kernel.admission import Admissions, bind, mask, redactor_for, secrets_of
+from trunnion.kernel.admission import Admissions, bind
 from trunnion.kernel.entries import QueryEntry
 from trunnion.kernel.gates import Gates
+from trunnion.kernel.masking import mask, redactor_for, secrets_of
 from trunnion.kernel.outcome import is_defect, raised, returned
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report

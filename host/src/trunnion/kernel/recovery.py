@@ -8,13 +8,13 @@ import msgspec
 
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound
-from trunnion.kernel.admission import redactor_for
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.live import LiveRun, Outcome
 from trunnion.kernel.mailbox import Mailbox
+from trunnion.kernel.masking import redactor_for
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.retry import retry_delay
