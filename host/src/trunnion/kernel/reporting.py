@@ -8,6 +8,7 @@ import logging.handlers
 import sys
 import threading
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from trunnion.model.json import Json, encode
 LOG_STREAM = "host/log"
 MAX_BYTES = 10 << 20
 BACKUPS = 5
+MAX_WAITING = 4 << 20
+"""Bytes of one stream that may wait for the disk."""
 
 
 class Report(Protocol):
@@ -46,6 +49,7 @@ class HostLog:
         self._level = LEVELS.get(level, LEVELS["info"])
         self._log: EventLog | None = None
         self._mailbox: Mailbox | None = None
+        self._left_out = Counter[str]()
         self._loop_thread = threading.get_ident()
         self._file: logging.handlers.RotatingFileHandler | None = None
         if path is not None:
@@ -96,13 +100,20 @@ class HostLog:
             return
         raw = msgspec.Raw(encode(data))
         if threading.get_ident() == self._loop_thread:
-            log.stream(stream).append(kind, text, raw, level=level)
+            self._append(log, stream, kind, text, raw, level)
         else:
-            mailbox.post(lambda: _append(log, stream, kind, text, raw, level))
+            mailbox.post(lambda: self._append(log, stream, kind, text, raw, level))
+
+    def _append(self, log: EventLog, stream: str, kind: str, text: str, raw: msgspec.Raw, level: str) -> None:
+        """Add an event; while the disk takes none, what is beyond ``MAX_WAITING`` is only counted."""
+        target = log.stream(stream)
+        if target.uncommitted > MAX_WAITING:
+            self._left_out[stream] += 1
+            return
+        if left_out := self._left_out.pop(stream, 0):
+            facts = msgspec.Raw(encode({"code": "log.left_out", "count": left_out}))
+            target.append(LOG, f"{left_out} lines are left out: the disk took no more", facts, level="warning")
+        target.append(kind, text, raw, level=level)
 
     def _file_failed(self, record: logging.LogRecord) -> None:
         sys.__stderr__ and sys.__stderr__.write(f"the host's log file cannot be written; lost: {record.getMessage()}\n")
-
-
-def _append(log: EventLog, stream: str, kind: str, text: str, raw: msgspec.Raw, level: str) -> None:
-    log.stream(stream).append(kind, text, raw, level=level)
