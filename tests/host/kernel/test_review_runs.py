@@ -15,6 +15,7 @@ from kernel_kit import ANN, Rig, cmd, until
 from trunnion.access.redaction import MASK
 from trunnion.arguments import Secret
 from trunnion.kernel.context import Context
+from trunnion.kernel.registry import Contributed
 from trunnion.model.commands import Command
 from trunnion.model.json import Json
 
@@ -93,3 +94,30 @@ async def test_who_stops_waiting_leaves_nothing_with_the_run(start: Start) -> No
             wait.cancel()
         await asyncio.wait(waits)
         assert rig.live(run).waiters == []
+
+
+async def test_a_command_whose_lock_changed_while_a_run_waited_is_kept_apart_by_the_new_one(start: Start) -> None:
+    go = {"first": asyncio.Event(), "other": asyncio.Event(), "second": asyncio.Event()}
+
+    async def work(which: str) -> None:
+        await go[which].wait()
+
+    async def other() -> None:
+        await go["other"].wait()
+
+    async with start(Command.of(other, console="t", lock="two")) as rig:
+        registry = rig.kernel.registry
+        registry.replace("d", Contributed(commands=[Command.of(work, console="d", lock="one")]))
+        first = await rig.submit("d.work", which="first")
+        second = await rig.submit("d.work", which="second")
+        registry.replace("d", Contributed(commands=[Command.of(work, console="d", lock="two")]))
+        holder = await rig.submit("t.other")
+        go["first"].set()
+        await rig.ended(first)
+        await until(lambda: rig.phase(second) != "lane" or rig.live(second).run.lock_key == "two")
+        assert (rig.phase(holder), rig.phase(second)) == ("running", "lane")
+        go["other"].set()
+        go["second"].set()
+        assert (await rig.ended(second)).status == "succeeded"
+        await rig.ended(holder)
+        rig.assert_idle()

@@ -214,7 +214,7 @@ class Executor:
             return False
         live.checked = True
         live.run = msgspec.structs.replace(live.run, command_revision=entry.revision)
-        if same_kind:
+        if same_kind and self.placement.in_right_lane(live, entry):
             live.entry = entry
             return True
         self.placement.leave(live)

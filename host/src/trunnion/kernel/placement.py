@@ -132,11 +132,14 @@ class Placement:
         live.timer = None
         self.place(live)
 
+    def in_right_lane(self, live: LiveRun, entry: CommandEntry) -> bool:
+        """Whether a run stands where its command, as it is now, wants it."""
+        return (live.run.lock_key if live.lane is not None else None) == _key(live, entry)
+
     def _enter_lane(self, live: LiveRun, entry: CommandEntry) -> bool:
-        if entry.lock is None:
+        key = _key(live, entry)
+        if key is None or entry.lock is None:
             return True
-        scope = LockScope(live.run.principal, live.run.session_id or "", live.run.args)
-        key = entry.lock.key_for(scope)
         if live.run.lock_key != key:
             live.run = msgspec.structs.replace(live.run, lock_key=key)
         holder = _holder_above(live, key)
@@ -151,6 +154,12 @@ class Placement:
         else:
             live.phase = "slot"
             self.slots.wait(live)
+
+
+def _key(live: LiveRun, entry: CommandEntry) -> str | None:
+    if entry.lock is None:
+        return None
+    return entry.lock.key_for(LockScope(live.run.principal, live.run.session_id or "", live.run.args))
 
 
 def _holder_above(live: LiveRun, key: str) -> LiveRun | None:
