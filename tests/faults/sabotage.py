@@ -64,9 +64,9 @@ def forget_cancels() -> None:
 
     judge = Recovery._judge
 
-    def forgetful(self: Recovery, live: object, *, lost_parent: bool) -> str:
+    def forgetful(self: Recovery, live: object, **_: bool) -> str:
         live.run = msgspec.structs.replace(live.run, cancel_requested_at=None, status="pending")  # type: ignore[attr-defined]
-        return judge(self, live, lost_parent=False)  # type: ignore[arg-type]
+        return judge(self, live, lost_parent=False, unreadable=False)  # type: ignore[arg-type]
 
     Recovery._judge = forgetful  # type: ignore[method-assign, assignment]
 
