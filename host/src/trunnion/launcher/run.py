@@ -80,6 +80,7 @@ def run(
     if wants_usage(argv):
         print_usage(options, screen, "commands", command_id)
         return 0
+
     def start(words: tuple[str, ...]) -> int:
         asked = Invocation(command_id=command_id, argv=words, timeout=timeout, idempotency_key=once, labels=labels)
         return run_in_loop(options, screen, asked, detach=detach)
