@@ -154,6 +154,24 @@ async def test_a_twin_of_one_that_could_not_be_stored_is_told_the_same(start) ->
         assert (await rig.ended(await rig.ask(**fields))).status == "succeeded"
 
 
+async def test_a_first_caller_that_goes_away_leaves_its_run_to_the_second(start) -> None:
+    """Defence: the admission of a key is a task of its own, which ``_claims`` names until it is on record."""
+    async with start(cmd(add)) as rig:
+        valve = Valve(rig.kernel.store)
+        valve.close()
+        fields = {"command_id": "t.add", "args": {"a": 1}, "idempotency_key": "k"}
+        first = asyncio.create_task(rig.ask(**fields))
+        await until(lambda: valve.waiting)
+        first.cancel()
+        await asyncio.wait([first])
+        second = asyncio.create_task(rig.ask(**fields))
+        await asyncio.wait([second], timeout=0.05)
+        assert not second.done(), "nothing is on record yet"
+        valve.open()
+        await rig.ended(await second)
+        assert rig.kernel.executor.table.counts["accepted"] == 1
+
+
 async def test_a_key_holds_across_a_restart_and_for_a_day(start) -> None:
     """Defence: the key's row, and ``Store.find_key``'s limit of age."""
     clock = FakeClock()

@@ -246,3 +246,16 @@ async def test_what_a_follower_sees_of_a_stream_of_the_host_goes_on(start) -> No
         batch = await asyncio.wait_for(anext(follow), 5)
         assert batch[-1].data == {"code": "p.word"}
         await follow.aclose()
+
+
+async def test_figures_are_bounded(start) -> None:
+    """Defence: ``Stats._put``; one row could hold any number of them."""
+
+    async def count(ctx: Context) -> None:
+        for n in range(300):
+            ctx.stats.add(f"n{n}")
+
+    async with start(cmd(count)) as rig:
+        run = await rig.run("t.count")
+        assert (run.status, len(run.stats)) == ("failed", 256)
+        assert "at most 256 figures" in run.error.message

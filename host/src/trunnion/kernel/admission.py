@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from functools import partial
 
 import msgspec
 
@@ -115,7 +116,7 @@ class Admissions:
         self._clock = clock
         self._sealer = sealer
         self._host_id = host_id
-        self._claims: dict[tuple[str, str], asyncio.Future[Admitted]] = {}
+        self._claims: dict[tuple[str, str], asyncio.Task[Admitted]] = {}
         self._loop = asyncio.get_running_loop()
 
     async def submit(self, caller: Caller, invocation: Invocation, origin: Origin = FROM_A_DOOR) -> Admitted:
@@ -237,26 +238,28 @@ class Admissions:
     async def _join_or_admit(
         self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin
     ) -> Admitted:
-        """One run for all invocations with the same key, those that come at the same time included."""
+        """One run for all invocations with the same key, those that come at the same time included.
+
+        The first one's admission is a task of its own: whoever comes while it is under way joins it, even if
+        the first caller has gone away meanwhile.
+        """
         key = (caller.principal, invocation.idempotency_key or "")
         twin = await self._twin(caller, key[1], checked)
         if twin is not None:
             return twin
-        claim = self._claims[key] = self._loop.create_future()
-        try:
-            live = await self._admit(caller, invocation, checked, origin)
-            await self._acknowledged(live)
-        except BaseException as error:
-            claim.set_exception(
-                error if isinstance(error, TrunnionError) else Unavailable("the first call was given up")
-            )
-            claim.exception()
-            raise
-        finally:
-            del self._claims[key]
-        admitted = Admitted(live.run, live)
-        claim.set_result(admitted)
-        return admitted
+        claim = self._claims[key] = self._loop.create_task(self._claimed(caller, invocation, checked, origin))
+        claim.add_done_callback(partial(self._claim_over, key))
+        return await asyncio.shield(claim)
+
+    def _claim_over(self, key: tuple[str, str], claim: asyncio.Task[Admitted]) -> None:
+        del self._claims[key]
+        if not claim.cancelled():
+            claim.exception()  # looked at here, for the first caller may be gone
+
+    async def _claimed(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Admitted:
+        live = await self._admit(caller, invocation, checked, origin)
+        await live.accepted
+        return Admitted(live.run, live)
 
     async def _twin(self, caller: Caller, key: str, checked: _Checked) -> Admitted | None:
         """The run a key already belongs to."""

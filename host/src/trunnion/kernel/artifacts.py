@@ -61,7 +61,7 @@ class ArtifactKeeper:
 
     async def keep_result(self, live: LiveRun, outcome: Outcome) -> Outcome:
         """Keep a result that is too large for its row as the artifact ``result.json``."""
-        redacted = live.sink.redactor.encoded(encode(outcome.result))
+        redacted = live.sink.redactor.encoded(outcome.large)
         info = await self.keep(live, "result.json", redacted, "application/json")
         return Outcome({"artifact": info.id, "name": info.name, "size": info.size, "sha256": info.sha256})
 

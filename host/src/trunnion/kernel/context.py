@@ -24,6 +24,7 @@ T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
 STATS_INTERVAL = 0.2
 HOST_KINDS = frozenset({"state", "gap", "ask"})
+MAX_FIGURES = 256
 MAX_FIGURE = 1e300
 MAX_EXACT = 1 << 53
 LARGEST_DATA = 4 << 20
@@ -46,14 +47,20 @@ class Stats:
     def add(self, name: str, amount: float = 1) -> None:
         """Add to a counter; it starts at 0."""
         with self._lock:
-            self._values[valid_text(name)] = _figure(name, self._values.get(name, 0) + amount)
+            self._put(name, self._values.get(name, 0) + amount)
         self._changed()
 
     def set(self, name: str, value: float) -> None:
         """Set a figure."""
         with self._lock:
-            self._values[valid_text(name)] = _figure(name, value)
+            self._put(name, value)
         self._changed()
+
+    def _put(self, name: str, value: float) -> None:
+        name = valid_text(name)
+        if name not in self._values and len(self._values) >= MAX_FIGURES:
+            raise ValueError(f"a run has at most {MAX_FIGURES} figures; {name[:80]!r} would be one more")
+        self._values[name] = _figure(name, value)
 
     def snapshot(self) -> dict[str, float]:
         """The figures as they are now."""

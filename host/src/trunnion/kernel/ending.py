@@ -123,7 +123,7 @@ class Ending:
     def _settle_alone(self, live: LiveRun) -> None:
         """No child is left: judge the outcome."""
         outcome = live.outcome or Outcome()
-        if outcome.size > self._limits.max_result_bytes and live.stop_reason is None:
+        if outcome.large and live.stop_reason is None:
             task = asyncio.get_running_loop().create_task(self._keep_large(live, outcome))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

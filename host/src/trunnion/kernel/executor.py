@@ -70,7 +70,7 @@ class Executor:
             report=report,
             keep_result=keep_result,
         )
-        self._handlers = Handlers(mailbox, clock, report, self.ending.settle)
+        self._handlers = Handlers(mailbox, clock, report, self.ending.settle, limits.max_result_bytes)
         self._registry = registry
         self._committer = committer
         self._log = log
@@ -142,7 +142,7 @@ class Executor:
         del self.table.live[live.id]
         if live.parent is not None:
             live.parent.children.discard(live)
-        if live.phase != "running":
+        if live.phase not in ("running", "ending", "ended"):  # one that was concluded waits no more
             self.table.pending[live.run.principal] -= 1
         self.placement.leave(live)
         live.phase = "ended"

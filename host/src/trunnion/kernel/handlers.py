@@ -25,14 +25,21 @@ class Handlers:
 
     Args:
         settle: told on the loop how a handler came to its end.
+        row_bytes: results larger than this stay encoded.
     """
 
     def __init__(
-        self, mailbox: Mailbox, clock: Clock, report: Report, settle: Callable[[LiveRun, Outcome], None]
+        self,
+        mailbox: Mailbox,
+        clock: Clock,
+        report: Report,
+        settle: Callable[[LiveRun, Outcome], None],
+        row_bytes: int,
     ) -> None:
         self._mailbox = mailbox
         self._report = report
         self._settle = settle
+        self._row_bytes = row_bytes
         self._threads = DaemonThreads("trunnion-handler")
         self._breather = Breather(clock)
         self._loop = asyncio.get_running_loop()
@@ -57,7 +64,7 @@ class Handlers:
         current.set(context)
         try:
             value = _call(live, context)
-            outcome = returned(await value if isinstance(value, Awaitable) else value)
+            outcome = returned(await value if isinstance(value, Awaitable) else value, self._row_bytes)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._settle(live, outcome)
@@ -67,7 +74,7 @@ class Handlers:
         outcome: Outcome | Awaitable[object]
         try:
             value = contextvars.copy_context().run(_call_as_current, live, context)
-            outcome = value if isinstance(value, Awaitable) else returned(value)
+            outcome = value if isinstance(value, Awaitable) else returned(value, self._row_bytes)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._mailbox.post(lambda: self._thread_returned(live, context, outcome))
@@ -87,7 +94,7 @@ class Handlers:
         """A plain function returned something to await."""
         current.set(context)
         try:
-            outcome = returned(await value)
+            outcome = returned(await value, self._row_bytes)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._settle(live, outcome)

@@ -33,11 +33,12 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a handler came to its end.
 
     Attributes:
-        size: bytes of the encoded result.
+        result: plain data; None where it is too large for its row.
+        large: the encoded result where it is, for an artifact.
     """
 
     result: Json = None
-    size: int = 0
+    large: bytes = b""
     error: ErrorInfo | None = None
     stopped: bool = False
 

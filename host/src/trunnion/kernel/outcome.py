@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import sys
 import traceback
 from pathlib import PurePath
 
@@ -21,18 +22,25 @@ LARGEST_DETAILS = 64 << 10
 """Bytes of details that are kept beside it."""
 
 
-def returned(value: object) -> Outcome:
-    """The outcome of a handler that returned. What JSON has no form for is a failure that says so."""
+def returned(value: object, row_bytes: int = sys.maxsize) -> Outcome:
+    """The outcome of a handler that returned. What JSON has no form for is a failure that says so.
+
+    Args:
+        value: what it returned.
+        row_bytes: a result that is larger once encoded stays encoded.
+    """
     if value is None:
         return NOTHING
     try:
         encoded = msgspec.json.encode(value, enc_hook=_plain)
+        if len(encoded) > row_bytes:
+            return Outcome(large=encoded)
         result: Json = msgspec.json.decode(encoded)
     except RecursionError:
         return Outcome(error=ErrorInfo("internal", "the result nests too deeply, or contains itself, to be JSON"))
     except Exception as error:
         return Outcome(error=ErrorInfo("internal", f"the result, a {type(value).__name__}, is not JSON: {error}"))
-    return Outcome(result, len(encoded))
+    return Outcome(result)
 
 
 def raised(error: BaseException) -> Outcome:
