@@ -133,16 +133,21 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
             ValueError: no valid name comes of it.
             TypeError: an unknown option.
         """
-        segment = name or to_segment(function.__name__)
-        fields = {"description": inspect.getdoc(function) or "", **options}
-        if "title" not in fields:
-            fields["title"] = str(fields["description"]).partition("\n")[0].rstrip(".")
-        identity = f"{console}.{segment}" if console else segment
-        return _make_command(cls, id=identity, handler=function, **fields)
+        make: Callable[..., Command] = cls
+        return make(**_from_function(function, console, name, options))
 
 
-def _make_command(cls: Callable[..., Command], **fields: object) -> Command:
-    return cls(**fields)
+def _from_function(function: Handler, console: str, name: str, options: Mapping[str, object]) -> dict[str, object]:
+    """The attributes a function gives by itself, under those that were said."""
+    segment = name or to_segment(function.__name__)
+    description = str(options.get("description", inspect.getdoc(function) or ""))
+    return {
+        "id": f"{console}.{segment}" if console else segment,
+        "handler": function,
+        "title": description.partition("\n")[0].rstrip("."),
+        "description": description,
+        **options,
+    }
 
 
 F = TypeVar("F", bound=Handler)
@@ -221,9 +226,5 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, function: Handler, *, console: str = "", name: str = "", **options: object) -> Query:
         """Make a query of a function, as ``Command.of`` does."""
-        segment = name or to_segment(function.__name__)
-        fields = {"description": inspect.getdoc(function) or "", **options}
-        if "title" not in fields:
-            fields["title"] = str(fields["description"]).partition("\n")[0].rstrip(".")
         make: Callable[..., Query] = cls
-        return make(id=f"{console}.{segment}" if console else segment, handler=function, **fields)
+        return make(**_from_function(function, console, name, options))
