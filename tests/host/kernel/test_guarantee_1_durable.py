@@ -121,7 +121,7 @@ async def test_a_cancel_waits_for_its_commit(start) -> None:
     async with start(cmd(forever)) as rig:
         run = await rig.submit("t.forever")
         valve = Valve(rig.kernel.store)
-        valve.close()
+        valve.close(lambda batch: batch.starts)
         cancelling = asyncio.create_task(rig.door.cancel(ANN, run.id))
         await until(lambda: valve.waiting)
         await asyncio.sleep(0.01)
@@ -141,7 +141,7 @@ async def test_a_run_is_answered_only_once_it_is_on_record(start) -> None:
 
     async with start(cmd(works)) as rig:
         valve = Valve(rig.kernel.store)
-        valve.close()
+        valve.close(lambda batch: batch.accepts)
         submitting = asyncio.create_task(rig.submit("t.works"))
         await until(lambda: valve.waiting)
         await asyncio.sleep(0.01)

@@ -142,7 +142,7 @@ async def test_a_thousand_pairs_of_twins_have_a_thousand_effects(start) -> None:
 async def test_a_twin_of_one_that_could_not_be_stored_is_told_the_same(start) -> None:
     async with start(cmd(add)) as rig:
         valve = Valve(rig.kernel.store)
-        valve.close()
+        valve.close(lambda batch: batch.accepts)
         fields = {"command_id": "t.add", "args": {"a": 1}, "idempotency_key": "k"}
         twins = [asyncio.create_task(rig.ask(**fields)) for _ in range(2)]
         await until(lambda: valve.waiting)
@@ -158,7 +158,7 @@ async def test_a_first_caller_that_goes_away_leaves_its_run_to_the_second(start)
     """Defence: the admission of a key is a task of its own, which ``_claims`` names until it is on record."""
     async with start(cmd(add)) as rig:
         valve = Valve(rig.kernel.store)
-        valve.close()
+        valve.close(lambda batch: batch.accepts)
         fields = {"command_id": "t.add", "args": {"a": 1}, "idempotency_key": "k"}
         first = asyncio.create_task(rig.ask(**fields))
         await until(lambda: valve.waiting)
