@@ -77,9 +77,10 @@ class DaemonThreads:
 class Breather:
     """Gives threads the interpreter while the loop never idles.
 
-    A loop that is always busy takes the interpreter lock back before a waiting thread gets it: threads
-    were measured to wake 0 to 6 times a second. While threads are at work and the loop used most of the
-    last interval itself, it sleeps 20 µs, which hands the lock over.
+    A loop that is always busy takes the interpreter lock back before a waiting thread gets it: beside 64
+    clients running no-ops in memory a thread woke 132 times in 0.9 s, with the breather 421 times. While
+    threads are at work and the loop used most of the last interval itself, it sleeps 20 µs, which hands the
+    lock over.
     """
 
     INTERVAL = 0.002
