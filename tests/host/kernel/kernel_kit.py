@@ -258,3 +258,20 @@ class FakeClock:
             if due.callback is not None:
                 due.callback()
         self.passed = end
+
+
+class Gatehouse:
+    """Handlers that note when they begin and stay until they are let go."""
+
+    def __init__(self) -> None:
+        self.began: list[object] = []
+        self.go: dict[object, asyncio.Event] = {}
+
+    async def stay(self, n: int) -> int:
+        self.began.append(n)
+        await self.go.setdefault(n, asyncio.Event()).wait()
+        return n
+
+    def release(self, *numbers: int) -> None:
+        for n in numbers:
+            self.go.setdefault(n, asyncio.Event()).set()

@@ -6,29 +6,11 @@ import asyncio
 import threading
 
 import pytest
-from kernel_kit import ANN, cmd, until
+from kernel_kit import ANN, Gatehouse, cmd, until
 
 from trunnion.model.commands import Lock
 from trunnion.model.errors import Busy, InvalidArguments
 from trunnion.model.runs import Caller
-
-
-class Gatehouse:
-    """Handlers that note when they begin and stay until they are let go."""
-
-    def __init__(self) -> None:
-        self.began: list[object] = []
-        self.go: dict[object, asyncio.Event] = {}
-
-    async def stay(self, n: int) -> int:
-        self.began.append(n)
-        await self.go.setdefault(n, asyncio.Event()).wait()
-        return n
-
-    def release(self, *numbers: int) -> None:
-        for n in numbers:
-            self.go.setdefault(n, asyncio.Event()).set()
-
 
 # -- order ------------------------------------------------------------------------------------------
 

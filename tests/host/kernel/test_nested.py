@@ -7,29 +7,11 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel_kit import ANN, FakeClock, cmd, until
+from kernel_kit import ANN, FakeClock, Gatehouse, cmd, until
 
 from trunnion.kernel.context import Context
 from trunnion.model.commands import Retry
 from trunnion.model.errors import Unavailable
-
-
-class Gatehouse:
-    """Handlers that note when they begin and stay until they are let go."""
-
-    def __init__(self) -> None:
-        self.began: list[object] = []
-        self.go: dict[object, asyncio.Event] = {}
-
-    async def stay(self, n: int) -> int:
-        self.began.append(n)
-        await self.go.setdefault(n, asyncio.Event()).wait()
-        return n
-
-    def release(self, *numbers: int) -> None:
-        for n in numbers:
-            self.go.setdefault(n, asyncio.Event()).set()
-
 
 # -- nested -----------------------------------------------------------------------------------------
 
