@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from trunnion.hookspecs import hookimpl
     from trunnion.host import Host, HostOptions
     from trunnion.kernel.context import Context, RunHandle, Stats
-    from trunnion.kernel.handle import Door, HostHandle
+    from trunnion.kernel.door import Door
+    from trunnion.kernel.handle import HostHandle
     from trunnion.kernel.registry import Contributed, Registry
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
@@ -74,7 +75,8 @@ _PLACES: dict[str, str] = {
     "Event": "trunnion.model.events",
     **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),
     **dict.fromkeys(("Context", "RunHandle", "Stats"), "trunnion.kernel.context"),
-    **dict.fromkeys(("Door", "HostHandle"), "trunnion.kernel.handle"),
+    "Door": "trunnion.kernel.door",
+    "HostHandle": "trunnion.kernel.handle",
     **dict.fromkeys(("Contributed", "Registry"), "trunnion.kernel.registry"),
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(_COMMANDS.split(), "trunnion.model.commands"),

@@ -1,19 +1,31 @@
-"""From what plugins contribute to what this host starts."""
+"""From configuration and contributions to what a host is made of."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
+import msgspec
+
+from trunnion.config.data_dir import DataDir
+from trunnion.config.paths import default_data_dir
 from trunnion.config.values import Config
+from trunnion.kernel.clock import Clock
+from trunnion.kernel.ids import new_id
 from trunnion.kernel.parts import Part
+from trunnion.kernel.registry import Contributed, Registry
 from trunnion.model.contributions import Daemon, Frontend
-from trunnion.model.errors import InvalidConfig
-from trunnion.plugins.hooks import Contributed
+from trunnion.model.errors import Conflict, InvalidArguments, InvalidConfig
+from trunnion.plugins.hooks import Contributed as PluginContribution
+from trunnion.plugins.plugin_set import PluginSet
+from trunnion.store import Store, open_store
 
 HOST_PLUGIN = "host"
 
 
-def declared_parts(config: Config, contributions: Sequence[Contributed], *, cold: bool) -> list[Part]:
+def declared_parts(config: Config, contributions: Sequence[PluginContribution], *, cold: bool) -> list[Part]:
     """The frontends and daemons to start.
 
     Args:
@@ -74,4 +86,67 @@ def _daemon(owner: str, daemon: Daemon) -> Part:
         on_crash=daemon.on_crash,
         start_timeout=daemon.start_timeout,
         source=f"system:{owner}",
+    )
+
+
+def data_root(config: Config, asked: Path | None, environ: Mapping[str, str]) -> Path:
+    """The data directory: as asked for, as configured, or the user's or system's place."""
+    configured = config.get("host.data_dir")
+    if asked is not None:
+        return asked.absolute()
+    if isinstance(configured, str) and configured:
+        base = config.path.parent if config.path is not None else Path.cwd()
+        return (base / Path(configured).expanduser()).absolute()
+    return default_data_dir(environ)
+
+
+def store_for(config: Config, data: DataDir, mode: Literal["serve", "cold", "readonly"], clock: Clock) -> Store:
+    """The opened store; for ``readonly`` one that refuses to change anything."""
+    if mode == "readonly":
+        from trunnion.store.refusing import RefusingStore
+
+        store = RefusingStore(data.database, artifacts=data.artifacts, clock=clock.utc)
+        store.open()
+        return store
+    durability = msgspec.convert(config.get("store.durability"), Literal["memory", "process", "power"])
+    return open_store(durability, data.root, clock.utc)
+
+
+def host_id(data: DataDir, *, keep: bool) -> str:
+    """The id of this data directory's host, made at its first start.
+
+    Args:
+        data: the data directory.
+        keep: whether a new one is written down.
+    """
+    path = data.root / "host_id"
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text(encoding="ascii").strip()
+    made = new_id()
+    if keep:
+        partial = path.with_name("host_id.partial")
+        partial.write_text(made + "\n", encoding="ascii")
+        partial.replace(path)
+    return made
+
+
+def register(registry: Registry, plugins: PluginSet, contribution: PluginContribution) -> bool:
+    """Add one plugin's set; one that clashes or cannot be used is withdrawn whole."""
+    owner = contribution.plugin_id
+    try:
+        registry.replace(owner, registered(contribution))
+    except (Conflict, InvalidArguments) as error:
+        plugins.withdraw(owner, error.message)
+        return False
+    return True
+
+
+def registered(contribution: PluginContribution) -> Contributed:
+    """The part of a plugin's contribution that the registry holds."""
+    return Contributed(
+        commands=contribution.commands,
+        queries=contribution.queries,
+        streams=contribution.streams,
+        consoles=contribution.consoles,
+        sections=contribution.sections,
     )

@@ -21,13 +21,16 @@ import pluggy
 if TYPE_CHECKING:
     from trunnion.model.commands import Command, Query
     from trunnion.model.contributions import (
+        AuthorizeRequest,
         Console,
         Daemon,
+        Deny,
         Frontend,
         Gate,
         LazyCommand,
         MetaSection,
         Observer,
+        Provider,
         Setting,
         StreamSource,
     )
@@ -80,6 +83,13 @@ def trunnion_daemons(settings: Mapping[str, Json]) -> Iterable[Daemon]:  # type:
 
 
 @hookspec
+def trunnion_provides(settings: Mapping[str, Json]) -> Iterable[Provider]:  # type: ignore[empty-body]
+    """Contribute objects that handlers ask for by type. They open before daemons and frontends start, and
+    close when everything else has stopped.
+    """
+
+
+@hookspec
 def trunnion_gates(settings: Mapping[str, Json]) -> Iterable[Gate]:  # type: ignore[empty-body]
     """Contribute gates. Each is asked about every admission it covers; any one can refuse, none can widen."""
 
@@ -92,6 +102,17 @@ def trunnion_observers(settings: Mapping[str, Json]) -> Iterable[Observer]:  # t
 @hookspec
 def trunnion_meta(settings: Mapping[str, Json]) -> Iterable[MetaSection]:  # type: ignore[empty-body]
     """Contribute open descriptors that frontends find in meta."""
+
+
+@hookspec
+def trunnion_authorize(request: AuthorizeRequest) -> Deny | None:
+    """Say no to something that the host's own rules allow; None has no objection.
+
+    The one hook that is not for registration: it is called on the host's loop for each command, query and
+    stream before anything happens, so it must answer at once and do no I/O (a ``Gate`` may take its time).
+    Every plugin is asked. A denial or an exception of any refuses, none can allow what others refuse, and
+    no answer is remembered.
+    """
 
 
 @hookspec

@@ -9,37 +9,35 @@ import pwd
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from trunnion._version import VERSION
 from trunnion.access.sealing import Sealer
-from trunnion.assembly import HOST_PLUGIN, declared_parts
+from trunnion.assembly import HOST_PLUGIN, data_root, declared_parts, host_id, register, store_for
 from trunnion.builtin.plugin import HostPlugin
 from trunnion.config.data_dir import DataDir, Hold, hold
-from trunnion.config.paths import default_data_dir
 from trunnion.config.values import Config, describe
 from trunnion.kernel.clock import Clock, SystemClock
 from trunnion.kernel.core import Identity, Kernel
-from trunnion.kernel.handle import Door, HostHandle
+from trunnion.kernel.door import Door
+from trunnion.kernel.handle import HostHandle
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.observers import ObserverPump
 from trunnion.kernel.output import capture
 from trunnion.kernel.parts import Part, Parts
-from trunnion.kernel.registry import Contributed
 from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.threads import in_thread
 from trunnion.loading import HostOptions, Setup, load_setup, plugin_cli
 from trunnion.model.contributions import Ready
-from trunnion.model.errors import Conflict, InvalidArguments, TrunnionError
+from trunnion.model.errors import TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller, Role
 from trunnion.plugins.hooks import Contributed as PluginContribution
 from trunnion.plugins.plugin_set import PluginSet
-from trunnion.store import Store, open_store
+from trunnion.store import Store
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -165,10 +163,10 @@ class Host:
             options, self._environ, builtins=builtins, given=self._given, discovery=self._discovery
         )
         self.config, self._plugins = self._setup.config, self._setup.plugins
-        self.data = DataDir(self._data_root())
+        self.data = DataDir(data_root(self.config, options.data_dir, self._environ))
         if options.mode != "readonly":
             self._hold = stack.enter_context(hold(self.data))
-        store = self._open_store()
+        store = store_for(self.config, self.data, options.mode, self.clock)
         stack.callback(store.close)
         host_log = HostLog(self.clock, None if options.mode == "readonly" else self.data.host_log, self._log_level())
         stack.callback(host_log.close)
@@ -207,25 +205,6 @@ class Host:
 
     # -- what it is made of -----------------------------------------------------------------------
 
-    def _data_root(self) -> Path:
-        configured = self.config.get("host.data_dir")
-        if self.options.data_dir is not None:
-            return self.options.data_dir.absolute()
-        if isinstance(configured, str) and configured:
-            base = self.config.path.parent if self.config.path is not None else Path.cwd()
-            return (base / Path(configured).expanduser()).absolute()
-        return default_data_dir(self._environ)
-
-    def _open_store(self) -> Store:
-        if self.options.mode == "readonly":
-            from trunnion.store.refusing import RefusingStore
-
-            store = RefusingStore(self.data.database, artifacts=self.data.artifacts, clock=self.clock.utc)
-            store.open()
-            return store
-        durability = msgspec.convert(self.config.get("store.durability"), Literal["memory", "process", "power"])
-        return open_store(durability, self.data.root, self.clock.utc)
-
     def _log_level(self) -> str:
         return str(self.config.get("log.level"))
 
@@ -237,46 +216,16 @@ class Host:
             clock=self.clock,
             limits=limits,
             sealer=Sealer(self.data.root / "secret.key"),
-            identity=Identity(self._host_id(), new_id(), VERSION),
+            identity=Identity(host_id(self.data, keep=not readonly), new_id(), VERSION),
             host_log=host_log,
             records=lambda: self._plugins.records,
             readonly=readonly,
         )
         self._builtin.attach(self.kernel, self)
         contributions = self._plugins.contributions(self.config.values)
-        kept = [c for c in contributions if self._register(c)]
+        kept = [c for c in contributions if register(self.kernel.registry, self._plugins, c)]
         self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
         return kept
-
-    def _register(self, contribution: PluginContribution) -> bool:
-        """Add one plugin's set; one that clashes or cannot be used is withdrawn whole."""
-        owner = contribution.plugin_id
-        try:
-            self.kernel.registry.replace(
-                owner,
-                Contributed(
-                    commands=contribution.commands,
-                    queries=contribution.queries,
-                    streams=contribution.streams,
-                    consoles=contribution.consoles,
-                    sections=contribution.sections,
-                ),
-            )
-        except (Conflict, InvalidArguments) as error:
-            self._plugins.withdraw(owner, error.message)
-            return False
-        return True
-
-    def _host_id(self) -> str:
-        path = self.data.root / "host_id"
-        with contextlib.suppress(FileNotFoundError):
-            return path.read_text(encoding="ascii").strip()
-        host_id = new_id()
-        if self.options.mode != "readonly":
-            partial = path.with_name("host_id.partial")
-            partial.write_text(host_id + "\n", encoding="ascii")
-            partial.replace(path)
-        return host_id
 
     # -- long-running parts -----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import msgspec
 from trunnion.arguments.hints import Secret
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
-from trunnion.kernel.handle import Door
+from trunnion.kernel.door import Door
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Command
 from trunnion.model.errors import Conflict, InvalidArguments, NotFound

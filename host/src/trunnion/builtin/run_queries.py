@@ -7,9 +7,8 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from trunnion.access.policy import may_see_run
 from trunnion.kernel.core import Kernel
-from trunnion.kernel.handle import Door
+from trunnion.kernel.door import Door
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Query
 from trunnion.model.errors import InvalidArguments
@@ -165,7 +164,7 @@ class RunQueries:
         """Ids of the newest runs, for completion."""
         wanted = RunFilter(principal=None if caller.role == "admin" else caller.principal)
         page = await self._read(lambda: self._kernel.store.list_runs(wanted, 100, None))
-        return {"items": [run.id for run in page.items if may_see_run(run, caller)], "next": None}
+        return {"items": [run.id for run in page.items if self._kernel.policy.may_see_run(run, caller)], "next": None}
 
     def _door(self, caller: Caller) -> Door:
         return Door(self._kernel, caller.source)

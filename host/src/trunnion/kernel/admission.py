@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from trunnion.access.policy import DecisionCache, refusal
+from trunnion.access.policy import Policy, refusal
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound, Parameters
 from trunnion.kernel.asked import check_storable, named
@@ -92,7 +92,7 @@ class Admissions:
         self,
         *,
         registry: Registry,
-        decisions: DecisionCache,
+        policy: Policy,
         gates: Gates,
         executor: Executor,
         committer: Committer,
@@ -106,7 +106,7 @@ class Admissions:
         self.closed = ""
         self.counts: Counter[str] = Counter()
         self._registry = registry
-        self._decisions = decisions
+        self._policy = policy
         self._gates = gates
         self._executor = executor
         self._committer = committer
@@ -158,8 +158,8 @@ class Admissions:
         name, argv = named(invocation)
         check_storable(invocation, self._clock.utc())
         entry = self.resolve(caller, name)
-        decision = self._decisions.decide(entry.revision, entry.command, caller)
-        if not decision.visible:
+        decision = self._policy.decide(entry.target, caller)
+        if decision.verdict == "not_found":
             raise self.unknown("command", name, caller)
         if not decision.allowed:
             raise refusal(decision, "command", name)
@@ -189,9 +189,9 @@ class Admissions:
 
     def unknown(self, kind: str, name: str, caller: Caller) -> NotFound:
         """The error for a name there is not, with the nearest visible ones."""
-        sees = self._decisions.decide
-        commands = [e for e in self._registry.all_commands() if sees(e.revision, e.command, caller).visible]
-        queries = [e for e in self._registry.all_queries() if sees(e.revision, e.query, caller).visible]
+        sees = self._policy.decide
+        commands = [e for e in self._registry.all_commands() if sees(e.target, caller).visible]
+        queries = [e for e in self._registry.all_queries() if sees(e.target, caller).visible]
         visible = [n for e in commands for n in e.names] + [n for e in queries for n in e.names]
         if name in visible:
             other = "query" if kind == "command" else "command"
@@ -319,6 +319,7 @@ class Admissions:
             source=caller.source,
             chain=caller.chain,
             role=caller.role,
+            credential=caller.credential,
             category=entry.command.category.name if entry.command.category else "",
             args=mask(checked.bound.args, entry.parameters),
             args_digest=checked.digest,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trunnion.access.policy import DecisionCache
+from trunnion.access.policy import Policy
 from trunnion.access.sealing import Sealer
 from trunnion.kernel.admission import Admissions
 from trunnion.kernel.artifacts import ArtifactKeeper
@@ -105,7 +105,7 @@ class Kernel:
         self.parts: Sequence[Part] = ()
         self.observers: Sequence[ObserverPump] = ()
         self.readers = DaemonThreads("trunnion-reader")
-        self.decisions = DecisionCache()
+        self.policy = Policy(clock.utc)
         self.registry = Registry(Compiler((Context, Caller), limits.default_lock or None))
         self.mailbox = Mailbox(loop)
         self.committer = Committer(store, clock, loop.call_soon, host_log.report)
@@ -126,7 +126,7 @@ class Kernel:
         )
         self.admissions = Admissions(
             registry=self.registry,
-            decisions=self.decisions,
+            policy=self.policy,
             gates=self.gates,
             executor=self.executor,
             committer=self.committer,
@@ -139,9 +139,7 @@ class Kernel:
         )
         self.waiting = Waiting(self.executor, store, self.committer, self.readers)
         nested.wire(self.executor, self.admissions, self.waiting, self.artifacts)
-        self.queries = Queries(
-            self.registry, self.decisions, self.gates, self.admissions, self.readers, host_log.report
-        )
+        self.queries = Queries(self.registry, self.policy, self.gates, self.admissions, self.readers, host_log.report)
         self.recovery = Recovery(
             registry=self.registry,
             executor=self.executor,
@@ -157,7 +155,7 @@ class Kernel:
         facts: dict[str, Json] = {
             "host_id": identity.host_id, "boot_id": identity.boot_id, "version": identity.version
         }  # fmt: skip
-        self.meta = MetaBuilder(self.registry, self.decisions, facts, records)
+        self.meta = MetaBuilder(self.registry, self.policy, facts, records)
         self.host_log = host_log
         if not readonly:
             host_log.attach(self.log, self.mailbox)

@@ -11,14 +11,18 @@ import msgspec
 import rfc8785
 from msgspec import UNSET
 
+from trunnion.access.policy import Target
 from trunnion.arguments import Bound, Parameters, compile_parameters
 from trunnion.kernel.locks import LockKey, compile_lock
 from trunnion.model.commands import Command, Lock, Query
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import InternalError, InvalidArguments
+from trunnion.model.events import RUN_STREAM
 from trunnion.model.json import Json, decode, encode
 
 Descriptor: TypeAlias = dict[str, Json]
+OPENED = 1000
+"""Streams of one family whose targets are remembered."""
 
 
 class CommandEntry(msgspec.Struct, eq=False):
@@ -38,6 +42,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     lock: LockKey | None
     is_async: bool
     available: bool
+    target: Target
     described: dict[bool, bytes] = {}
 
     @property
@@ -77,6 +82,7 @@ class QueryEntry(msgspec.Struct, eq=False):
     descriptor: Descriptor
     is_async: bool
     available: bool
+    target: Target
     described: dict[bool, bytes] = {}
 
     @property
@@ -97,11 +103,24 @@ class StreamEntry(msgspec.Struct, eq=False):
     owner: str
     revision: str
     descriptor: Descriptor
+    target: Target
+    opened: dict[str, Target] = {}
 
     def matches(self, name: str) -> bool:
         """Whether a stream of this name belongs to the family."""
         pattern = self.source.pattern
         return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+    def target_of(self, name: str) -> Target:
+        """One stream of the family, as policy looks at it. Runs' streams are judged by their run, so as a family."""
+        if name == self.source.pattern or name.startswith(RUN_STREAM):
+            return self.target
+        found = self.opened.get(name)
+        if found is None:
+            if len(self.opened) >= OPENED:
+                self.opened.clear()
+            found = self.opened[name] = msgspec.structs.replace(self.target, name=name)
+        return found
 
 
 class Compiler(msgspec.Struct, frozen=True):
@@ -131,15 +150,17 @@ class Compiler(msgspec.Struct, frozen=True):
         chosen = self.default_lock if command.lock is UNSET else command.lock
         lock = Lock(chosen) if isinstance(chosen, str) else chosen
         descriptor = _command_descriptor(owner, command, parameters, lock)
+        revision = digest(descriptor)
         return CommandEntry(
             command,
             parameters,
             owner,
-            digest(descriptor),
+            revision,
             descriptor,
             None if lock is None else compile_lock(lock, command.id, parameters.schema),
             is_coroutine(command.handler),
             available,
+            Target("command", command.id, revision, command.role, command.expose),
         )
 
     def query(self, owner: str, query: Query, available: bool) -> QueryEntry:
@@ -152,8 +173,10 @@ class Compiler(msgspec.Struct, frozen=True):
             query.handler, query.args, query.positional, context_types=self.context_types, complete=query.complete
         )
         descriptor = _query_descriptor(owner, query, parameters)
+        revision = digest(descriptor)
+        target = Target("query", query.id, revision, query.role, query.expose)
         return QueryEntry(
-            query, parameters, owner, digest(descriptor), descriptor, is_coroutine(query.handler), available
+            query, parameters, owner, revision, descriptor, is_coroutine(query.handler), available, target
         )
 
     def stream(self, owner: str, source: StreamSource) -> StreamEntry:
@@ -166,7 +189,9 @@ class Compiler(msgspec.Struct, frozen=True):
             "expose": sorted(source.expose),
             "plugin": owner,
         }
-        return StreamEntry(source, owner, digest(descriptor), descriptor)
+        revision = digest(descriptor)
+        target = Target("stream", source.pattern, revision, source.role, source.expose)
+        return StreamEntry(source, owner, revision, descriptor, target)
 
 
 def is_coroutine(handler: Callable[..., object]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from trunnion.access.policy import DecisionCache
+from trunnion.access.policy import Policy
 from trunnion.kernel.entries import CommandEntry, QueryEntry, StreamEntry, canonical, digest
 from trunnion.kernel.registry import Registry
 from trunnion.model.contributions import Console, MetaSection, PluginRecord
@@ -46,15 +46,16 @@ class MetaBuilder:
     def __init__(
         self,
         registry: Registry,
-        decisions: DecisionCache,
+        policy: Policy,
         host: dict[str, Json],
         plugins: Callable[[], Sequence[PluginRecord]],
     ) -> None:
         self._registry = registry
-        self._decisions = decisions
+        self._policy = policy
         self._host = host
         self._plugins = plugins
         self._built: dict[Caller, Meta] = {}
+        policy.listeners.append(self._built.clear)
 
     def meta(self, caller: Caller) -> Meta:
         """The descriptor for one caller."""
@@ -66,10 +67,10 @@ class MetaBuilder:
         return known
 
     def _build(self, caller: Caller) -> Meta:
-        registry, sees = self._registry, self._decisions
-        commands = [e for e in registry.all_commands() if sees.decide(e.revision, e.command, caller).visible]
-        queries = [e for e in registry.all_queries() if sees.decide(e.revision, e.query, caller).visible]
-        streams = [e for e in registry.all_streams() if sees.decide(e.revision, e.source, caller).visible]
+        registry, sees = self._registry, self._policy.decide
+        commands = [e for e in registry.all_commands() if sees(e.target, caller).visible]
+        queries = [e for e in registry.all_queries() if sees(e.target, caller).visible]
+        streams = [e for e in registry.all_streams() if sees(e.target, caller).visible]
         visible = {e.id for e in commands} | {e.id for e in queries} | {e.source.pattern for e in streams}
         sections = [_section(s) for s in registry.sections() if visible.issuperset(s.requires)]
         consoles = {str(c["path"]): canonical(c) for c in _consoles(registry, commands, queries)}

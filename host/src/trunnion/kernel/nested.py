@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from trunnion.kernel.admission import Admissions, Admitted, Origin
 from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.context import Context, RunHandle, result_of
@@ -13,7 +15,7 @@ from trunnion.kernel.live import LiveRun
 from trunnion.kernel.waiting import Waiting
 from trunnion.model.errors import Unavailable
 from trunnion.model.json import Json
-from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run
+from trunnion.model.runs import ArtifactInfo, Invocation, Run
 
 
 class NestedRuns:
@@ -69,8 +71,8 @@ class NestedRuns:
     async def _submit(
         self, parent: LiveRun, command_id: str, args: Mapping[str, Json], timeout: float | None, *, detach: bool
     ) -> Admitted:
-        caller = Caller(
-            parent.caller.principal, "command", parent.caller.role, (*parent.caller.chain, parent.caller.source)
+        caller = msgspec.structs.replace(
+            parent.caller, source="command", chain=(*parent.caller.chain, parent.caller.source)
         )
         invocation = Invocation(
             command_id=command_id, args=dict(args), timeout=timeout, session_id=parent.run.session_id

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from trunnion.access.policy import DecisionCache, refusal
+from trunnion.access.policy import Policy, refusal
 from trunnion.access.redaction import Redactor
 from trunnion.kernel.admission import Admissions, bind
 from trunnion.kernel.entries import QueryEntry
@@ -29,14 +29,14 @@ class Queries:
     def __init__(
         self,
         registry: Registry,
-        decisions: DecisionCache,
+        policy: Policy,
         gates: Gates,
         admissions: Admissions,
         readers: DaemonThreads,
         report: Report,
     ) -> None:
         self._registry = registry
-        self._decisions = decisions
+        self._policy = policy
         self._gates = gates
         self._admissions = admissions
         self._readers = readers
@@ -53,8 +53,8 @@ class Queries:
         entry = self._registry.query(query_id)
         if entry is None:
             raise self._admissions.unknown("query", query_id, caller)
-        decision = self._decisions.decide(entry.revision, entry.query, caller)
-        if not decision.visible:
+        decision = self._policy.decide(entry.target, caller)
+        if decision.verdict == "not_found":
             raise self._admissions.unknown("query", query_id, caller)
         if not decision.allowed:
             raise refusal(decision, "query", query_id)

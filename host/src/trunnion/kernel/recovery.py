@@ -109,7 +109,7 @@ class Recovery:
         args: dict[str, Json] = {**run.args, **secrets}
         log = self._log.resume(run_stream(run.id), row.last_seq)
         sink = Sink(log, self._mailbox, redactor_for(secrets), self._executor.limits.max_uncommitted_bytes)
-        caller = Caller(run.principal, run.source, run.role, run.chain)
+        caller = Caller(run.principal, run.source, run.role, run.chain, run.credential)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         accepted.set_result(None)
         entry = self._registry.command(run.command_id)

@@ -185,6 +185,39 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 5.0
 
 
+class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``trunnion_authorize`` is asked about: something the host's own rules allow.
+
+    Attributes:
+        target: the command id, query id or stream name.
+        decision: the rule that allowed it so far.
+    """
+
+    kind: Literal["command", "query", "stream"]
+    target: str
+    caller: Caller
+    effect: Effect
+    decision: str
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """One object per host that handlers ask for by its type: ``ctx.require(Type)``.
+
+    Attributes:
+        type: what handlers ask for: a type of the plugin's own, of ``trunnion`` or of a third library.
+            Two plugins cannot provide the same one.
+        open: makes the object, before daemons and frontends start; may ``await host.require(Other)``, which
+            opens the other one first.
+        close: called last of all, in reverse order of opening; None where there is nothing to close.
+        start_timeout: seconds ``open`` may take.
+    """
+
+    type: type
+    open: Callable[[HostHandle], Awaitable[object]]
+    close: Callable[[object], Awaitable[None]] | None = None
+    start_timeout: float = 30.0
+
+
 class Observer(msgspec.Struct, frozen=True, kw_only=True):
     """A durable follower of everything committed: at least once, in order, never dropped.
 
@@ -229,7 +262,18 @@ class LazyCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Contribution: TypeAlias = (
-    Command | Query | StreamSource | Console | Setting | Frontend | Daemon | Gate | Observer | MetaSection | LazyCommand
+    Command
+    | Query
+    | StreamSource
+    | Console
+    | Setting
+    | Frontend
+    | Daemon
+    | Provider
+    | Gate
+    | Observer
+    | MetaSection
+    | LazyCommand
 )
 Contributions: TypeAlias = Iterable[Contribution]
 

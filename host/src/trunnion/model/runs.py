@@ -26,12 +26,15 @@ class Caller(msgspec.Struct, frozen=True):
         role: the highest role this principal has at this door.
         chain: the sources behind this one, outermost first (a web call that started a run that
             invokes another: ``("web", "command")``).
+        credential: what proved who it is: ``password``, ``token:<id>``. Policy then asks what the principal
+            may do now. Empty for the owner of the data directory and for plugins, whose role is ``role``.
     """
 
     principal: str
     source: str
     role: Role = "admin"
     chain: tuple[str, ...] = ()
+    credential: str = ""
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,6 +73,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         num: the store's number of the run, ascending in order of acceptance.
         args: redacted arguments; secret ones are only in the store's sealed column.
+        credential: as in ``Caller``.
         decision: the rule that allowed it.
         args_digest: keyed or plain sha256 over the canonical arguments, where a key or a gate needs it.
         detached: whether it outlives its parent.
@@ -89,6 +93,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     chain: tuple[str, ...] = ()
     role: Role = "admin"
+    credential: str = ""
     category: str = ""
     args: dict[str, Json] = {}
     args_digest: str = ""

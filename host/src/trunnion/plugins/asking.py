@@ -18,6 +18,7 @@ from trunnion.model.contributions import (
     LazyCommand,
     MetaSection,
     Observer,
+    Provider,
     Setting,
     StreamSource,
 )
@@ -59,6 +60,7 @@ class Plugin:
             consoles=self._items("trunnion_consoles", Console, settings),
             frontends=self._items("trunnion_frontends", Frontend, settings),
             daemons=self._items("trunnion_daemons", Daemon, settings),
+            providers=self._items("trunnion_provides", Provider, settings),
             gates=self._items("trunnion_gates", Gate, settings),
             observers=self._items("trunnion_observers", Observer, settings),
             sections=self._items("trunnion_meta", MetaSection, settings),

@@ -17,6 +17,7 @@ from trunnion.model.contributions import (
     LazyCommand,
     MetaSection,
     Observer,
+    Provider,
     Setting,
     StreamSource,
 )
@@ -29,6 +30,7 @@ ITEMS: dict[str, type[msgspec.Struct]] = {
     "trunnion_consoles": Console,
     "trunnion_frontends": Frontend,
     "trunnion_daemons": Daemon,
+    "trunnion_provides": Provider,
     "trunnion_gates": Gate,
     "trunnion_observers": Observer,
     "trunnion_meta": MetaSection,
@@ -51,6 +53,7 @@ class Contributed(msgspec.Struct, frozen=True, kw_only=True):
     consoles: tuple[Console, ...] = ()
     frontends: tuple[Frontend, ...] = ()
     daemons: tuple[Daemon, ...] = ()
+    providers: tuple[Provider, ...] = ()
     gates: tuple[Gate, ...] = ()
     observers: tuple[Observer, ...] = ()
     sections: tuple[MetaSection, ...] = ()

@@ -36,6 +36,22 @@ class Accept(msgspec.Struct, frozen=True):
     sealed: bytes | None = None
 
 
+class DocumentWrite(msgspec.Struct, frozen=True):
+    """One change of one document of a plugin; without a value it is removed.
+
+    Attributes:
+        revision: number of the change among those of its owner.
+        updated: UTC microseconds.
+        value: JSON.
+    """
+
+    owner: str
+    key: str
+    revision: int
+    updated: int
+    value: bytes | None
+
+
 class Batch(msgspec.Struct):
     """What one commit holds; applied in the order of the fields.
 
@@ -45,6 +61,8 @@ class Batch(msgspec.Struct):
         appends: verb 3, new events by stream name, gapless after what the stream has.
         finishes: verb 4, runs that ended: the row leaves the live table for history, sealed secrets go.
         artifacts: files that came to be kept with runs.
+        documents: changes of plugins' documents, in order.
+        sealed: secrets of live runs sealed anew, by run number: the key was changed.
     """
 
     accepts: list[Accept] = []
@@ -52,9 +70,19 @@ class Batch(msgspec.Struct):
     appends: dict[str, list[Event]] = {}
     finishes: list[Run] = []
     artifacts: list[ArtifactInfo] = []
+    documents: list[DocumentWrite] = []
+    sealed: dict[int, bytes] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.accepts or self.starts or self.appends or self.finishes or self.artifacts)
+        return bool(
+            self.accepts
+            or self.starts
+            or self.appends
+            or self.finishes
+            or self.artifacts
+            or self.documents
+            or self.sealed
+        )
 
 
 Done: TypeAlias = Callable[[Exception | None], None]
@@ -167,6 +195,15 @@ class Store(Protocol):
 
     def artifact_path(self, run_id: str, artifact_id: str) -> Path:
         """Where the file of an artifact goes; its directory exists (0700)."""
+
+    def document(self, owner: str, key: str) -> DocumentWrite | None:
+        """One committed document, as it was last written."""
+
+    def documents(self, owner: str, prefix: str, after: str, limit: int) -> list[DocumentWrite]:
+        """Committed documents whose keys begin with ``prefix`` and sort (by code point) after ``after``."""
+
+    def document_usage(self, owner: str) -> tuple[int, int]:
+        """How many documents an owner has, and the bytes of their values together."""
 
     def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
         """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``; takes a while, use a thread.

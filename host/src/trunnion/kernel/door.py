@@ -1,0 +1,255 @@
+"""The way in for one frontend: what it may ask of the host, always in somebody's name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+
+from trunnion.access.policy import refusal
+from trunnion.arguments import Completion
+from trunnion.kernel.admission import Origin
+from trunnion.kernel.committer import Change
+from trunnion.kernel.core import Kernel
+from trunnion.kernel.eventlog import SLICE_EVENTS
+from trunnion.kernel.meta import Meta
+from trunnion.model.contributions import Admission as Question
+from trunnion.model.contributions import StreamSource
+from trunnion.model.errors import Forbidden, InvalidArguments, NotFound, TrunnionError
+from trunnion.model.events import RUN_STREAM, Event
+from trunnion.model.json import Json, JsonObject, encode
+from trunnion.model.names import is_stream_name
+from trunnion.model.runs import Caller, Invocation, Role, Run
+
+COMPLETION_LIMIT = 200
+
+
+class Door:
+    """The way in for one frontend. The host stamps its source; nobody else can.
+
+    Attributes:
+        source: what everything through this door is stamped with.
+    """
+
+    def __init__(self, kernel: Kernel, source: str) -> None:
+        self._kernel = kernel
+        self.source = source
+
+    def caller(self, principal: str, role: Role = "viewer") -> Caller:
+        """Who speaks through this door."""
+        return Caller(principal, self.source, role)
+
+    def _stamped(self, caller: Caller) -> Caller:
+        """A caller made by another door does not pass as one of this door."""
+        return caller if caller.source == self.source else self._restamped(caller)
+
+    def _restamped(self, caller: Caller) -> Caller:
+        """It stays bounded by the doors it came by."""
+        return msgspec.structs.replace(caller, source=self.source, chain=(*caller.chain, caller.source))
+
+    # -- commands ---------------------------------------------------------------------------------
+
+    async def submit(self, caller: Caller, invocation: Invocation, *, rerun_of: str | None = None) -> Run:
+        """Admit an invocation; returns the run once it is on record.
+
+        Raises:
+            TrunnionError: it was refused, by the code that says why.
+        """
+        admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, Origin(rerun_of=rerun_of))
+        if admitted.live is not None and admitted.live.ephemeral:
+            return await self._ephemeral_end(admitted.run.id, admitted.run)
+        return admitted.run
+
+    async def _ephemeral_end(self, run_id: str, run: Run) -> Run:
+        try:
+            return await self._kernel.waiting.ended(run_id)
+        except NotFound:
+            return run
+
+    async def wait(self, caller: Caller, run_id: str, timeout: float | None = None) -> Run:
+        """The run once it has ended.
+
+        Raises:
+            NotFound: there is none, or it may not be seen.
+            DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
+        """
+        live = self._kernel.executor.table.live.get(run_id)
+        if live is None or not self._kernel.policy.may_see_run(live.run, self._stamped(caller)):
+            await self.get(caller, run_id)
+        return await self._kernel.waiting.ended(run_id, timeout)
+
+    async def get(self, caller: Caller, run_id: str) -> Run:
+        """A run as it is now.
+
+        Raises:
+            NotFound: there is none, or it may not be seen.
+        """
+        run = await self._kernel.waiting.get(run_id)
+        if not self._kernel.policy.may_see_run(run, self._stamped(caller)):
+            raise NotFound(f"there is no run {run_id!r}", {"run_id": run_id})
+        return run
+
+    async def cancel(self, caller: Caller, run_id: str) -> Run:
+        """Have a run cancelled; the wish is on record when this returns. An ended run is returned as it is.
+
+        Raises:
+            NotFound: there is none, or it may not be seen.
+            Forbidden: it may be seen, but not cancelled.
+        """
+        run = await self.get(caller, run_id)
+        if not self._kernel.policy.may_control_run(run, self._stamped(caller)):
+            raise Forbidden(f"run {run_id} is another's: {caller.principal} may look at it, not cancel it")
+        live = self._kernel.executor.table.live.get(run_id)
+        if live is None:
+            return run
+        if live.log is not None and live.run.cancel_requested_at is None and live.phase not in ("ending", "ended"):
+            live.run = msgspec.structs.replace(live.run, cancel_requested_at=self._kernel.clock.utc())
+            raw = msgspec.Raw(encode({"code": "run.cancel_requested", "principal": caller.principal}))
+            live.log.append("log", f"{caller.principal} asked for cancellation", raw, level="warning")
+            live.cancel_on_record = self._on_record(Change(live.log, lambda _: None, start=live.run))
+        if live.cancel_on_record is not None:
+            await asyncio.shield(live.cancel_on_record)
+        self._kernel.executor.ending.stop(live, "cancelled")
+        if live.run.status in ("pending", "held") or live.phase == "ending":
+            return await self._kernel.waiting.ended(run_id)
+        return live.run
+
+    def _on_record(self, change: Change) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settled(error: TrunnionError | None) -> None:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
+
+        change.settled = settled
+        self._kernel.committer.change(change)
+        return done
+
+    # -- queries ----------------------------------------------------------------------------------
+
+    async def query(
+        self,
+        caller: Caller,
+        query_id: str,
+        args: JsonObject | None = None,
+        *,
+        argv: Sequence[str] | None = None,
+    ) -> Json:
+        """Answer a query.
+
+        Raises:
+            TrunnionError: it was refused, took too long, or failed.
+        """
+        return await self._kernel.queries.query(self._stamped(caller), query_id, args, argv)
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    async def follow(
+        self, caller: Caller, stream: str, after: int = 0, *, live: bool = True
+    ) -> AsyncIterator[Sequence[Event]]:
+        """Yield batches of committed events after ``after``, in order, without gap.
+
+        A run's stream ends with its terminal event; any other goes on until it is closed. With
+        ``live=False`` it ends where the stream ends now.
+
+        Raises:
+            InvalidArguments: ``after`` is negative or no stream can have this name.
+            NotFound: there is no such stream, or it may not be seen.
+        """
+        caller = self._stamped(caller)
+        if after < 0:
+            raise InvalidArguments(f"a position in a stream is 0 or more, not {after}")
+        if not is_stream_name(stream):
+            raise InvalidArguments(f"{stream!r} is not the name of a stream")
+        source = await self._open(caller, stream)
+        if source is None or source.follow is None or source.read is None:
+            batches = self._kernel.follow(stream, after, live=live)
+        elif live:
+            batches = source.follow(stream, after)
+        else:
+            batches = _read_to_end(source, stream, after)
+        async for batch in batches:
+            yield batch
+
+    async def _open(self, caller: Caller, stream: str) -> StreamSource | None:
+        """Whether the caller may follow a stream, and where it lives if not in the host's own log."""
+        entry = self._kernel.registry.stream(stream)
+        if entry is None:
+            raise NotFound(f"there is no stream {stream!r}", {"stream": stream})
+        decision = self._kernel.policy.decide(entry.target_of(stream), caller)
+        if not decision.allowed:
+            raise refusal(decision, "stream", stream)
+        if stream.startswith(RUN_STREAM):
+            await self._run_visible(caller, stream)
+        if self._kernel.gates.covers("streams"):
+            await self._kernel.gates.admit(
+                Question(
+                    kind="stream",
+                    target=stream,
+                    revision=entry.revision,
+                    caller=caller,
+                    decision=decision.rule,
+                    effect="read",
+                )
+            )
+        return entry.source
+
+    async def _run_visible(self, caller: Caller, stream: str) -> None:
+        try:
+            await self.get(caller, stream.removeprefix(RUN_STREAM))
+        except NotFound:
+            raise NotFound(f"there is no stream {stream!r}", {"stream": stream}) from None
+
+    # -- what there is ----------------------------------------------------------------------------
+
+    def meta(self, caller: Caller) -> Meta:
+        """Everything the caller may see, as one document."""
+        return self._kernel.meta.meta(self._stamped(caller))
+
+    async def complete(
+        self, caller: Caller, command_id: str, words: Sequence[str], incomplete: str
+    ) -> list[Completion]:
+        """What may come next on the command line of a command or query, values offered by queries included.
+
+        Raises:
+            NotFound: there is no such command, or it may not be seen.
+        """
+        caller = self._stamped(caller)
+        entry = self._kernel.registry.get(command_id)
+        if entry is None:
+            raise self._kernel.admissions.unknown("command", command_id, caller)
+        if not self._kernel.policy.decide(entry.target, caller).visible:
+            raise self._kernel.admissions.unknown("command", command_id, caller)
+        found: list[Completion] = []
+        for completion in entry.parameters.complete(words, incomplete):
+            if completion.kind == "query":
+                found += await self._offered(caller, completion.value, incomplete)
+            else:
+                found.append(completion)
+        return found[:COMPLETION_LIMIT]
+
+    async def _offered(self, caller: Caller, query_id: str, incomplete: str) -> list[Completion]:
+        """Values a query offers; one that fails offers none, for completion must never get in the way."""
+        try:
+            answer = await self.query(caller, query_id, {})
+        except TrunnionError:
+            return []
+        items = answer.get("items", []) if isinstance(answer, Mapping) else answer
+        values = [_value_of(item) for item in items] if isinstance(items, list) else []
+        return [Completion(value) for value in values if value.startswith(incomplete)]
+
+
+def _value_of(item: Json) -> str:
+    if isinstance(item, Mapping):
+        return str(item.get("value", item.get("id", item.get("name", ""))))
+    return str(item)
+
+
+async def _read_to_end(source: StreamSource, stream: str, after: int) -> AsyncIterator[Sequence[Event]]:
+    while source.read is not None:
+        batch = await source.read(stream, after, SLICE_EVENTS)
+        if not batch:
+            return
+        after = batch[-1].seq
+        yield batch
