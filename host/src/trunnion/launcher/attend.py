@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from trunnion.protocol.client import Client
 
 Abandon: TypeAlias = Callable[[], Coroutine[object, object, None]]
+Tell: TypeAlias = Callable[[Screen, Run], int]
+"""Says what came of a run; returns the exit status."""
 
 
 class Attendance:
@@ -31,6 +33,7 @@ class Attendance:
         interrupts: the person's Ctrl-C.
         to_reach: the options by which another terminal finds this host.
         abandon: ends the host and its runs, when the host is this very process.
+        tell: says what came of the run; by default ``tell_end``.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class Attendance:
         *,
         to_reach: str = "",
         abandon: Abandon | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self._client = client
         self._screen = screen
         self._interrupts = interrupts
         self._to_reach = to_reach
         self._abandon = abandon
+        self._tell = tell or tell_end
 
     async def stay(self, run: Run) -> int:
         """Show the run until it ends or the person leaves; returns the exit status."""
@@ -64,7 +69,7 @@ class Attendance:
             raise Unavailable(f"{error.message}; the run is on record, {self._way_back(run)}", error.details) from None
         finally:
             await _drop(showing, cancelling)
-        return tell_end(self._screen, ended)
+        return self._tell(self._screen, ended)
 
     async def _show(self, run: Run) -> Run:
         if run.ended:
@@ -120,7 +125,7 @@ class Attendance:
         try:
             if not await self._ends_before(showing, self._interrupts.count + 1):
                 return exit_status("interrupted")
-            return tell_end(self._screen, await showing)
+            return self._tell(self._screen, await showing)
         finally:
             await _drop(settling)
 
@@ -145,6 +150,14 @@ def tell_end(screen: Screen, run: Run) -> int:
     if run.error is not None and run.status != "succeeded":
         screen.error(run.error.code, run.error.message, run.error.details)
     screen.note(f"run {run.id} {run.status.replace('_', ' ')}{_duration(run)}")
+    return run_status(run)
+
+
+def tell_result(show: Callable[[Screen, Json], None], screen: Screen, run: Run) -> int:
+    """Print the result of a run in a form of its own; what did not succeed is told like any other run."""
+    if screen.as_json or run.status != "succeeded":
+        return tell_end(screen, run)
+    show(screen, run.result)
     return run_status(run)
 
 

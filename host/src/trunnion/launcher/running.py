@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from trunnion.launcher.attend import Abandon, Attendance, plain
+from trunnion.launcher.attend import Abandon, Attendance, Tell, plain
 from trunnion.launcher.hosted import refuse_start_options
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
@@ -28,10 +28,12 @@ STARTING = 15.0
 """Seconds to wait for another host that holds the data directory but does not answer yet."""
 
 
-def run_in_loop(options: Options, screen: Screen, invocation: Invocation, *, detach: bool = False) -> int:
+def run_in_loop(
+    options: Options, screen: Screen, invocation: Invocation, *, detach: bool = False, tell: Tell | None = None
+) -> int:
     """``run_command`` in a loop of the kind it needs: the host's own when a host may have to be started."""
     is_there = is_served(locate(options).data.socket)
-    main = run_command(options, screen, invocation, detach=detach)
+    main = run_command(options, screen, invocation, detach=detach, tell=tell)
     if is_there:
         return asyncio.run(main)
     from trunnion.running import run
@@ -39,7 +41,9 @@ def run_in_loop(options: Options, screen: Screen, invocation: Invocation, *, det
     return run(main)
 
 
-async def run_command(options: Options, screen: Screen, invocation: Invocation, *, detach: bool) -> int:
+async def run_command(
+    options: Options, screen: Screen, invocation: Invocation, *, detach: bool, tell: Tell | None = None
+) -> int:
     """Run a command and stay with it.
 
     Args:
@@ -47,6 +51,7 @@ async def run_command(options: Options, screen: Screen, invocation: Invocation, 
         screen: the terminal.
         invocation: with an idempotency key, so that it can be sent again.
         detach: return as soon as it is on record.
+        tell: says what came of it.
 
     Returns:
         The exit status.
@@ -61,7 +66,9 @@ async def run_command(options: Options, screen: Screen, invocation: Invocation, 
         run = await submit(client, invocation)
         if detach:
             return _detached(screen, run, options.to_reach)
-        attendance = Attendance(client, screen, interrupts, to_reach=options.to_reach, abandon=_abandon(host))
+        attendance = Attendance(
+            client, screen, interrupts, to_reach=options.to_reach, abandon=_abandon(host), tell=tell
+        )
         return await attendance.stay(run)
 
 

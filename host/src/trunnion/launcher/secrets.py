@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trunnion.model.errors import InvalidArguments, TrunnionError
@@ -25,6 +25,30 @@ def words_for(given: Sequence[str]) -> list[str]:
         InvalidArguments: a source cannot be read.
     """
     return [_word(*option.partition("=")[::2]) for option in given]
+
+
+def asked_twice(names: Iterable[str]) -> list[str]:
+    """The words for secret arguments that the person at the terminal types, each twice.
+
+    Raises:
+        InvalidArguments: nobody is there to ask, or the two are not the same.
+    """
+    return [_word_of(name, _asked(name, again=True)) for name in names]
+
+
+def refuse_in(argv: Sequence[str], names: Iterable[str]) -> None:
+    """Refuse secret arguments on the command line.
+
+    Raises:
+        InvalidArguments: one is there.
+    """
+    for name in names:
+        option = _option(name)
+        if any(word == option or word.startswith(f"{option}=") for word in argv):
+            raise InvalidArguments(
+                f"{option} on the command line can be read by every process: leave it out and it is asked for, "
+                f"or give its source with --secret {name}=env:VARIABLE, file:PATH or -"
+            )
 
 
 def missing(options: Options, command_id: str, error: TrunnionError) -> list[str]:
@@ -62,7 +86,15 @@ def _secrets(schema: Json) -> list[str]:
 
 
 def _word(name: str, source: str) -> str:
-    return f"--{name.replace('_', '-')}={_value(name, source)}"
+    return _word_of(name, _value(name, source))
+
+
+def _word_of(name: str, value: str) -> str:
+    return f"{_option(name)}={value}"
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _value(name: str, source: str) -> str:
@@ -84,9 +116,12 @@ def _value(name: str, source: str) -> str:
     raise InvalidArguments(f"--secret {name}: a source is env:VARIABLE, file:PATH or -, not what was given")
 
 
-def _asked(name: str) -> str:
+def _asked(name: str, *, again: bool = False) -> str:
     import getpass
 
     if not sys.stdin.isatty():
         raise InvalidArguments(f"--secret {name}: nobody is there to ask; say env:VARIABLE, file:PATH or -")
-    return getpass.getpass(f"{name}: ")
+    typed = getpass.getpass(f"{name}: ")
+    if again and getpass.getpass(f"{name} again: ") != typed:
+        raise InvalidArguments(f"the two {name}s are not the same")
+    return typed
