@@ -5,7 +5,8 @@ State changes are committed at the end of the turn they were made in; events alo
 group commit and keeps every stream gapless when a batch fails.
 
 A full disk refuses new work by name and keeps the rest waiting: the reserve is given back so that ends
-and cancels still fit, and what does not fit is tried again until there is space.
+and cancels still fit, and what does not fit is tried again until there is space. Changes of documents are
+new work too: whoever made one is waiting for the answer, and what comes after builds on it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from trunnion.kernel.eventlog import StreamLog
 from trunnion.kernel.reporting import Report
 from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.runs import ArtifactInfo, Run
-from trunnion.store.base import Accept, Batch, DiskFull, Store
+from trunnion.store.base import Accept, Batch, DiskFull, DocumentWrite, Store
 
 LINGER = 0.002
 BLOCK = 64 << 10
@@ -33,7 +34,11 @@ Settled: TypeAlias = Callable[[TrunnionError | None], None]
 
 
 class Change(msgspec.Struct, eq=False):
-    """One verb about one run, with the stream whose waiting events go with it."""
+    """One verb about one run, or changes of one plugin's documents, with the stream whose waiting events go with it.
+
+    Documents and their events are on record together or not at all: announce the change first, then append its
+    events, in the same turn of the loop. Nothing else may append to that stream.
+    """
 
     log: StreamLog
     settled: Settled
@@ -41,6 +46,7 @@ class Change(msgspec.Struct, eq=False):
     start: Run | None = None
     finish: Run | None = None
     artifacts: Sequence[ArtifactInfo] = ()
+    documents: Sequence[DocumentWrite] = ()
 
 
 class Committer:
@@ -190,9 +196,13 @@ class Committer:
     # -- trouble ----------------------------------------------------------------------------------
 
     def _give_back(self, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> list[Change]:
-        """Put a failed batch back to wait, but for its new runs and what was wished of them, which is returned."""
+        """Put a failed batch back to wait, but for its new runs, what was wished of them, and changed documents.
+
+        Those are returned. Changed documents that were not sent yet go with them, they build on what failed.
+        """
         waiting = changes + self._changes
         gone = {change.log.name for change in changes if change.accept is not None}
+        gone |= _undone(waiting)
         self._changes = [change for change in waiting if change.log.name not in gone]
         for log, _ in logs:
             self._dirty.setdefault(log.name, log)
@@ -269,10 +279,18 @@ class Committer:
 
 def _disk_full() -> Unavailable:
     return Unavailable(
-        "the disk of the data directory is full: new runs are refused until there is space; "
-        "running ones and cancels go on",
+        "the disk of the data directory is full: new runs and changes of documents are refused until there is space; "
+        "what runs and cancels go on",
         {"reason": "disk_full"},
     )
+
+
+def _undone(changes: list[Change]) -> set[str]:
+    """The streams of changed documents, taken back to what is on record."""
+    logs = {change.log.name: change.log for change in changes if change.documents}
+    for log in logs.values():
+        log.rollback()
+    return set(logs)
 
 
 def _is_row_alone(change: Change) -> bool:
@@ -291,4 +309,6 @@ def _batch(changes: list[Change], dirty: dict[str, StreamLog]) -> Batch:
             batch.finishes.append(change.finish)
         if change.artifacts:
             batch.artifacts.extend(change.artifacts)
+        if change.documents:
+            batch.documents.extend(change.documents)
     return batch

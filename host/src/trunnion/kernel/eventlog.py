@@ -91,6 +91,14 @@ class StreamLog:
         if len(self.ring) > RING_EVENTS or self.bytes > RING_BYTES:
             self._trim()
 
+    def rollback(self) -> None:
+        """Take back what waits for its commit; nobody has seen it."""
+        taken = self.pending()
+        if taken:
+            del self.ring[-len(taken) :]
+            self.bytes -= min(self.bytes, sum(map(event_size, taken)))
+            self.seq, self.uncommitted = self.visible, 0
+
     def close(self) -> None:
         """No event will follow."""
         self.closed = True

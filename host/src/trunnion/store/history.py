@@ -1,4 +1,4 @@
-"""Reading what is committed, from any thread: runs, events, commits, kept files."""
+"""Reading what is committed, from any thread: runs, events, commits, kept files, documents."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from trunnion.model.events import RUN_STREAM, Event, gap_event
 from trunnion.model.runs import ArtifactInfo, Page, Run, RunFilter
 from trunnion.model.status import Status
 from trunnion.store import chunks
-from trunnion.store.base import Commit, KeyRow
+from trunnion.store.base import Commit, DocumentWrite, KeyRow
 from trunnion.store.connections import Pool
+from trunnion.store.documents import read_document, read_documents, read_usage
 from trunnion.store.files import RunFiles
 from trunnion.store.listing import matches, parse_cursor, select_ended
 from trunnion.store.replay import DAMAGED, Replay
@@ -142,6 +143,21 @@ class History:
     def artifact_path(self, run_id: str, artifact_id: str) -> Path:
         """Where the file of an artifact goes; its directory exists (0700)."""
         return self._files.artifact(run_id, artifact_id, make=True)
+
+    def document(self, owner: str, key: str) -> DocumentWrite | None:
+        """One committed document, as it was last written."""
+        with self._pool.reader() as connection:
+            return read_document(connection, owner, key)
+
+    def documents(self, owner: str, prefix: str, after: str, limit: int) -> list[DocumentWrite]:
+        """Committed documents whose keys begin with ``prefix`` and sort after ``after``."""
+        with self._pool.reader() as connection:
+            return read_documents(connection, owner, prefix, after, limit)
+
+    def document_usage(self, owner: str) -> tuple[int, int]:
+        """How many documents an owner has, and the bytes of their values together."""
+        with self._pool.reader() as connection:
+            return read_usage(connection, owner)
 
 
 def _fetch(connection: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[Run]:

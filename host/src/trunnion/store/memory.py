@@ -16,7 +16,8 @@ from trunnion.model.events import RUN_STREAM, Event, run_stream
 from trunnion.model.json import Json
 from trunnion.model.runs import ArtifactInfo, Page, Run, RunFilter
 from trunnion.store.archive import Archive, Log
-from trunnion.store.base import Batch, Commit, Done, KeyRow, LiveRun, PruneResult
+from trunnion.store.base import Batch, Commit, DocumentWrite, Done, KeyRow, LiveRun, PruneResult
+from trunnion.store.documents import DocumentTable
 from trunnion.store.files import RunFiles
 from trunnion.store.listing import matches, parse_cursor
 from trunnion.store.state import KEY_LIFE
@@ -49,6 +50,7 @@ class MemoryStore:
         self._observers: dict[str, int] = {}
         self._commits: list[Commit] = []
         self._artifacts: dict[str, ArtifactInfo] = {}
+        self._documents: dict[str, DocumentTable] = {}
 
     def open(self) -> None:
         """Nothing to open."""
@@ -99,6 +101,11 @@ class MemoryStore:
             self._archive.add(run, self._logs.pop(run_stream(run.id), None))
         for info in batch.artifacts:
             self._artifacts[info.id] = info
+        for write in batch.documents:
+            self._documents.setdefault(write.owner, DocumentTable()).apply(write)
+        if batch.sealed:
+            ids = {run.num: run.id for run in self._live.values()}
+            self._sealed.update((ids[num], sealed) for num, sealed in batch.sealed.items() if num in ids)
 
     def _add_key(self, key: KeyRow) -> None:
         """Keep a key, and drop what is too old at the front: keys lie in order of age."""
@@ -220,6 +227,24 @@ class MemoryStore:
     def artifact_path(self, run_id: str, artifact_id: str) -> Path:
         """Where the file of an artifact goes; its directory exists (0700)."""
         return self._files().artifact(run_id, artifact_id, make=True)
+
+    def document(self, owner: str, key: str) -> DocumentWrite | None:
+        """One committed document."""
+        with self._lock:
+            table = self._documents.get(owner)
+            return table.get(key) if table is not None else None
+
+    def documents(self, owner: str, prefix: str, after: str, limit: int) -> list[DocumentWrite]:
+        """Documents whose keys begin with ``prefix`` and sort after ``after``."""
+        with self._lock:
+            table = self._documents.get(owner)
+            return table.select(prefix, after, limit) if table is not None else []
+
+    def document_usage(self, owner: str) -> tuple[int, int]:
+        """How many documents an owner has, and the bytes of their values together."""
+        with self._lock:
+            table = self._documents.get(owner)
+            return table.usage() if table is not None else (0, 0)
 
     def _files(self) -> RunFiles:
         if self._data_dir is None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from trunnion.model.errors import Unavailable
 from trunnion.model.json import Json
 from trunnion.model.runs import Run
-from trunnion.store.base import LiveRun
+from trunnion.store.base import DocumentWrite, LiveRun
 from trunnion.store.connections import Pool, unavailable
 from trunnion.store.files import RunFiles
 from trunnion.store.history import History
-from trunnion.store.schema import check
+from trunnion.store.schema import DOCUMENTS_SINCE, check
 from trunnion.store.snapshot import Snapshot
 from trunnion.store.sqlite import figures
 from trunnion.store.state import live_runs
@@ -32,6 +32,7 @@ class ReadOnlyStore(History):
         self.path = path
         self._snapshot = Snapshot(path)
         self._found: dict[str, Run] = {}
+        self._version = 0
         super().__init__(Pool(self._snapshot.connect), RunFiles(artifacts), clock, self._found)
 
     def open(self) -> None:
@@ -45,7 +46,7 @@ class ReadOnlyStore(History):
             raise Unavailable(f"there is no history at {self.path} yet", {"path": str(self.path)})
         try:
             with self._pool.reader() as connection:
-                check(connection, self.path)
+                self._version = check(connection, self.path)
             self._found.update((entry.run.id, entry.run) for entry in self.live())
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -60,6 +61,18 @@ class ReadOnlyStore(History):
         """Runs that had not ended, in order of acceptance."""
         with self._pool.reader() as connection:
             return live_runs(connection)
+
+    def document(self, owner: str, key: str) -> DocumentWrite | None:
+        """One document; data of a version without documents has none, and is not migrated to look."""
+        return super().document(owner, key) if self._version >= DOCUMENTS_SINCE else None
+
+    def documents(self, owner: str, prefix: str, after: str, limit: int) -> list[DocumentWrite]:
+        """Documents, as ``Store.documents``."""
+        return super().documents(owner, prefix, after, limit) if self._version >= DOCUMENTS_SINCE else []
+
+    def document_usage(self, owner: str) -> tuple[int, int]:
+        """How many documents an owner has, and their bytes."""
+        return super().document_usage(owner) if self._version >= DOCUMENTS_SINCE else (0, 0)
 
     def stats(self) -> dict[str, Json]:
         """Figures as in ``Store.stats``."""

@@ -16,7 +16,7 @@ import msgspec
 from trunnion.model.events import RUN_STREAM, TEXT, Event
 from trunnion.model.runs import Run
 from trunnion.store import chunks
-from trunnion.store.base import Batch
+from trunnion.store.base import Batch, DocumentWrite
 
 SPILL_AFTER: Final = 1 << 20
 """Characters of text a run keeps among its events; what follows goes to its output file."""
@@ -42,6 +42,9 @@ class Rows(msgspec.Struct, array_like=True):
     marks: list[tuple[int, int, int]] = []
     late: list[tuple[int, int, int]] = []
     artifacts: list[tuple[str, str, int, bytes]] = []
+    removed: list[tuple[str, str]] = []
+    documents: list[tuple[str, str, int, int, bytes]] = []
+    resealed: list[tuple[bytes, int]] = []
     observers: list[tuple[int, str]] = []
     spills: list[tuple[str, int, list[bytes]]] = []
     over: list[str] = []
@@ -64,6 +67,9 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
         " WHERE last = (SELECT min(last) FROM marks WHERE last >= ?)",
     ),
     ("artifacts", "INSERT INTO artifacts VALUES (?, ?, ?, ?)"),
+    ("removed", "DELETE FROM documents WHERE owner = ? AND key = ?"),
+    ("documents", "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)"),
+    ("resealed", "UPDATE live SET sealed = ? WHERE num = ?"),
     ("observers", "UPDATE observers SET position = ? WHERE name = ?"),
 )
 """What is executed for each list of ``Rows``, in this order."""
@@ -161,7 +167,19 @@ def prepare(state: State, batch: Batch) -> Rows:
     rows.accepted = [(num, _encode(run), sealed) for num, (run, sealed) in fresh.items()]
     rows.changed = [(_encode(run), num) for num, run in changed.items()]
     rows.artifacts = [(info.id, info.run_id, info.size, _encode(info)) for info in batch.artifacts]
+    if batch.documents:
+        _change_documents(rows, batch.documents)
+    rows.resealed = [(sealed, num) for num, sealed in batch.sealed.items()]
     return rows
+
+
+def _change_documents(rows: Rows, writes: Sequence[DocumentWrite]) -> None:
+    """Of several changes of one document the last one counts, so their order is of no further account."""
+    for write in {(write.owner, write.key): write for write in writes}.values():
+        if write.value is None:
+            rows.removed.append((write.owner, write.key))
+        else:
+            rows.documents.append((write.owner, write.key, write.revision, write.updated, write.value))
 
 
 def _finish(state: State, rows: Rows, run: Run) -> None:

@@ -63,7 +63,18 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def _add_documents(connection: sqlite3.Connection) -> None:
+    """Version 2: plugins keep documents. Large values lie last, so that counting them reads no overflow page."""
+    connection.execute(
+        "CREATE TABLE documents (owner TEXT NOT NULL, key TEXT NOT NULL, revision INTEGER NOT NULL,"
+        " updated INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_documents)
+
+DOCUMENTS_SINCE = 2
+"""The first version that has documents."""
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -103,6 +103,8 @@ class Upkeep:
             if young >= MERGE_BYTES:
                 self._young[stream] = 0
                 self._due.append((stream, False))
+        for document in rows.documents:
+            size += len(document[4])
         for run in rows.runs:
             if self._young.pop(run[0], 0) >= MERGE_CHUNKS * (MERGE_BYTES // 256) or run[0] in self._merged:
                 self._due.append((run[0], True))
