@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
+from trunnion.config.access_settings import ACCESS_SETTINGS, Problem, check_access
 from trunnion.model.contributions import Setting
-from trunnion.model.json import Json
+from trunnion.model.json import Json, JsonObject
 
 _MIB = 1024 * 1024
 _SWITCH: Json = {
@@ -104,5 +106,9 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
             default="info",
         ),
     ),
+    "access": ACCESS_SETTINGS,
 }
 """Section name -> its settings. No plugin may take one of these names."""
+
+SECTION_CHECKS: Mapping[str, Callable[[JsonObject], Iterable[Problem]]] = {"access": check_access}
+"""Section name -> what is wrong with settings that fit each by itself, each as keys and a sentence."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from trunnion.config.host_settings import HOST_SETTINGS
+from trunnion.config.host_settings import HOST_SETTINGS, SECTION_CHECKS
 from trunnion.config.layers import Layer, SettingsBySection, env_layers, flag_layers, merge
 from trunnion.config.schema import violations, with_absolute_paths, with_defaults
 from trunnion.config.toml_file import KeyPath, TomlFile, read_toml
@@ -69,6 +69,9 @@ class _Loader:
                 hint = did_you_mean(name, [*self._declared, *self._unread]) or "; is its plugin installed?"
                 self._problem((name,), f"no plugin and no part of the host has a section of this name{hint}")
         values = {name: self._section(name) for name in self._declared}
+        for name, check in SECTION_CHECKS.items() if not self._problems else ():
+            for keys, message in check(values[name]):
+                self._problem((name, *keys), message)
         if self._problems:
             lines = "\n".join(str(problem["text"]) for problem in self._problems)
             raise InvalidConfig(lines, {"problems": self._problems})
