@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from trunnion.kernel.handle import HostHandle
     from trunnion.kernel.registry import Contributed, Registry
     from trunnion.kernel.speaking import echo, log, table
+    from trunnion.kernel.state import State, Transaction
+    from trunnion.kernel.state_migration import MigrationView, StateMigration
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
         Admission,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from trunnion.model.events import Event
     from trunnion.model.json import Json, JsonObject
     from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunFilter
+    from trunnion.model.state import Document, DocumentPage
 
 _COMMANDS = "Category Command Lock Query Retry command commands_of"
 _CONTRIBUTIONS = (
@@ -75,10 +78,13 @@ _PLACES: dict[str, str] = {
     "Event": "trunnion.model.events",
     **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),
     **dict.fromkeys(("Context", "RunHandle", "Stats"), "trunnion.kernel.context"),
+    **dict.fromkeys(("Document", "DocumentPage"), "trunnion.model.state"),
     "Door": "trunnion.kernel.door",
     "HostHandle": "trunnion.kernel.handle",
     **dict.fromkeys(("Contributed", "Registry"), "trunnion.kernel.registry"),
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
+    **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
+    **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),
     **dict.fromkeys(_COMMANDS.split(), "trunnion.model.commands"),
     **dict.fromkeys(_CONTRIBUTIONS.split(), "trunnion.model.contributions"),
     **dict.fromkeys(_ERRORS.split(), "trunnion.model.errors"),
@@ -103,6 +109,8 @@ __all__ = [
     "Daemon",
     "DeadlineExceeded",
     "Deny",
+    "Document",
+    "DocumentPage",
     "Door",
     "ErrorInfo",
     "Event",
@@ -123,6 +131,7 @@ __all__ = [
     "LazyCommand",
     "Lock",
     "MetaSection",
+    "MigrationView",
     "NotFound",
     "Observer",
     "PluginRecord",
@@ -136,8 +145,11 @@ __all__ = [
     "Secret",
     "Setting",
     "StaleMeta",
+    "State",
+    "StateMigration",
     "Stats",
     "StreamSource",
+    "Transaction",
     "TrunnionError",
     "Unauthenticated",
     "Unavailable",

@@ -21,6 +21,7 @@ from trunnion.config.data_dir import DataDir, Hold, hold
 from trunnion.config.values import Config, describe
 from trunnion.kernel.clock import Clock, SystemClock
 from trunnion.kernel.core import Identity, Kernel
+from trunnion.kernel.documents import DocumentLimits
 from trunnion.kernel.door import Door
 from trunnion.kernel.handle import HostHandle
 from trunnion.kernel.ids import new_id
@@ -220,6 +221,8 @@ class Host:
             host_log=host_log,
             records=lambda: self._plugins.records,
             readonly=readonly,
+            documents=msgspec.convert(self.config.section("state"), DocumentLimits),
+            backups=None if self.config.get("store.durability") == "memory" else self.data.root / "db",
         )
         self._builtin.attach(self.kernel, self)
         contributions = self._plugins.contributions(self.config.values)

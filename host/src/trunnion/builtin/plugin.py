@@ -11,6 +11,7 @@ from trunnion.builtin.run_commands import RunCommands
 from trunnion.builtin.run_queries import RunQueries
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.core import Kernel
+from trunnion.kernel.documents import STATE_STREAM
 from trunnion.kernel.reporting import LOG_STREAM
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Console, Frontend, MetaSection, StreamSource
@@ -79,6 +80,12 @@ class HostPlugin:
                 title="What happens to the host",
                 description="Starts, trouble, and changes of meta; kind `meta` says that meta should be read again.",
                 expose=REMOTE,
+            ),
+            StreamSource(
+                pattern=STATE_STREAM + "*",
+                title="Changes of a plugin's documents",
+                description="Which document changed, and to which revision; never its value.",
+                role="admin",
             ),
             StreamSource(
                 pattern=LOG_STREAM, title="The host's log", description="What is in logs/host.jsonl too.", role="admin"

@@ -81,6 +81,11 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
         _count("retention_days", 30, "Ended runs older than this are removed; 0 keeps them", minimum=0),
         _count("retention_runs", 100_000, "Ended runs beyond this number are removed; 0 keeps them", minimum=0),
     ),
+    "state": (
+        _count("max_document_bytes", _MIB, "One document of a plugin, as JSON"),
+        _count("max_plugin_bytes", 64 * _MIB, "All documents of one plugin together"),
+        _count("max_documents", 100_000, "Documents of one plugin"),
+    ),
     "frontends": (
         Setting(
             key="",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.context import Context
+from trunnion.kernel.documents import DocumentLimits, Documents
 from trunnion.kernel.entries import Compiler
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from trunnion.kernel.parts import Part
 
 
+NO_OTHER_LIMITS = DocumentLimits()
 CLOSING = 1.0
 """Seconds the last words of threads may take when the host closes."""
 
@@ -77,6 +80,7 @@ class Kernel:
 
     Attributes:
         parts: frontends and daemons, once the host has them.
+        documents: what plugins keep.
         observers: the pumps of all observers.
         records: what became of each plugin.
     """
@@ -93,6 +97,8 @@ class Kernel:
         gates: Sequence[tuple[str, Gate]] = (),
         records: Callable[[], Sequence[PluginRecord]] = tuple,
         readonly: bool = False,
+        documents: DocumentLimits = NO_OTHER_LIMITS,
+        backups: Path | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.loop = loop
@@ -110,6 +116,11 @@ class Kernel:
         self.mailbox = Mailbox(loop)
         self.committer = Committer(store, clock, loop.call_soon, host_log.report)
         self.log = EventLog(self.committer, _History(store, self.readers), store.last_seq, clock)
+        self.documents = Documents(
+            store, self.committer, self.log, clock, self.readers, limits=documents, backups=backups
+        )
+        if readonly:
+            self.documents.closed = "no host is running on this data directory"
         self.gates = Gates(gates, host_log.report)
         nested = NestedRuns()
         self.artifacts = ArtifactKeeper(store, self.committer, clock, self.readers)
@@ -203,6 +214,7 @@ class Kernel:
 
     def close(self) -> None:
         """Flush and close. Nothing may be called afterwards."""
+        self.documents.closed = self.documents.closed or "the host is stopping"
         self.mailbox.drain(CLOSING)
         if not self.readonly:
             self.committer.close()

@@ -11,6 +11,7 @@ import msgspec
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.door import Door
 from trunnion.kernel.registry import Registry
+from trunnion.kernel.state import State
 from trunnion.kernel.threads import in_thread
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import event_word
@@ -93,6 +94,11 @@ class HostHandle:
         """To add and withdraw sets at run time."""
         return self._kernel.registry
 
+    @property
+    def state(self) -> State:
+        """The holder's own documents, kept in the host's database."""
+        return self._kernel.documents.state(self.owner)
+
     def owner_caller(self, role: Role = "admin") -> Caller:
         """The plugin itself as a caller: ``system:<plugin>``."""
         return Caller(f"system:{self.owner}", f"system:{self.owner}", role)
@@ -107,7 +113,7 @@ class HostHandle:
         Raises:
             InvalidArguments: the name is no stream's, or belongs to the host.
         """
-        if not is_stream_name(stream) or stream.partition("/")[0] in ("run", "host"):
+        if not is_stream_name(stream) or stream.partition("/")[0] in ("run", "host", "state"):
             raise InvalidArguments(f"{stream!r} is not a stream {self.owner} may write to")
         raw = msgspec.Raw(encode(data))
         self._kernel.log.stream(stream).append(event_word(kind), text, raw, level=event_word(level), by=self.owner)
