@@ -32,7 +32,7 @@ async def test_a_remote_door_reaches_what_names_it_and_nothing_else(start, sourc
     is answered in the words for what is not there, nearest names included."""
     async with start(cmd(quick), cmd(quick, name="open", expose=frozenset({source}))) as rig:
         door = rig.host.door(source)
-        caller = door.caller("ann", "admin")
+        caller = Caller("ann", source, "admin")
         assert (await door.submit(caller, Invocation(command_id="t.open"))).source == source
         if source in ("cli", "tty"):
             await door.submit(caller, Invocation(command_id="t.quick"))
@@ -79,7 +79,7 @@ async def test_a_nested_run_keeps_principal_and_doors(start, detach: bool) -> No
     async with start(cmd(quick, name="inner", expose=WEB), cmd(middle, expose=WEB), cmd(outer, expose=WEB)) as rig:
         door = rig.host.door("web")
         run = await door.submit(
-            door.caller("bob", "operator"),
+            Caller("bob", "web", "operator"),
             Invocation(command_id="t.outer", args={"inner": "t.middle", "detach": detach}),
         )
         run = await rig.ended(run)

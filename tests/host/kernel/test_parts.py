@@ -12,7 +12,7 @@ from trunnion.host import Host
 from trunnion.kernel import parts
 from trunnion.kernel.parts import Part, in_order
 from trunnion.model.contributions import Daemon, Frontend
-from trunnion.model.runs import Invocation
+from trunnion.model.runs import Caller, Invocation
 
 
 async def quick() -> int:
@@ -213,7 +213,7 @@ async def test_a_part_stands_at_a_door_of_its_own(start) -> None:
     runs = []
 
     async def run(host, ready) -> None:
-        caller = host.door.caller("guest", "operator")
+        caller = Caller("guest", host.door.source, "operator")
         runs.append(await host.door.submit(caller, Invocation(command_id="t.quick")))
         host.emit("unit/x", "data", "hello", {"n": 1})
         for stream in ("run/x", "host", "host/log", "Bad Name"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from trunnion.model.errors import NotFound
+from trunnion.kernel.authentication import local_caller
+from trunnion.model.access import LocalUser
+from trunnion.model.errors import NotFound, Unauthenticated
 from trunnion.model.events import Event
 from trunnion.model.runs import Caller, Invocation, Run
 from trunnion.protocol.connection import Connection, Limits
@@ -46,8 +49,10 @@ class StandInDoor:
         self.may_submit.set()
         self.may_answer = asyncio.Event()
 
-    def caller(self, principal: str, role: str = "admin") -> Caller:
-        return Caller(principal, self.source, role)
+    async def authenticate(self, credential: LocalUser) -> Caller:
+        if credential.uid not in (os.getuid(), 0):
+            raise Unauthenticated("the credential is not valid here")
+        return local_caller(credential.uid, self.source)
 
     async def submit(self, caller: Caller, invocation: Invocation) -> Run:
         await self.may_submit.wait()

@@ -117,6 +117,19 @@ def set_password(register: Register, name: str, hashed: str) -> Change:
     return Change("access.password_set", f"{name} has another password", {"principal": name}, put=put)
 
 
+def renew_password(register: Register, name: str, old: str, new: str) -> Change:
+    """Another hash of the same password.
+
+    Raises:
+        NotFound, Conflict: see ``_managed_principal``; or the password was changed meanwhile.
+    """
+    record = _managed_principal(register, name)
+    if record.password_hash != old:
+        raise Conflict(f"{name} has another password by now", {"principal": name})
+    put = (PrincipalRecord(record.about, new),)
+    return Change("access.password_rehashed", f"the password of {name} is hashed anew", {"principal": name}, put=put)
+
+
 def remove_principal(register: Register, name: str) -> Change:
     """A principal goes, its tokens and grants with it.
 

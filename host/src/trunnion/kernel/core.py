@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from trunnion.access.policy import Policy
+from trunnion.access.redaction import Redaction, Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.kernel.admission import Admissions
 from trunnion.kernel.artifacts import ArtifactKeeper
+from trunnion.kernel.authentication import Authentication
+from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.context import Context
@@ -21,17 +24,20 @@ from trunnion.kernel.entries import Compiler
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.gates import Gates
+from trunnion.kernel.identity import Identities
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Phase
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.meta import MetaBuilder
 from trunnion.kernel.nested import NestedRuns
+from trunnion.kernel.providers import Providers
 from trunnion.kernel.queries import Queries
 from trunnion.kernel.recovery import Recovery
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.waiting import Waiting
+from trunnion.kernel.wards import Ward, Wards
 from trunnion.model.contributions import Gate, PluginRecord
 from trunnion.model.errors import NotFound
 from trunnion.model.events import HOST_STREAM, META, Event
@@ -82,6 +88,7 @@ class Kernel:
         parts: frontends and daemons, once the host has them.
         documents: what plugins keep.
         observers: the pumps of all observers.
+        providers: the objects that handlers ask for by type.
         records: what became of each plugin.
     """
 
@@ -99,6 +106,7 @@ class Kernel:
         readonly: bool = False,
         documents: DocumentLimits = NO_OTHER_LIMITS,
         backups: Path | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.loop = loop
@@ -107,6 +115,9 @@ class Kernel:
         self.limits = limits
         self.identity = identity
         self.readonly = readonly
+        self.sealer = sealer
+        self.redaction = redaction or Redaction()
+        self.redactor = Redactor(self.redaction)
         self.records = records
         self.parts: Sequence[Part] = ()
         self.observers: Sequence[ObserverPump] = ()
@@ -122,6 +133,11 @@ class Kernel:
         if readonly:
             self.documents.closed = "no host is running on this data directory"
         self.gates = Gates(gates, host_log.report)
+        self.authorizers = Authorizers(host_log.report, clock)
+        self.wards = Wards(clock)
+        self.policy.listeners.append(self.wards.look_again)
+        self.registry.listeners.append(self.wards.look_soon)
+        self.providers = Providers(host_log.report)
         nested = NestedRuns()
         self.artifacts = ArtifactKeeper(store, self.committer, clock, self.readers)
         self.executor = Executor(
@@ -139,6 +155,7 @@ class Kernel:
             registry=self.registry,
             policy=self.policy,
             gates=self.gates,
+            authorizers=self.authorizers,
             executor=self.executor,
             committer=self.committer,
             store=store,
@@ -146,11 +163,25 @@ class Kernel:
             mailbox=self.mailbox,
             clock=clock,
             sealer=sealer,
+            redactor=self.redactor,
             host_id=identity.host_id,
         )
-        self.waiting = Waiting(self.executor, store, self.committer, self.readers)
-        nested.wire(self.executor, self.admissions, self.waiting, self.artifacts)
-        self.queries = Queries(self.registry, self.policy, self.gates, self.admissions, self.readers, host_log.report)
+        self.identities = Identities(self.policy, self.log, host_log.report)
+        self.authentication = Authentication(
+            self.identities, clock, self.readers, self.admissions.counts, host_log.report
+        )
+        self.waiting = Waiting(self.executor, store, self.committer, self.readers, self.wards)
+        nested.wire(self.executor, self.admissions, self.waiting, self.artifacts, self.providers)
+        self.queries = Queries(
+            self.registry,
+            self.policy,
+            self.gates,
+            self.authorizers,
+            self.admissions,
+            self.readers,
+            host_log.report,
+            self.redactor,
+        )
         self.recovery = Recovery(
             registry=self.registry,
             executor=self.executor,
@@ -160,20 +191,22 @@ class Kernel:
             mailbox=self.mailbox,
             clock=clock,
             sealer=sealer,
+            redactor=self.redactor,
             host_id=identity.host_id,
             report=host_log.report,
         )
         facts: dict[str, Json] = {
             "host_id": identity.host_id, "boot_id": identity.boot_id, "version": identity.version
         }  # fmt: skip
-        self.meta = MetaBuilder(self.registry, self.policy, facts, records)
+        self.meta = MetaBuilder(self.registry, self.policy, facts, records, self.redactor.without_names)
         self.host_log = host_log
         if not readonly:
             host_log.attach(self.log, self.mailbox)
             self.registry.listeners.append(self._meta_changed)
+            self.policy.listeners.append(self._meta_changed)
 
     def _meta_changed(self) -> None:
-        raw = msgspec.Raw(encode({"generation": self.registry.generation}))
+        raw = msgspec.Raw(encode({"generation": self.meta.generation}))
         self.log.stream(HOST_STREAM).append(META, "meta has changed", raw)
 
     # -- stopping ---------------------------------------------------------------------------------
@@ -223,7 +256,9 @@ class Kernel:
 
     # -- streams ----------------------------------------------------------------------------------
 
-    def follow(self, name: str, after: int, *, live: bool) -> AsyncIterator[Sequence[Event]]:
+    def follow(
+        self, name: str, after: int, *, live: bool, ward: Ward | None = None
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Follow one of the host's own streams.
 
         Raises:
@@ -231,7 +266,7 @@ class Kernel:
         """
         if not name.startswith("run/") and not self.readonly:
             self.log.stream(name)
-        return self.log.follow(name, after, live=live)
+        return self.log.follow(name, after, live=live, ward=ward)
 
     def not_found(self, kind: str, name: str) -> NotFound:
         """The one answer for what is not there and for what may not be seen."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -12,15 +13,18 @@ from trunnion.arguments import Completion
 from trunnion.kernel.admission import Origin
 from trunnion.kernel.committer import Change
 from trunnion.kernel.core import Kernel
-from trunnion.kernel.eventlog import SLICE_EVENTS
+from trunnion.kernel.following import Following, permission
+from trunnion.kernel.live import LiveRun
 from trunnion.kernel.meta import Meta
+from trunnion.kernel.wards import Judge
+from trunnion.model.access import Credential
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import Forbidden, InvalidArguments, NotFound, TrunnionError
 from trunnion.model.events import RUN_STREAM, Event
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import Caller, Invocation, Role, Run
+from trunnion.model.runs import Caller, Invocation, Run
 
 COMPLETION_LIMIT = 200
 
@@ -36,9 +40,14 @@ class Door:
         self._kernel = kernel
         self.source = source
 
-    def caller(self, principal: str, role: Role = "viewer") -> Caller:
-        """Who speaks through this door."""
-        return Caller(principal, self.source, role)
+    async def authenticate(self, credential: Credential) -> Caller:
+        """Who showed a credential at this door; the only way to a caller.
+
+        Raises:
+            Unauthenticated: it proves nobody; the message never says why.
+            Busy: too many attempts failed; ``details["retry_after"]`` are the seconds to wait.
+        """
+        return await self._kernel.authentication.authenticate(self.source, credential)
 
     def _stamped(self, caller: Caller) -> Caller:
         """A caller made by another door does not pass as one of this door."""
@@ -58,26 +67,33 @@ class Door:
         """
         admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, Origin(rerun_of=rerun_of))
         if admitted.live is not None and admitted.live.ephemeral:
-            return await self._ephemeral_end(admitted.run.id, admitted.run)
+            return await self._ephemeral_end(admitted.live)
         return admitted.run
 
-    async def _ephemeral_end(self, run_id: str, run: Run) -> Run:
+    async def _ephemeral_end(self, live: LiveRun) -> Run:
+        """A run without a record, at its end; it may have ended, and be gone, before it is asked for."""
         try:
-            return await self._kernel.waiting.ended(run_id)
+            return await self._kernel.waiting.ended(live.id)
         except NotFound:
-            return run
+            return live.run
 
     async def wait(self, caller: Caller, run_id: str, timeout: float | None = None) -> Run:
         """The run once it has ended.
 
         Raises:
             NotFound: there is none, or it may not be seen.
+            Unauthenticated: what proved the caller no longer does.
             DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
         """
         live = self._kernel.executor.table.live.get(run_id)
-        if live is None or not self._kernel.policy.may_see_run(live.run, self._stamped(caller)):
-            await self.get(caller, run_id)
-        return await self._kernel.waiting.ended(run_id, timeout)
+        run = live.run if live is not None else await self.get(caller, run_id)
+        caller, policy = self._stamped(caller), self._kernel.policy
+
+        def judge() -> int | None:
+            policy.require_run(run, caller)
+            return policy.valid_until(caller)
+
+        return await self._kernel.waiting.ended(run_id, timeout, judge)
 
     async def get(self, caller: Caller, run_id: str) -> Run:
         """A run as it is now.
@@ -85,9 +101,10 @@ class Door:
         Raises:
             NotFound: there is none, or it may not be seen.
         """
+        caller = self._stamped(caller)
+        self._kernel.policy.require(caller)
         run = await self._kernel.waiting.get(run_id)
-        if not self._kernel.policy.may_see_run(run, self._stamped(caller)):
-            raise NotFound(f"there is no run {run_id!r}", {"run_id": run_id})
+        self._kernel.policy.require_run(run, caller)
         return run
 
     async def cancel(self, caller: Caller, run_id: str) -> Run:
@@ -147,7 +164,7 @@ class Door:
 
     async def follow(
         self, caller: Caller, stream: str, after: int = 0, *, live: bool = True
-    ) -> AsyncIterator[Sequence[Event]]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield batches of committed events after ``after``, in order, without gap.
 
         A run's stream ends with its terminal event; any other goes on until it is closed. With
@@ -156,32 +173,35 @@ class Door:
         Raises:
             InvalidArguments: ``after`` is negative or no stream can have this name.
             NotFound: there is no such stream, or it may not be seen.
+            TrunnionError: it may not be followed, or no longer: a grant was withdrawn, a token has expired.
         """
         caller = self._stamped(caller)
         if after < 0:
             raise InvalidArguments(f"a position in a stream is 0 or more, not {after}")
         if not is_stream_name(stream):
             raise InvalidArguments(f"{stream!r} is not the name of a stream")
-        source = await self._open(caller, stream)
-        if source is None or source.follow is None or source.read is None:
-            batches = self._kernel.follow(stream, after, live=live)
-        elif live:
-            batches = source.follow(stream, after)
-        else:
-            batches = _read_to_end(source, stream, after)
-        async for batch in batches:
-            yield batch
+        try:
+            source, judge = await self._open(caller, stream)
+        except TrunnionError as error:
+            self._kernel.admissions.counts[error.code] += 1
+            raise
+        followed = Following(self._kernel, source, stream)
+        with self._kernel.wards.ward(judge, followed.break_off) as ward:
+            async with aclosing(followed.batches(after, ward, live=live)) as batches:
+                async for batch in batches:
+                    yield batch
 
-    async def _open(self, caller: Caller, stream: str) -> StreamSource | None:
-        """Whether the caller may follow a stream, and where it lives if not in the host's own log."""
+    async def _open(self, caller: Caller, stream: str) -> tuple[StreamSource, Judge]:
+        """The family of a stream the caller may follow, and what says whether it still may."""
         entry = self._kernel.registry.stream(stream)
         if entry is None:
+            self._kernel.policy.require(caller)
             raise NotFound(f"there is no stream {stream!r}", {"stream": stream})
         decision = self._kernel.policy.decide(entry.target_of(stream), caller)
         if not decision.allowed:
             raise refusal(decision, "stream", stream)
-        if stream.startswith(RUN_STREAM):
-            await self._run_visible(caller, stream)
+        run = await self._run_of(caller, stream) if stream.startswith(RUN_STREAM) else None
+        self._kernel.authorizers.check("stream", stream, caller, "read", decision.rule)
         if self._kernel.gates.covers("streams"):
             await self._kernel.gates.admit(
                 Question(
@@ -193,18 +213,22 @@ class Door:
                     effect="read",
                 )
             )
-        return entry.source
+        return entry.source, permission(self._kernel, caller, stream, entry, run)
 
-    async def _run_visible(self, caller: Caller, stream: str) -> None:
+    async def _run_of(self, caller: Caller, stream: str) -> Run:
         try:
-            await self.get(caller, stream.removeprefix(RUN_STREAM))
+            return await self.get(caller, stream.removeprefix(RUN_STREAM))
         except NotFound:
             raise NotFound(f"there is no stream {stream!r}", {"stream": stream}) from None
 
     # -- what there is ----------------------------------------------------------------------------
 
     def meta(self, caller: Caller) -> Meta:
-        """Everything the caller may see, as one document."""
+        """Everything the caller may see, as one document.
+
+        Raises:
+            Unauthenticated: what proved the caller no longer does.
+        """
         return self._kernel.meta.meta(self._stamped(caller))
 
     async def complete(
@@ -244,12 +268,3 @@ def _value_of(item: Json) -> str:
     if isinstance(item, Mapping):
         return str(item.get("value", item.get("id", item.get("name", ""))))
     return str(item)
-
-
-async def _read_to_end(source: StreamSource, stream: str, after: int) -> AsyncIterator[Sequence[Event]]:
-    while source.read is not None:
-        batch = await source.read(stream, after, SLICE_EVENTS)
-        if not batch:
-            return
-        after = batch[-1].seq
-        yield batch

@@ -10,17 +10,20 @@ import msgspec
 
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.door import Door
-from trunnion.kernel.registry import Registry
+from trunnion.kernel.plugin_registry import PluginRegistry
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import in_thread
+from trunnion.model.access import SYSTEM
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import event_word
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import Caller, Role
+from trunnion.model.runs import Caller
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
+
+    from trunnion.kernel.providers import Provision
 
 T = TypeVar("T")
 
@@ -48,7 +51,7 @@ class HostHandle:
         door: the way in, stamped with the holder's source.
         identity: which host this is.
         data: the places of the data directory.
-        registry: to add and withdraw sets of commands, queries and streams at run time. On the loop only.
+        registry: to add and withdraw the holder's own sets of commands, queries and streams at run time.
         settings: the holder's own section of the configuration.
     """
 
@@ -61,6 +64,7 @@ class HostHandle:
         data: DataPaths,
         settings: JsonObject,
         portal: BlockingPortal,
+        asking: Provision | None = None,
     ) -> None:
         self._kernel = kernel
         self.door = door
@@ -68,6 +72,8 @@ class HostHandle:
         self.data = data
         self.settings = settings
         self.portal = portal
+        self.registry = PluginRegistry(kernel.registry, owner)
+        self._asking = asking
 
     @property
     def identity(self) -> Identity:
@@ -89,19 +95,26 @@ class HostHandle:
         """The host's version."""
         return self._kernel.identity.version
 
-    @property
-    def registry(self) -> Registry:
-        """To add and withdraw sets at run time."""
-        return self._kernel.registry
+    async def require(self, kind: type[T]) -> T:
+        """The object of a type that a plugin, the host or the embedding program provides.
+
+        In a provider's ``open`` it opens the other provider first, which does not count against its own time.
+
+        Raises:
+            Unavailable: nobody provides it, or it could not be opened; the message says why.
+            Conflict: the other provider is itself waiting for this one.
+        """
+        return await self._kernel.providers.require(kind, self.owner, self._asking)
 
     @property
     def state(self) -> State:
         """The holder's own documents, kept in the host's database."""
         return self._kernel.documents.state(self.owner)
 
-    def owner_caller(self, role: Role = "admin") -> Caller:
-        """The plugin itself as a caller: ``system:<plugin>``."""
-        return Caller(f"system:{self.owner}", f"system:{self.owner}", role)
+    def owner_caller(self) -> Caller:
+        """The plugin itself as a caller: ``system:<plugin>``, operator unless the configuration says otherwise."""
+        name = f"{SYSTEM}{self.owner}"
+        return Caller(name, name, self._kernel.identities.system_role(self.owner))
 
     def report(self, code: str, text: str, error: BaseException | None = None) -> None:
         """Tell operators something, on stream ``host`` and in the log; from any thread."""
@@ -115,8 +128,10 @@ class HostHandle:
         """
         if not is_stream_name(stream) or stream.partition("/")[0] in ("run", "host", "state"):
             raise InvalidArguments(f"{stream!r} is not a stream {self.owner} may write to")
-        raw = msgspec.Raw(encode(data))
-        self._kernel.log.stream(stream).append(event_word(kind), text, raw, level=event_word(level), by=self.owner)
+        redactor = self._kernel.redactor
+        raw = msgspec.Raw(redactor.encoded(encode(data)))
+        log = self._kernel.log.stream(stream)
+        log.append(event_word(kind), redactor.text(text), raw, level=event_word(level), by=self.owner)
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Await a blocking call made in a thread that never holds up the host's end."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pwd
 import socket
 import stat
 import struct
@@ -104,11 +103,3 @@ def peer_uid(connected: socket.socket) -> int:
     """The uid of the process at the other end, as the kernel knows it."""
     _, uid, _ = _PEERCRED.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
     return int(uid)
-
-
-def login_name(uid: int) -> str:
-    """The login name of a uid, ``uid-N`` when it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid-{uid}"

@@ -14,11 +14,14 @@ import os
 import resource
 import socket
 from collections import deque
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from trunnion.model.access import LocalUser
 from trunnion.model.contributions import Frontend, Ready
-from trunnion.model.errors import ErrorInfo, InvalidArguments
+from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError
+from trunnion.model.runs import Caller
 from trunnion.protocol import address
 from trunnion.protocol.connection import Connection, Limits
 from trunnion.protocol.framing import LineSplitter
@@ -72,7 +75,7 @@ class SocketServer:
 
     Args:
         host: the handle of the door.
-        run: the directory for the socket; its owner and root are admitted.
+        run: the directory for the socket.
         limits: per connection.
         connections: most connections at a time; None takes ``connection_limit()``.
 
@@ -89,7 +92,7 @@ class SocketServer:
         self._most = connections if connections is not None else connection_limit()
         self._encoder = EventEncoder()
         self._peers: dict[Peer, None] = {}
-        self._names = {uid: address.login_name(uid) for uid in (run.stat().st_uid, 0)}
+        self._asking: set[asyncio.Task[None]] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._refused: deque[socket.socket] = deque()
         self._retry: asyncio.TimerHandle | None = None
@@ -106,7 +109,7 @@ class SocketServer:
             self._retry.cancel()
         self._loop.remove_reader(self._listener.fileno())
         address.remove(self.path, self._listener, self._inode)
-        for task in tuple(self._opening):
+        for task in (*self._asking, *self._opening):
             task.cancel()
         for peer in tuple(self._peers):
             peer.end()
@@ -135,7 +138,7 @@ class SocketServer:
                     raise
                 self._exhausted(os.strerror(error.errno or 0))
                 return
-            self._open(connected)
+            self._begin(self._asking, self._admit(connected))
 
     def _exhausted(self, reason: str) -> None:
         """Descriptors ran out below the limit, so the limit is too high: give some back, then go on."""
@@ -146,21 +149,26 @@ class SocketServer:
         self._loop.remove_reader(self._listener.fileno())
         self._retry = self._loop.call_later(ACCEPT_PAUSE, self._resume)
 
-    def _open(self, connected: socket.socket) -> None:
-        uid = address.peer_uid(connected)
-        name = self._names.get(uid)
-        if name is None:
-            self._refuse(connected, ErrorInfo("forbidden", f"uid {uid} does not own this data directory"))
-        elif not self._make_room():
-            self._refuse(connected, ErrorInfo("busy", f"{self._most} connections are open and in use; try again later"))
-        else:
-            task = self._loop.create_task(self._connect(connected, name))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+    def _begin(self, tasks: set[asyncio.Task[None]], step: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(step)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
-    async def _connect(self, connected: socket.socket, name: str) -> None:
+    async def _admit(self, connected: socket.socket) -> None:
+        """Ask who it is before anybody has to make room for it."""
+        try:
+            caller = await self._host.door.authenticate(LocalUser(address.peer_uid(connected)))
+        except TrunnionError as error:
+            self._refuse(connected, error.info)
+            return
+        if self._make_room():
+            self._begin(self._opening, self._connect(connected, caller))
+        else:
+            self._refuse(connected, ErrorInfo("busy", f"{self._most} connections are open and in use; try again later"))
+
+    async def _connect(self, connected: socket.socket, caller: Caller) -> None:
         connected.setblocking(False)
-        await self._loop.connect_accepted_socket(lambda: Peer(self, name), connected)
+        await self._loop.connect_accepted_socket(lambda: Peer(self, caller), connected)
 
     def _refuse(self, connected: socket.socket, reason: ErrorInfo) -> None:
         """Say why in one line. Closing at once could take the line away from a client that is writing."""
@@ -187,10 +195,9 @@ class SocketServer:
 
     # -- peers ------------------------------------------------------------------------------------
 
-    def connect(self, peer: Peer, name: str) -> Connection:
+    def connect(self, peer: Peer, caller: Caller) -> Connection:
         """A new peer is there: give it a connection."""
         self._peers[peer] = None
-        caller = self._host.door.caller(name, "admin")
         return Connection(self._host, caller, peer, limits=self._limits, encoder=self._encoder)
 
     def active(self, peer: Peer) -> None:
@@ -215,9 +222,9 @@ class Peer(asyncio.Protocol):
     connection: Connection
     _transport: asyncio.Transport
 
-    def __init__(self, server: SocketServer, name: str) -> None:
+    def __init__(self, server: SocketServer, caller: Caller) -> None:
         self._server = server
-        self._name = name
+        self._caller = caller
         self._lines = LineSplitter(server.limits.message_bytes)
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -255,7 +262,7 @@ class Peer(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         high = self._server.limits.soft_buffer
         self._transport.set_write_buffer_limits(high=high, low=high // 2)
-        self.connection = self._server.connect(self, self._name)
+        self.connection = self._server.connect(self, self._caller)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._ending:
