@@ -1,58 +1,215 @@
-"""Redaction: the exact values of known secrets are cut before anything is encoded or stored.
+"""Redaction: secrets are cut before anything is encoded, stored or sent.
 
-Each value is cut in its plain and its JSON-escaped form. Values shorter than ``SHORTEST`` are left: cutting
-them would cut ordinary text too, and they protect nothing.
+``Redaction`` holds what the whole host knows: registered values, the looks of common secrets, and names
+of structured data that keep them. A ``Redactor`` cuts all that, and what one run adds of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from trunnion.model.json import Json, decode, encode
+import msgspec
+
+from trunnion.access.matching import Matcher, Search, merged
+from trunnion.access.patterns import KeyNames, Span
+from trunnion.config.redaction_settings import KEY_NAMES
+from trunnion.model.errors import ErrorInfo
+from trunnion.model.json import Json, JsonObject, decode, encode, valid_text
 
 MASK = "•••"
-SHORTEST = 4
+
+Release = Callable[[], None]
+"""Takes back a registration; doing so twice is harmless."""
+
+
+class RedactionSettings(msgspec.Struct, frozen=True):
+    """The section ``[redaction]``.
+
+    Attributes:
+        patterns: whether secrets are known by their looks.
+        keys: names of structured data, see ``KEY_NAMES``.
+    """
+
+    patterns: bool = True
+    keys: tuple[str, ...] = KEY_NAMES
+
+
+class Redaction:
+    """What the host as a whole keeps from sight. From any thread; what is registered counts at once.
+
+    Attributes:
+        search: the quick first look at a text, see ``Matcher.search``.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._owners: Counter[str] = Counter()
+        self._patterns = False
+        self._keys = KeyNames(())
+        self._lock = threading.Lock()
+        self._matcher: Matcher | None = None
+        self.search: Search = self._rebuilt_search
+
+    def configure(self, section: JsonObject) -> None:
+        """Take over the section ``[redaction]`` of the configuration: what is cut beside registered values."""
+        settings = msgspec.convert(section, RedactionSettings)
+        with self._lock:
+            self._patterns, self._keys = settings.patterns, KeyNames(settings.keys)
+            self._changed()
+
+    def register(self, *values: str, owner: str) -> Release:
+        """Have values cut wherever they come up, until they are released as often as they were registered.
+
+        Values shorter than ``forms.SHORTEST`` are not searched for.
+
+        Args:
+            values: the secrets.
+            owner: who knows them, for ``counts``.
+        """
+        with self._lock:
+            fresh = any(value not in self._counts for value in values)
+            self._counts.update(values)
+            self._owners[owner] += len(values)
+            if fresh:
+                self._changed()
+        pending = [values]
+        return lambda: self._release(pending, owner)
+
+    def counts(self) -> dict[str, int]:
+        """How many values each owner has registered."""
+        with self._lock:
+            return dict(+self._owners)
+
+    def _release(self, pending: list[tuple[str, ...]], owner: str) -> None:
+        with self._lock:
+            if not pending:
+                return
+            values = pending.pop()
+            self._counts -= Counter(values)
+            self._owners[owner] -= len(values)
+            if any(value not in self._counts for value in values):
+                self._changed()
+
+    @property
+    def matcher(self) -> Matcher:
+        """The automaton over everything, built when it is first needed after a change."""
+        found = self._matcher
+        if found is None:
+            with self._lock:
+                found = self._matcher = Matcher(self._counts, patterns=self._patterns, keys=self._keys)
+                self.search = found.search
+        return found
+
+    def _changed(self) -> None:
+        """Many changes in a row cost one building."""
+        self._matcher = None
+        self.search = self._rebuilt_search
+
+    def _rebuilt_search(self, text: str) -> object:
+        return self.matcher.search(text)
 
 
 class Redactor:
-    """Cuts a fixed set of values; with none, everything passes untouched."""
+    """Cuts what the host keeps from sight, and values of one's own beside it.
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        plain = sorted({s for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
-        self._text = [form for s in plain for form in dict.fromkeys((s, encode(s)[1:-1].decode()))]
-        self._bytes = [form.encode("utf-8", "surrogatepass") for form in self._text]
+    Args:
+        host: what the whole host knows.
+        own: values of one run.
+        patterns: whether secrets are known by their looks here.
+        keys: whether texts under known names are cut here.
+    """
 
-    def __bool__(self) -> bool:
-        return bool(self._text)
+    def __init__(self, host: Redaction, own: Iterable[str] = (), *, patterns: bool = True, keys: bool = True) -> None:
+        self._host = host
+        self._values = frozenset(own)
+        self.own = Matcher(self._values) if self._values else None
+        self._patterns = patterns
+        self._keys = keys
+
+    def with_own(self, values: Iterable[str]) -> Redactor:
+        """One that cuts these values, too."""
+        more = self._values.union(values)
+        if more == self._values:
+            return self
+        return Redactor(self._host, more, patterns=self._patterns, keys=self._keys)
+
+    @property
+    def without_names(self) -> Redactor:
+        """One that does not ask under which names texts stand, for documents whose names mean something else."""
+        return Redactor(self._host, self._values, patterns=self._patterns, keys=False)
+
+    @property
+    def values_only(self) -> Redactor:
+        """One that cuts values, whatever else looks like a secret."""
+        return Redactor(self._host, self._values, patterns=False, keys=False)
 
     def text(self, text: str) -> str:
         """Text without the secrets."""
-        for secret in self._text:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        return text
+        try:
+            if self.own is None and not self._host.search(text):
+                return text
+        except UnicodeEncodeError:
+            text = valid_text(text)
+        spans = self._spans(text)
+        return cut(text, spans) if spans else text
 
     def encoded(self, data: bytes) -> bytes:
-        """Encoded JSON without the secrets; it stays JSON, whatever they look like."""
-        if not any(secret in data for secret in self._bytes):
+        """Compact JSON without the secrets; it stays JSON, whatever they look like."""
+        if not (self._host.matcher.maybe(data) or (self.own is not None and self.own.maybe(data))):
             return data
         return encode(self._cut(decode(data)))
 
     def value(self, value: Json) -> Json:
-        """Plain data without the secrets."""
-        return self._cut(value) if self._text else value
+        """Plain data without the secrets; the same object where there is none."""
+        data = encode(value)
+        clean = self.encoded(data)
+        return value if clean is data else decode(clean)
+
+    def error(self, error: ErrorInfo) -> ErrorInfo:
+        """An error without the secrets."""
+        message = self.text(error.message)
+        details = self.value(error.details) if error.details else {}
+        if message is error.message and (not details or details is error.details):
+            return error
+        return ErrorInfo(error.code, message, dict(details) if isinstance(details, Mapping) else {})
+
+    def _spans(self, text: str) -> list[Span]:
+        matcher = self._host.matcher
+        spans = matcher.spans(text) if self._patterns else matcher.value_spans(text)
+        return spans + self.own.spans(text) if self.own is not None else spans
 
     def _cut(self, value: Json) -> Json:
-        """Strings are cut wherever a secret stands in them, numbers only where they are one."""
+        """Texts are cut wherever a secret stands in them, numbers only where they are one."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(name): self._cut(each) for name, each in value.items()}
+            return {self.text(name): self._under(name, each) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [self._cut(each) for each in value]
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return MASK if encode(value).decode() in self._text else value
+            return MASK if self._is_secret(encode(value).decode()) else value
         return value
+
+    def _under(self, name: str, value: Json) -> Json:
+        if not (self._keys and isinstance(value, str | list | tuple) and name in self._host.matcher.keys):
+            return self._cut(value)
+        if isinstance(value, str):
+            return MASK if value else value
+        return [MASK if isinstance(each, str) and each else self._cut(each) for each in value]
+
+    def _is_secret(self, number: str) -> bool:
+        return number in self._host.matcher.numbers or (self.own is not None and number in self.own.numbers)
+
+
+def cut(text: str, spans: Iterable[Span]) -> str:
+    """Text with a mask in the place of each span; spans that overlap are one."""
+    pieces, at = [], 0
+    for start, end in merged(spans):
+        pieces += [text[at:start], MASK]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def leaves(value: Json) -> Iterator[str]:
@@ -69,4 +226,5 @@ def leaves(value: Json) -> Iterator[str]:
         yield encode(value).decode()
 
 
-NOTHING = Redactor()
+NOTHING = Redactor(Redaction())
+"""Cuts nothing."""

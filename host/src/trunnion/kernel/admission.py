@@ -10,9 +10,11 @@ from functools import partial
 import msgspec
 
 from trunnion.access.policy import Policy, refusal
+from trunnion.access.redaction import Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound, Parameters
 from trunnion.kernel.asked import check_storable, named
+from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.entries import CommandEntry
@@ -22,7 +24,7 @@ from trunnion.kernel.gates import Gates
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.mailbox import Mailbox
-from trunnion.kernel.masking import mask, redactor_for, secrets_of
+from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_key, secrets_of
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.sink import Sink
 from trunnion.model.contributions import Admission as Question
@@ -94,6 +96,7 @@ class Admissions:
         registry: Registry,
         policy: Policy,
         gates: Gates,
+        authorizers: Authorizers,
         executor: Executor,
         committer: Committer,
         store: Store,
@@ -101,6 +104,7 @@ class Admissions:
         mailbox: Mailbox,
         clock: Clock,
         sealer: Sealer,
+        redactor: Redactor,
         host_id: str,
     ) -> None:
         self.closed = ""
@@ -108,6 +112,7 @@ class Admissions:
         self._registry = registry
         self._policy = policy
         self._gates = gates
+        self._authorizers = authorizers
         self._executor = executor
         self._committer = committer
         self._store = store
@@ -115,6 +120,7 @@ class Admissions:
         self._mailbox = mailbox
         self._clock = clock
         self._sealer = sealer
+        self._redactor = redactor
         self._host_id = host_id
         self._claims: dict[tuple[str, str], asyncio.Task[Admitted]] = {}
         self._loop = asyncio.get_running_loop()
@@ -140,7 +146,10 @@ class Admissions:
             await self._acknowledged(live)
         except TrunnionError as error:
             self.counts[error.code] += 1
-            raise
+            clean = cleaned(error, self._redactor)
+            if clean is error:
+                raise
+            raise clean from None
         return Admitted(live.run, live)
 
     async def _acknowledged(self, live: LiveRun) -> None:
@@ -163,6 +172,7 @@ class Admissions:
             raise self.unknown("command", name, caller)
         if not decision.allowed:
             raise refusal(decision, "command", name)
+        self._authorizers.check("command", entry.id, caller, entry.command.effect, decision.rule)
         if invocation.revision is not None and invocation.revision != entry.revision:
             raise StaleMeta(
                 f"command {entry.id} has changed since it was read; read meta again", {"revision": entry.revision}
@@ -170,11 +180,19 @@ class Admissions:
         if not entry.available:
             raise Unavailable(f"command {entry.id} is not available at the moment: {entry.owner} is down")
         bound = bind(entry.parameters, invocation.args, argv)
-        entry.validate(bound)
-        secrets = secrets_of(bound.args, entry.parameters)
+        refuse_secret_key(invocation.idempotency_key, self._redactor)
+        secrets = secrets_of(bound.args, entry.parameters, self._redactor)
+        self._validate(entry, bound, secrets)
         deadline_at, expires = self._deadline(invocation, parent)
         digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
         return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires)
+
+    def _validate(self, entry: CommandEntry, bound: Bound, secrets: JsonObject) -> None:
+        """Have the command's own validator look; what it says may quote what it looked at."""
+        try:
+            entry.validate(bound)
+        except TrunnionError as error:
+            raise cleaned(error, redactor_for(secrets, self._redactor)) from error.__cause__
 
     def resolve(self, caller: Caller, name: str) -> CommandEntry:
         """The command of an id or alias.
@@ -187,8 +205,24 @@ class Admissions:
             raise self.unknown("command", name, caller)
         return entry
 
+    def visible(self, caller: Caller, name: str) -> CommandEntry:
+        """The command of an id or alias, if the caller may see it.
+
+        Raises:
+            TrunnionError: there is none, or it may not be seen.
+        """
+        entry = self.resolve(caller, name)
+        if not self._policy.decide(entry.target, caller).visible:
+            raise self.unknown("command", name, caller)
+        return entry
+
     def unknown(self, kind: str, name: str, caller: Caller) -> NotFound:
-        """The error for a name there is not, with the nearest visible ones."""
+        """The error for a name there is not, with the nearest visible ones.
+
+        Raises:
+            Unauthenticated: to a caller whose credential counts no longer nothing is said of any name.
+        """
+        self._policy.require(caller)
         sees = self._policy.decide
         commands = [e for e in self._registry.all_commands() if sees(e.target, caller).visible]
         queries = [e for e in self._registry.all_queries() if sees(e.target, caller).visible]
@@ -291,7 +325,9 @@ class Admissions:
         if self._gates.covers("commands"):
             hold = await self._gates.admit(_question(run, caller, checked))
             if hold is not None:
-                run = msgspec.structs.replace(run, status="held", labels={**run.labels, "held": hold.reason})
+                run = msgspec.structs.replace(
+                    run, status="held", labels={**run.labels, "held": self._redactor.text(hold.reason)}
+                )
             if self.closed and origin.nested_in is None:
                 raise Unavailable(self.closed)
             if origin.parent is not None and origin.parent.phase != "running":
@@ -321,20 +357,23 @@ class Admissions:
             role=caller.role,
             credential=caller.credential,
             category=entry.command.category.name if entry.command.category else "",
-            args=mask(checked.bound.args, entry.parameters),
+            args=mask(checked.bound.args, checked.secrets),
             args_digest=checked.digest,
             decision=checked.decision,
-            session_id=invocation.session_id,
+            session_id=self._shown(invocation.session_id),
             parent_run_id=None if nested_in is None else nested_in.id,
             rerun_of=origin.rerun_of,
             detached=nested_in is not None and origin.parent is None,
             depth=depth,
-            labels=invocation.labels,
+            labels=clean_labels(invocation.labels, self._redactor),
             owner=self._host_id,
             idempotency_key=invocation.idempotency_key,
             not_before=invocation.not_before,
             deadline_at=checked.deadline_at,
         )
+
+    def _shown(self, text: str | None) -> str | None:
+        return None if text is None else self._redactor.text(text)
 
     def _live(self, run: Run, caller: Caller, checked: _Checked, parent: LiveRun | None) -> LiveRun:
         kept = checked.entry.command.keep == "history"
@@ -346,7 +385,7 @@ class Admissions:
             checked.entry,
             checked.bound,
             log,
-            Sink(log, self._mailbox, redactor_for(checked.secrets), limit),
+            Sink(log, self._mailbox, redactor_for(checked.secrets, self._redactor), limit),
             self._loop.create_future(),
         )
         live.parent = parent

@@ -47,22 +47,22 @@ class ArtifactKeeper:
         if live.phase != "running":
             await in_thread(self._threads, target.unlink)
             raise Unavailable(f"run {live.id} has ended: {name!r} is not kept with it")
-        info = ArtifactInfo(artifact_id, live.id, name, size, sha256, media_type, self._clock.utc())
+        shown = live.sink.redactor.text(name)
+        info = ArtifactInfo(artifact_id, live.id, shown, size, sha256, media_type, self._clock.utc())
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def settled(error: Exception | None) -> None:
             if not done.done():
                 done.set_result(None) if error is None else done.set_exception(error)
 
-        live.log.append(ARTIFACT, name, msgspec.Raw(encode(info)), by="handler")
+        live.log.append(ARTIFACT, info.name, msgspec.Raw(encode(info)), by="handler")
         self._committer.change(Change(live.log, settled, artifacts=(info,)))
         await done
         return info
 
     async def keep_result(self, live: LiveRun, outcome: Outcome) -> Outcome:
         """Keep a result that is too large for its row as the artifact ``result.json``."""
-        redacted = live.sink.redactor.encoded(outcome.large)
-        info = await self.keep(live, "result.json", redacted, "application/json")
+        info = await self.keep(live, "result.json", outcome.large, "application/json")
         return Outcome({"artifact": info.id, "name": info.name, "size": info.size, "sha256": info.sha256})
 
 

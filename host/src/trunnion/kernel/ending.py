@@ -182,11 +182,10 @@ class Ending:
         live.disarm()
         live.disarm_expiry()
         live.sink.close()
-        redactor = live.sink.redactor
         live.move(
             status,
             finished=self._clock.utc(),
-            result=redactor.value(outcome.result) if redactor else outcome.result,
+            result=outcome.result,
             error=_error_of(live, status, outcome),
             stats=live.context.figures() if live.context is not None else {},
             last_seq=live.log.seq + 1 if live.log is not None else 0,
@@ -274,8 +273,4 @@ def _error_of(live: LiveRun, status: Status, outcome: Outcome) -> ErrorInfo | No
             error = ErrorInfo(stopped.code, stopped.message, {"handler": error.message})
     elif error is None:
         error = ErrorInfo("internal", f"{live.run.command_id} ended as {status} without saying why")
-    redactor = live.sink.redactor
-    if not redactor:
-        return error
-    details = redactor.value(error.details)
-    return ErrorInfo(error.code, redactor.text(error.message), dict(details) if isinstance(details, dict) else {})
+    return live.sink.redactor.error(error)

@@ -64,7 +64,7 @@ class Handlers:
         current.set(context)
         try:
             value = _call(live, context)
-            outcome = returned(await value if isinstance(value, Awaitable) else value, self._row_bytes)
+            outcome = self._returned(live, await value if isinstance(value, Awaitable) else value)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._settle(live, outcome)
@@ -74,7 +74,7 @@ class Handlers:
         outcome: Outcome | Awaitable[object]
         try:
             value = contextvars.copy_context().run(_call_as_current, live, context)
-            outcome = value if isinstance(value, Awaitable) else returned(value, self._row_bytes)
+            outcome = value if isinstance(value, Awaitable) else self._returned(live, value)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._mailbox.post(lambda: self._thread_returned(live, context, outcome))
@@ -94,16 +94,21 @@ class Handlers:
         """A plain function returned something to await."""
         current.set(context)
         try:
-            outcome = returned(await value, self._row_bytes)
+            outcome = self._returned(live, await value)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._settle(live, outcome)
+
+    def _returned(self, live: LiveRun, value: object) -> Outcome:
+        """A result that is kept nowhere is shown to who asked for it, who may be there to get a secret."""
+        redactor = live.sink.redactor
+        return returned(value, redactor.values_only if live.ephemeral else redactor, self._row_bytes)
 
     def _raised(self, live: LiveRun, error: BaseException) -> Outcome:
         if is_defect(error):
             text = f"{live.run.command_id} (run {live.id}) raised {type(error).__name__}"
             self._report("handler.raised", text, error, live.sink.redactor)
-        return raised(error)
+        return raised(error, live.sink.redactor)
 
 
 def _call_as_current(live: LiveRun, context: Context) -> object:

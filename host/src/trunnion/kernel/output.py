@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TextIO
 
+from trunnion.access.streams import UNCUT, TextRedactor
+
 if TYPE_CHECKING:
     from trunnion.kernel.context import Context
 
@@ -29,34 +31,42 @@ class LineBuffer:
     Args:
         lines: takes blocks of whole lines.
         update: takes the present state of a line that is being rewritten, at most ten times a second.
+        redactor: cuts secrets, those split over two writes too; it holds back what may begin one.
     """
 
-    def __init__(self, lines: Callable[[str], None], update: Callable[[str], None]) -> None:
+    def __init__(
+        self, lines: Callable[[str], None], update: Callable[[str], None], redactor: TextRedactor = UNCUT
+    ) -> None:
         self._lines = lines
         self._update = update
         self._partial = ""
         self._updated = 0.0
+        self._redactor = redactor
         self._lock = threading.Lock()
 
     def write(self, text: str) -> None:
         """Take any piece of text."""
         with self._lock:
-            whole, newline, rest = (self._partial + text).rpartition("\n")
-            if newline:
-                self._lines("".join(final_line(line) + "\n" for line in whole.split("\n")))
-            self._partial = rest
-            if "\r" in rest:
-                self._rewritten(rest)
-            if len(self._partial) > LONGEST:
-                rest, self._partial = self._partial, ""
-                self._lines(rest)
+            self._take(self._redactor.feed(text))
 
     def finish(self) -> None:
         """Hand on what is left as a line of its own."""
         with self._lock:
+            self._take(self._redactor.finish())
             rest, self._partial = final_line(self._partial), ""
             if rest:
                 self._lines(rest + "\n")
+
+    def _take(self, text: str) -> None:
+        whole, newline, rest = (self._partial + text).rpartition("\n")
+        if newline:
+            self._lines("".join(final_line(line) + "\n" for line in whole.split("\n")))
+        self._partial = rest
+        if "\r" in rest:
+            self._rewritten(rest)
+        if len(self._partial) > LONGEST:
+            rest, self._partial = self._partial, ""
+            self._lines(rest)
 
     def _rewritten(self, rest: str) -> None:
         self._partial = rest[rest.rstrip("\r").rfind("\r") + 1 :]

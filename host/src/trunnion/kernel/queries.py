@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from trunnion.access.policy import Policy, refusal
-from trunnion.access.redaction import Redactor
+from trunnion.access.redaction import NOTHING, Redactor
+from trunnion.arguments import Bound
 from trunnion.kernel.admission import Admissions, bind
+from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.entries import QueryEntry
 from trunnion.kernel.gates import Gates
-from trunnion.kernel.masking import mask, redactor_for, secrets_of
+from trunnion.kernel.masking import cleaned, mask, redactor_for, secrets_of
 from trunnion.kernel.outcome import is_defect, raised, returned
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report
@@ -21,6 +23,8 @@ from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import DeadlineExceeded, InternalError, TrunnionError, Unavailable, error_from_info
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller
+
+HOST = "host"
 
 
 class Queries:
@@ -31,16 +35,20 @@ class Queries:
         registry: Registry,
         policy: Policy,
         gates: Gates,
+        authorizers: Authorizers,
         admissions: Admissions,
         readers: DaemonThreads,
         report: Report,
+        redactor: Redactor,
     ) -> None:
         self._registry = registry
         self._policy = policy
         self._gates = gates
+        self._authorizers = authorizers
         self._admissions = admissions
         self._readers = readers
         self._report = report
+        self._redactor = redactor
 
     async def query(
         self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None = None
@@ -50,6 +58,27 @@ class Queries:
         Raises:
             TrunnionError: it was refused, took too long, or failed.
         """
+        try:
+            return await self._query(caller, query_id, args, argv)
+        except TrunnionError as error:
+            clean = cleaned(error, self._redactor)
+            if clean is error:
+                raise
+            raise clean from None
+
+    async def _query(
+        self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None
+    ) -> Json:
+        try:
+            entry, bound, redactor = await self._admitted(caller, query_id, args, argv)
+        except TrunnionError as error:
+            self._admissions.counts[error.code] += 1
+            raise
+        return await self._answer(entry, redactor, lambda: entry.parameters.call(entry.query.handler, caller, bound))
+
+    async def _admitted(
+        self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None
+    ) -> tuple[QueryEntry, Bound, Redactor]:
         entry = self._registry.query(query_id)
         if entry is None:
             raise self._admissions.unknown("query", query_id, caller)
@@ -58,9 +87,12 @@ class Queries:
             raise self._admissions.unknown("query", query_id, caller)
         if not decision.allowed:
             raise refusal(decision, "query", query_id)
+        self._authorizers.check("query", entry.id, caller, "read", decision.rule)
         if not entry.available:
             raise Unavailable(f"query {entry.id} is not available at the moment: {entry.owner} is down")
         bound = bind(entry.parameters, args, None if argv is None else tuple(argv))
+        secrets = secrets_of(bound.args, entry.parameters, self._redactor)
+        redactor = redactor_for(secrets, self._redactor)
         if self._gates.covers("queries"):
             await self._gates.admit(
                 Question(
@@ -69,18 +101,19 @@ class Queries:
                     revision=entry.revision,
                     caller=caller,
                     decision=decision.rule,
-                    args=mask(bound.args, entry.parameters),
+                    args=mask(bound.args, secrets),
                     effect="read",
                 )
             )
-        redactor = redactor_for(secrets_of(bound.args, entry.parameters))
-        return await self._answer(entry, redactor, lambda: entry.parameters.call(entry.query.handler, caller, bound))
+        return entry, bound, redactor
 
     async def _answer(self, entry: QueryEntry, redactor: Redactor, call: Callable[[], object]) -> Json:
         try:
             async with asyncio.timeout(entry.query.timeout):
                 value = call() if entry.is_async else await in_thread(self._readers, call)
-                outcome = returned(await value if isinstance(value, Awaitable) else value)
+                outcome = returned(
+                    await value if isinstance(value, Awaitable) else value, _for_answers(entry, redactor)
+                )
         except TimeoutError:
             raise DeadlineExceeded(f"query {entry.id} took longer than {entry.query.timeout:g} s") from None
         except TrunnionError:
@@ -88,10 +121,15 @@ class Queries:
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             if is_defect(error):
                 self._report("query.raised", f"query {entry.id} raised {type(error).__name__}", error, redactor)
-            info = raised(error).error
+            info = raised(error, redactor).error
             raise InternalError(f"query {entry.id} failed: {info.message if info else error}") from error
         if outcome.error is not None:
             raise error_from_info(
                 msgspec.structs.replace(outcome.error, message=f"query {entry.id}: {outcome.error.message}")
             )
         return outcome.result
+
+
+def _for_answers(entry: QueryEntry, redactor: Redactor) -> Redactor:
+    """What the host answers was cut when it was put on record."""
+    return NOTHING if entry.owner == HOST else redactor

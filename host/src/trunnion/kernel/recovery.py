@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from trunnion.access.redaction import Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound
 from trunnion.kernel.clock import Clock
@@ -41,6 +42,7 @@ class Recovery:
         mailbox: Mailbox,
         clock: Clock,
         sealer: Sealer,
+        redactor: Redactor,
         host_id: str,
         report: Report,
     ) -> None:
@@ -52,6 +54,7 @@ class Recovery:
         self._mailbox = mailbox
         self._clock = clock
         self._sealer = sealer
+        self._redactor = redactor
         self._host_id = host_id
         self._report = report
 
@@ -108,7 +111,8 @@ class Recovery:
         run = msgspec.structs.replace(row.run, owner=self._host_id)
         args: dict[str, Json] = {**run.args, **secrets}
         log = self._log.resume(run_stream(run.id), row.last_seq)
-        sink = Sink(log, self._mailbox, redactor_for(secrets), self._executor.limits.max_uncommitted_bytes)
+        redactor = redactor_for(secrets, self._redactor)
+        sink = Sink(log, self._mailbox, redactor, self._executor.limits.max_uncommitted_bytes)
         caller = Caller(run.principal, run.source, run.role, run.chain, run.credential)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         accepted.set_result(None)

@@ -31,8 +31,10 @@ MAX_WAITING = 4 << 20
 class Report(Protocol):
     """Takes what operators should know: a stable code, a sentence, and the traceback behind it."""
 
-    def __call__(self, code: str, text: str, error: BaseException | None = None, redactor: Redactor = NOTHING) -> None:
-        """Tell it; the redactor cuts what the traceback must not show."""
+    def __call__(
+        self, code: str, text: str, error: BaseException | None = None, redactor: Redactor | None = None
+    ) -> None:
+        """Tell it; the redactor is the run's, where the traceback is a run's."""
 
 
 class HostLog:
@@ -42,9 +44,11 @@ class HostLog:
         clock: for the time of each line.
         path: the log file, JSON lines, rotated by size; None keeps none.
         level: the least level that is written.
+        redactor: cuts what the whole host keeps from sight.
     """
 
-    def __init__(self, clock: Clock, path: Path | None, level: str = "info") -> None:
+    def __init__(self, clock: Clock, path: Path | None, level: str = "info", redactor: Redactor = NOTHING) -> None:
+        self._redactor = redactor
         self._clock = clock
         self._level = LEVELS.get(level, LEVELS["info"])
         self._log: EventLog | None = None
@@ -63,20 +67,23 @@ class HostLog:
         """From now on reports are events too."""
         self._log, self._mailbox = log, mailbox
 
-    def report(self, code: str, text: str, error: BaseException | None = None, redactor: Redactor = NOTHING) -> None:
+    def report(
+        self, code: str, text: str, error: BaseException | None = None, redactor: Redactor | None = None
+    ) -> None:
         """Tell operators something: a stable code and a sentence; a traceback goes to the log only."""
         level = "error" if error is not None or code.endswith((".failed", ".error", ".full", ".lost")) else "info"
-        self._event(HOST_STREAM, LOG, text, {"code": code}, level)
+        self._event(HOST_STREAM, LOG, self._redactor.text(text), {"code": code}, level)
         trace = "".join(traceback.format_exception(error)) if error is not None else ""
-        self.log(code, level, text, redactor.text(trace))
+        self.log(code, level, text, trace if redactor is None else redactor.text(trace))
 
     def log(self, name: str, level: str, text: str, trace: str = "") -> None:
         """Add a line to the log."""
         if LEVELS.get(level, 0) < self._level:
             return
+        text = self._redactor.text(text)
         facts: dict[str, Json] = {"logger": name}
         if trace:
-            facts["traceback"] = trace
+            facts["traceback"] = self._redactor.text(trace)
         self._event(LOG_STREAM, LOG, text, facts, level)
         if self._file is not None:
             line = {"ts": self._clock.utc(), "level": level, "logger": name, "text": text, **facts}
@@ -85,7 +92,7 @@ class HostLog:
 
     def printed(self, text: str) -> None:
         """Take what was printed outside of runs."""
-        self._event(HOST_STREAM, TEXT, text, None, "info")
+        self._event(HOST_STREAM, TEXT, self._redactor.text(text), None, "info")
 
     def close(self) -> None:
         """Close the file; the streams are the store's affair."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from threading import get_ident
 from typing import NamedTuple
 
 import msgspec
 
+from trunnion.access.matching import Matcher
 from trunnion.access.redaction import NOTHING, Redactor
 from trunnion.kernel.eventlog import EVENT_OVERHEAD, NULL, StreamLog
 from trunnion.kernel.mailbox import Mailbox
@@ -48,7 +50,6 @@ class Sink:
     ) -> None:
         self.log = log
         self.redactor = redactor
-        self.has_secrets = bool(redactor)
         self.dropped = 0
         self.closed = False
         self._mailbox = mailbox
@@ -71,9 +72,13 @@ class Sink:
         Raises:
             Busy: too much waits for its commit; ``await ctx.flush()`` now and then.
         """
+        if text:
+            text = self.redactor.text(text)
+        if raw is not NULL:
+            raw = self._clean(raw)
         if get_ident() == self._loop_thread:
             log = self.log
-            if log is None or self.closed or self.has_secrets:
+            if log is None or self.closed:
                 self._land(kind, text, raw, level, by)
             elif log.uncommitted <= self._limit:
                 log.append(kind, text, raw, level=level, by=by)
@@ -87,13 +92,22 @@ class Sink:
 
     def text(self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler") -> None:
         """Add whole lines of output, from any thread; long ones become several events."""
-        for part in split_block(block):
+        for part in split_block(self.redactor.text(block)):
             if get_ident() == self._loop_thread:
                 if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
                     raise self._behind(self.log)
                 self._land(TEXT, part, self._line_numbers(part, channel), level, by)
             else:
                 self._send(EVENT_OVERHEAD + len(part), Emitted(TEXT, part, NULL, level, by, channel))
+
+    def own(self) -> Matcher | None:
+        """Finds the run's own secrets; None while it has none."""
+        return self.redactor.own
+
+    def learn(self, values: Iterable[str]) -> None:
+        """From now on these are secrets of the run, too; from any thread."""
+        with _making:
+            self.redactor = self.redactor.with_own(values)
 
     def last_words(self) -> None:
         """The handler is at its end: what it left half said is little, and is not refused."""
@@ -117,14 +131,17 @@ class Sink:
             "call `await ctx.flush()` while producing much"
         )
 
+    def _clean(self, raw: msgspec.Raw) -> msgspec.Raw:
+        data = bytes(raw)
+        clean = self.redactor.encoded(data)
+        return raw if clean is data else msgspec.Raw(clean)
+
     # -- on the loop ------------------------------------------------------------------------------
 
     def _land(self, kind: str, text: str, raw: msgspec.Raw, level: str, by: str) -> None:
         if self.closed or self.log is None:
             self.dropped += 1
             return
-        if self.has_secrets:
-            text, raw = self.redactor.text(text), msgspec.Raw(self.redactor.encoded(bytes(raw)))
         self.log.append(kind, text, raw, level=level, by=by)
 
     def _line_numbers(self, block: str, channel: str) -> msgspec.Raw:

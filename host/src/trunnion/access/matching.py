@@ -1,0 +1,124 @@
+"""Searching text for many values at once, by one automaton that is built once and never changes.
+
+The automaton is Aho and Corasick's (Communications of the ACM 18/6, 1975): every value in every form is
+looked for in one pass, however many they are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeAlias
+
+from ahocorasick_rs import AhoCorasick, BytesAhoCorasick
+
+from trunnion.access.forms import SHORTEST, forms
+from trunnion.access.patterns import PATTERNS, KeyNames, Span
+from trunnion.model.json import encode
+
+HEAD = SHORTEST
+NO_KEYS = KeyNames(())
+
+Search: TypeAlias = Callable[[str], object]
+"""Answers with something true where a value, or what a pattern begins with, is in a text."""
+
+
+class Matcher:
+    """Finds a fixed set of values.
+
+    Args:
+        values: the secrets; their forms are searched for.
+        patterns: whether secrets are also known by their looks.
+        keys: names of structured data whose texts are secrets.
+
+    Attributes:
+        search: whether there is anything in a text; the quick first look.
+        numbers: values that are cut where a number of structured data is one.
+        longest: of the forms, in bytes.
+    """
+
+    def __init__(self, values: Collection[str] = (), *, patterns: bool = False, keys: KeyNames = NO_KEYS) -> None:
+        found = sorted({form for value in values for form in forms(value)})
+        self.numbers = frozenset(found)
+        self.keys = keys
+        self._patterns = list(PATTERNS.values()) if patterns else []
+        literals = list(PATTERNS) if patterns else []
+        self._text = AhoCorasick([*literals, *found], store_patterns=False)
+        self._forms = sorted(form.encode() for form in found)
+        self._bytes = BytesAhoCorasick(self._forms)
+        self._encoded = BytesAhoCorasick(
+            [*_encoded(found), *(literal.encode() for literal in literals), *keys.literals]
+        )
+        self._heads = BytesAhoCorasick(sorted({form[:HEAD] for form in self._forms}))
+        self.longest: int = max(map(len, self._forms), default=0)
+        self.search: Search = self._text.find_matches_as_indexes
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def spans(self, text: str) -> list[Span]:
+        """Where values and secrets of known looks are; they may overlap. ``text`` is valid Unicode."""
+        if not self.search(text):
+            return []
+        return [
+            span
+            for match in self._text.find_matches_as_indexes(text, overlapping=True)
+            for span in self._judged(text, *match)
+        ]
+
+    def _judged(self, text: str, number: int, start: int, end: int) -> Iterable[Span]:
+        if number >= len(self._patterns):
+            return ((start, end),)
+        span = self._patterns[number](text, start, end)
+        return () if span is None else (span,)
+
+    def value_spans(self, text: str) -> list[Span]:
+        """Where values are, whatever else looks like a secret."""
+        first = len(self._patterns)
+        found = self._text.find_matches_as_indexes(text, overlapping=True) if self.search(text) else ()
+        return [(start, end) for number, start, end in found if number >= first]
+
+    def maybe(self, data: bytes) -> bool:
+        """Whether encoded JSON may hold any of it; no means no."""
+        return bool(self._encoded.find_matches_as_indexes(data))
+
+    # -- bytes ------------------------------------------------------------------------------------
+
+    def byte_spans(self, data: bytes) -> list[Span]:
+        """Where values are in a stream of bytes."""
+        if not self._bytes.find_matches_as_indexes(data):
+            return []
+        return [(start, end) for _, start, end in self._bytes.find_matches_as_indexes(data, overlapping=True)]
+
+    def begun(self, data: bytes) -> int:
+        """Where at the end of ``data`` a value may have begun that is not all there yet; its length if nowhere."""
+        near: int = max(0, len(data) - self.longest + 1)
+        tail = data[near:]
+        heads: list[int] = [start for _, start, _ in self._heads.find_matches_as_indexes(tail, overlapping=True)]
+        starts: list[int] = [*heads, *range(max(0, len(tail) - HEAD + 1), len(tail))]
+        for start in starts:
+            if self._is_beginning(tail[start:]):
+                return near + start
+        return len(data)
+
+    def _is_beginning(self, text: bytes) -> bool:
+        at = bisect_left(self._forms, text)
+        if at < len(self._forms) and self._forms[at] == text:  # whole, but maybe a longer one begins so too
+            at += 1
+        return at < len(self._forms) and self._forms[at].startswith(text)
+
+
+def _encoded(found: Iterable[str]) -> set[bytes]:
+    """Forms as they stand in encoded JSON: as a number, and within a string."""
+    return {spelled for form in found for spelled in (form.encode(), encode(form)[1:-1])}
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """Spans in order, those that overlap made one."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
