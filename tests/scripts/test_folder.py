@@ -7,7 +7,6 @@ import pytest
 
 from trunnion import NotFound
 from trunnion_scripts.folder import Refused, read_folders
-from trunnion_scripts.keepers import Keepers
 from trunnion_scripts.library import Library
 from trunnion_scripts.watcher import _Watcher
 
@@ -74,7 +73,7 @@ async def test_a_file_still_being_written_is_not_read(drop, folder):
         async def in_thread(self, function):
             return function()
 
-    watcher = _Watcher(Handle(), Library({"folders": [str(folder)], "poll_interval": 1}, Keepers()))
+    watcher = _Watcher(Handle(), Library({"folders": [str(folder)], "poll_interval": 1}))
     assert not await watcher.look()
     drop("x", "#!/bin/sh\n", "run = [")
     assert not await watcher.look(), "just changed"

@@ -295,9 +295,10 @@ async def test_without_daemons_scripts_run_all_the_same(serve, drop, folder):
     before = _children()
     drop("hello", "#!/bin/sh\necho hi\n")
     async with serve(f'[scripts]\nfolders = ["{folder}"]', mode="cold") as host:
+        assert _children() == before, "no program, no keeper"
         run = await host.run("scripts.hello")
         assert await host.text(run) == "hi\n"
-        assert _children() == before, "the keeper of a cold run goes with it"
+    assert _children() == before, "the keeper of a cold run goes with it"
 
 
 def _children() -> set[int]:

@@ -69,11 +69,13 @@ def load_setup(
 ) -> Setup:
     """Select before any import, then load the plugins, then read the configuration they declare.
 
+    Without ``discovery`` neither installed plugins nor a configuration file are looked for.
+
     Raises:
         InvalidConfig: the configuration cannot be used.
         BrokenPlugin: a plugin that was asked for by name cannot be used.
     """
-    path = options.config_path or find_config(environ, Path.cwd())
+    path = options.config_path or (find_config(environ, Path.cwd()) if discovery else None)
     selection = select(
         only=options.only,
         without=options.without,

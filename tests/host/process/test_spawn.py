@@ -1,5 +1,6 @@
 """Starting, ending and what is reported about it."""
 
+import asyncio
 import errno
 import os
 import resource
@@ -274,12 +275,30 @@ async def test_many_at_once(keeper, marked):
 
 async def test_a_closed_keeper_says_so(marked):
     keeper = Keeper()
-    with pytest.raises(Unavailable, match="not running"):
-        await keeper.spawn(marked.spawn("true"))
     await keeper.start()
     await keeper.close()
-    with pytest.raises(Unavailable, match="not running"):
+    with pytest.raises(Unavailable, match="is closed"):
         await keeper.spawn(marked.spawn("true"))
+
+
+async def test_the_first_spawn_starts_the_keeper(marked):
+    """Defence: ``Keeper._minder`` starts what is not there; a host that spawns nothing has no process for it."""
+    keeper = Keeper()
+    assert keeper.pid == 0
+    starts = [keeper.spawn(marked.spawn("true")) for _ in range(3)]
+    for process in await asyncio.gather(*starts):
+        async with process:
+            assert (await process.wait()).ok
+    pid = keeper.pid
+    assert pid
+    await keeper.close()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+async def test_a_keeper_that_was_never_used_closes(marked):
+    keeper = Keeper()
+    await keeper.close()
+    assert keeper.pid == 0
 
 
 async def test_the_keeper_imports_little(keeper):

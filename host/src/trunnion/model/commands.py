@@ -181,15 +181,18 @@ def command(function: F | None = None, /, *, console: str = "", name: str = "", 
     return declare if function is None else declare(function)
 
 
+def command_of(item: object) -> Command | None:
+    """The command an item is or was declared as with ``@command``; a bound method stays bound. None if it is none."""
+    descriptor = item if isinstance(item, Command) else getattr(item, "__trunnion_command__", None)
+    if not isinstance(descriptor, Command):
+        return None
+    return msgspec.structs.replace(descriptor, handler=item) if inspect.ismethod(item) else descriptor
+
+
 def commands_of(namespace: object) -> list[Command]:
     """All commands declared with ``@command`` in a module, class or instance, in order of name."""
-    found: dict[str, Command] = {}
-    for attribute in dir(namespace):
-        value = getattr(namespace, attribute, None)
-        descriptor = getattr(value, "__trunnion_command__", None)
-        if isinstance(descriptor, Command):
-            bound = msgspec.structs.replace(descriptor, handler=value) if inspect.ismethod(value) else descriptor
-            found[bound.id] = bound
+    declared = (getattr(namespace, attribute, None) for attribute in dir(namespace))
+    found = {made.id: made for item in declared if not isinstance(item, Command) and (made := command_of(item))}
     return [found[key] for key in sorted(found)]
 
 

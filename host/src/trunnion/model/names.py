@@ -47,6 +47,17 @@ def console_of(command_id: str) -> str:
     return command_id.rpartition(".")[0]
 
 
+def plugin_of(owner: str) -> str:
+    """The plugin behind the owner of a set: of ``stdiolink/plc1``, an instance's, it is ``stdiolink``."""
+    return owner.partition("/")[0]
+
+
+def is_own_set(name: str, plugin_id: str) -> bool:
+    """Whether a set's name is one a plugin may use: its own id, or ``<id>/<name>``."""
+    own, slash, rest = name.partition("/")
+    return own == plugin_id and bool(rest) == bool(slash)
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Up to ``count`` of ``known`` that look like ``name``, best first."""
     names = sorted(set(known))

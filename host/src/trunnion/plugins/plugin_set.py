@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 import pluggy
 
-from trunnion.model.contributions import LazyCommand, PluginRecord, Setting
+from trunnion.model.contributions import AuthorizeRequest, LazyCommand, PluginRecord, Setting
 from trunnion.model.errors import BrokenPlugin, InternalError
 from trunnion.model.json import Json
 from trunnion.plugins.asking import Plugin
@@ -26,7 +26,7 @@ class PluginSet:
 
     Args:
         manager: holds the registered plugins under their ids.
-        builtins: ids that are part of the host.
+        builtins: ids that are part of the host, the strongest first.
         records: one for each plugin found.
         required: whether the failure of this plugin ends the start.
         patience: for each call to a hook.
@@ -42,7 +42,7 @@ class PluginSet:
         patience: Patience,
     ) -> None:
         self._manager = manager
-        self._builtins = frozenset(builtins)
+        self._builtins = tuple(builtins)
         self._records = list(records)
         self._required = required
         self._patience = patience
@@ -54,9 +54,9 @@ class PluginSet:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """Ids of what is loaded, built-ins first, then by name."""
-        names = [name for name, plugin in self._manager.list_name_plugin() if plugin is not None]
-        return tuple(sorted(names, key=lambda name: (name not in self._builtins, name)))
+        """Ids of what is loaded: the built-ins as they were given, then by name."""
+        names = {name for name, plugin in self._manager.list_name_plugin() if plugin is not None}
+        return (*(name for name in self._builtins if name in names), *sorted(names - set(self._builtins)))
 
     @property
     def unloaded(self) -> tuple[str, ...]:
@@ -77,10 +77,20 @@ class PluginSet:
         answers = self._ask(self.loaded, lambda plugin, name: plugin.contributed(settings.get(name, {})))
         return [contributed for _, contributed in answers]
 
+    def authorizers(self) -> list[tuple[str, Callable[[AuthorizeRequest], object]]]:
+        """``trunnion_authorize`` of each loaded plugin that has it; whoever calls it contains it."""
+        return [
+            (name, ask) for name in self.loaded for ask in Plugin(self._manager, name, self._patience).authorizers()
+        ]
+
     def cli(self) -> list[tuple[str, LazyCommand]]:
         """Subcommands for the launcher, each with the id of its plugin."""
         answers = self._ask(self.loaded, lambda plugin, _: plugin.cli())
         return [(name, command) for name, commands in answers for command in commands]
+
+    def is_required(self, plugin_id: str) -> bool:
+        """Whether the start fails without this plugin: it was asked for by name, or the start is strict."""
+        return plugin_id in self._builtins or self._required(plugin_id)
 
     def withdraw(self, plugin_id: str, reason: str) -> None:
         """Take a loaded plugin out, as broken. What it contributed so far is the caller's to remove.

@@ -1,4 +1,4 @@
-"""The host's side of the keeper: one per host, started first, closed last."""
+"""The host's side of the keeper: one per host, closed last."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Keeper:
 
     That process forks *minders*; each looks after one program at a time and kills all that descends from it when
     told, when the program has ended, and when the host's end of its socket closes, be it by ``kill -9``.
-    If the keeper's process itself is killed, the minders carry on and the next spawn starts a new one.
+    The first spawn starts the keeper's process, so a host that runs no program pays nothing for it. If that process
+    itself is killed, the minders carry on and the next spawn starts a new one.
 
     Args:
         on_report: told in one line when the keeper had to be started again.
@@ -70,7 +71,7 @@ class Keeper:
         return self._server.pid if self._server else 0
 
     async def start(self) -> None:
-        """Start the keeper's process.
+        """Start the keeper's process; also one that was closed.
 
         Raises:
             Unavailable: the system does not let us.
@@ -166,8 +167,10 @@ class Keeper:
 
     async def _minder(self) -> Link:
         """An idle minder, or a new one from the keeper."""
-        if self._closed or self._socket is None:
-            raise Unavailable("the keeper of child processes is not running")
+        if self._closed:
+            raise Unavailable("the keeper of child processes is closed")
+        if self._socket is None:
+            await self.start()
         while self._idle:
             link = self._idle.pop()
             if not link.closed:

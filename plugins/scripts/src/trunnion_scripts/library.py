@@ -12,7 +12,6 @@ from trunnion import Category, Command, Console, Contributed, InvalidArguments, 
 from trunnion.arguments import compile_parameters
 from trunnion_scripts.declaration import Script, read
 from trunnion_scripts.folder import Found, Refused, read_folders
-from trunnion_scripts.keepers import Keepers
 from trunnion_scripts.request import problem
 from trunnion_scripts.runner import handler_for
 
@@ -25,14 +24,12 @@ class Library:
 
     Args:
         settings: the section, validated.
-        keepers: for the handlers.
 
     Raises:
         InvalidConfig: a script of the configuration cannot be used.
     """
 
-    def __init__(self, settings: Mapping[str, Json], keepers: Keepers) -> None:
-        self._keepers = keepers
+    def __init__(self, settings: Mapping[str, Json]) -> None:
         self._configured = [
             _configured(name, table)
             for name, table in settings.items()
@@ -79,7 +76,7 @@ class Library:
         """What the registry gets."""
         console = Console(path="scripts", title="Scripts", description="Existing programs as commands")
         return Contributed(
-            commands=[_command(script, self._keepers) for script in self.scripts()],
+            commands=[_command(script) for script in self.scripts()],
             queries=[self.query()],
             consoles=[console],
         )
@@ -133,7 +130,7 @@ def _checked(outcome: Script | Refused, taken: set[str]) -> Script | Refused:
 
 def _schema_problem(script: Script) -> str | None:
     try:
-        compile_parameters(handler_for(script, Keepers()), script.schema, script.positional)
+        compile_parameters(handler_for(script), script.schema, script.positional)
     except InvalidArguments as error:
         return error.message.partition(": ")[2]  # without the name of the handler, which means nothing to anybody
     return None
@@ -146,11 +143,11 @@ def _changes(before: Mapping[str, Script], after: Mapping[str, Script]) -> list[
     return sorted([*added, *removed, *changed])
 
 
-def _command(script: Script, keepers: Keepers) -> Command:
+def _command(script: Script) -> Command:
     said = script.said
     return Command(
         id=script.id,
-        handler=handler_for(script, keepers),
+        handler=handler_for(script),
         args=script.schema,
         positional=script.positional,
         title=said.title or script.name,

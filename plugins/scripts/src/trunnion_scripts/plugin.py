@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from trunnion import Command, Console, Daemon, Json, Query, Setting, hookimpl
 
 if TYPE_CHECKING:
-    from trunnion_scripts.keepers import Keepers
     from trunnion_scripts.library import Library
-
-
-@cache
-def _keepers() -> Keepers:
-    """Made once, for handlers and daemon alike; it has a keeper for each loop."""
-    from trunnion_scripts.keepers import Keepers
-
-    return Keepers()
 
 
 def _library(settings: Mapping[str, Json]) -> Library:
     from trunnion_scripts.library import Library
 
-    library = Library(settings, _keepers())
+    library = Library(settings)
     library.read_folders()
     return library
 
@@ -79,4 +69,4 @@ def trunnion_daemons(settings: Mapping[str, Json]) -> Iterable[Daemon]:
     """The watcher of the folders."""
     from trunnion_scripts.watcher import watch
 
-    yield Daemon(name="scripts", run=partial(watch, keepers=_keepers()))
+    yield Daemon(name="scripts", run=watch)

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from trunnion import CommandFailed, Context, Json
-from trunnion.process import Exit, PipeReader, PipeWriter, Process, Step
+from trunnion.process import Exit, Keeper, PipeReader, PipeWriter, Process, Step
 from trunnion_scripts.declaration import Script
-from trunnion_scripts.keepers import Keepers
 from trunnion_scripts.output import Channel, Pump, TextChannel, channel_for
 from trunnion_scripts.request import request
 
@@ -23,20 +22,20 @@ _STEPS = {
 }
 
 
-def handler_for(script: Script, keepers: Keepers) -> Callable[[Context, Mapping[str, Json]], Awaitable[Json]]:
+def handler_for(script: Script) -> Callable[[Context, Mapping[str, Json]], Awaitable[Json]]:
     """The handler of a script's command."""
 
     async def run_script(ctx: Context, args: Mapping[str, Json]) -> Json:
-        return await _run(script, keepers, ctx, args)
+        return await _run(script, ctx, args)
 
     return run_script
 
 
-async def _run(script: Script, keepers: Keepers, ctx: Context, args: Mapping[str, Json]) -> Json:
+async def _run(script: Script, ctx: Context, args: Mapping[str, Json]) -> Json:
     wanted = request(script, args, os.environ)
     marks = {"TRUNNION_RUN_ID": ctx.run_id, "TRUNNION_COMMAND": script.id}
     spawn = msgspec.structs.replace(wanted.spawn, env={**wanted.spawn.env, **marks})
-    async with keepers.hold() as keeper, await keeper.spawn(spawn, on_step=_told(ctx)) as process:
+    async with await ctx.require(Keeper).spawn(spawn, on_step=_told(ctx)) as process:
         return await _follow(script, ctx, process, wanted.stdin)
 
 

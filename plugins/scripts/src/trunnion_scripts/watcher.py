@@ -11,22 +11,20 @@ from functools import partial
 
 from trunnion import HostHandle, Ready, TrunnionError
 from trunnion_scripts.folder import read_folders, snapshot
-from trunnion_scripts.keepers import Keepers
 from trunnion_scripts.library import Library
 
 
-async def watch(handle: HostHandle, ready: Ready, keepers: Keepers) -> None:
-    """Serve until cancelled: hold the keeper, read the folders, follow their changes."""
-    library = Library(handle.settings, keepers)
+async def watch(handle: HostHandle, ready: Ready) -> None:
+    """Serve until cancelled: read the folders, follow their changes."""
+    library = Library(handle.settings)
     interval = float(str(handle.settings["poll_interval"]))
     watcher = _Watcher(handle, library)
-    async with keepers.hold():
-        await watcher.begin()
-        ready(", ".join(map(str, library.folders)))
-        while True:
-            await asyncio.sleep(interval)
-            if await watcher.look():
-                await watcher.apply()
+    await watcher.begin()
+    ready(", ".join(map(str, library.folders)))
+    while True:
+        await asyncio.sleep(interval)
+        if await watcher.look():
+            await watcher.apply()
 
 
 class _Watcher:
