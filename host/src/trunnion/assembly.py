@@ -12,12 +12,14 @@ import msgspec
 from trunnion.config.data_dir import DataDir
 from trunnion.config.paths import default_data_dir
 from trunnion.config.values import Config
+from trunnion.embedding import APP
 from trunnion.kernel.clock import Clock
+from trunnion.kernel.core import Kernel
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.parts import Part
-from trunnion.kernel.registry import Contributed, Registry
+from trunnion.kernel.registry import Contributed
 from trunnion.model.contributions import Daemon, Frontend
-from trunnion.model.errors import Conflict, InvalidArguments, InvalidConfig
+from trunnion.model.errors import BrokenPlugin, Conflict, InvalidArguments, InvalidConfig
 from trunnion.plugins.hooks import Contributed as PluginContribution
 from trunnion.plugins.plugin_set import PluginSet
 from trunnion.store import Store, open_store
@@ -25,22 +27,24 @@ from trunnion.store import Store, open_store
 HOST_PLUGIN = "host"
 
 
-def declared_parts(config: Config, contributions: Sequence[PluginContribution], *, cold: bool) -> list[Part]:
+def declared_parts(
+    config: Config, contributions: Sequence[PluginContribution], *, cold: bool, only: frozenset[str] | None = None
+) -> list[Part]:
     """The frontends and daemons to start.
 
     Args:
         config: ``[frontends]`` opens and closes doors.
         contributions: of all plugins.
         cold: only the host's own frontends, no daemon.
+        only: the frontends to open, whatever the configuration says; None leaves it to the configuration.
 
     Raises:
         InvalidConfig: a frontend is asked for by name that there is not.
     """
     frontends = [(c.plugin_id, f) for c in contributions for f in c.frontends]
-    _refuse_unknown(config, {frontend.name for _, frontend in frontends})
-    parts = [
-        _frontend(owner, f) for owner, f in frontends if _enabled(config, f) and (owner == HOST_PLUGIN or not cold)
-    ]
+    _refuse_unknown(config, {frontend.name for _, frontend in frontends}, only or frozenset())
+    wanted = [(owner, f) for owner, f in frontends if (_enabled(config, f) if only is None else f.name in only)]
+    parts = [_frontend(owner, f) for owner, f in wanted if owner == HOST_PLUGIN or not cold]
     if not cold:
         parts += [_daemon(c.plugin_id, d) for c in contributions for d in c.daemons]
     return parts
@@ -53,7 +57,9 @@ def _enabled(config: Config, frontend: Frontend) -> bool:
     return frontend.enabled if switch is None else bool(switch)
 
 
-def _refuse_unknown(config: Config, known: set[str]) -> None:
+def _refuse_unknown(config: Config, known: set[str], asked: frozenset[str]) -> None:
+    for name in sorted(asked - known):
+        raise InvalidConfig(f"no loaded plugin has a frontend {name!r}; there are {', '.join(sorted(known))}")
     for name, switch in config.section("frontends").items():
         if name not in known and switch not in (None, False):
             raise InvalidConfig(
@@ -130,15 +136,43 @@ def host_id(data: DataDir, *, keep: bool) -> str:
     return made
 
 
-def register(registry: Registry, plugins: PluginSet, contribution: PluginContribution) -> bool:
-    """Add one plugin's set; one that clashes or cannot be used is withdrawn whole."""
+def register(kernel: Kernel, plugins: PluginSet, contribution: PluginContribution) -> bool:
+    """Add one plugin's set and providers; a plugin that clashes or cannot be used is withdrawn whole.
+
+    Raises:
+        Conflict: something the embedding program gave clashes.
+        InvalidArguments: something it gave cannot be used.
+    """
     owner = contribution.plugin_id
     try:
-        registry.replace(owner, registered(contribution))
+        kernel.providers.check(owner, contribution.providers)
+        kernel.registry.replace(owner, registered(contribution))
     except (Conflict, InvalidArguments) as error:
+        if owner == APP:
+            raise
         plugins.withdraw(owner, error.message)
         return False
+    kernel.providers.add(owner, contribution.providers)
     return True
+
+
+def refuse_failed_providers(kernel: Kernel, plugins: PluginSet) -> None:
+    """End the start where a provider of a plugin that was asked for could not be opened.
+
+    Raises:
+        BrokenPlugin: it could not.
+    """
+    for found in kernel.providers.failed():
+        if plugins.is_required(found.owner):
+            raise BrokenPlugin(
+                f"plugin {found.owner!r} cannot provide {found.name}: {found.reason}", {"plugin": found.owner}
+            )
+
+
+async def open_access(kernel: Kernel, config: Config, data: DataDir) -> None:
+    """Take up principals, tokens and grants, before any door opens."""
+    kernel.authentication.owner = data.root.stat().st_uid
+    await kernel.identities.open(kernel.documents.state(HOST_PLUGIN), config.section("access"), config.path)
 
 
 def registered(contribution: PluginContribution) -> Contributed:

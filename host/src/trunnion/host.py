@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import pwd
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from trunnion._version import VERSION
+from trunnion.access.redaction import Redaction, Redactor
 from trunnion.access.sealing import Sealer
-from trunnion.assembly import HOST_PLUGIN, data_root, declared_parts, host_id, register, store_for
+from trunnion.assembly import (
+    HOST_PLUGIN,
+    data_root,
+    declared_parts,
+    host_id,
+    open_access,
+    refuse_failed_providers,
+    register,
+    store_for,
+)
 from trunnion.builtin.plugin import HostPlugin
 from trunnion.config.data_dir import DataDir, Hold, hold
 from trunnion.config.values import Config, describe
+from trunnion.embedding import APP, AppPlugin, door_names, environment, run_to_result
+from trunnion.kernel.authentication import local_caller
 from trunnion.kernel.clock import Clock, SystemClock
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.documents import DocumentLimits
@@ -29,28 +38,26 @@ from trunnion.kernel.limits import Limits
 from trunnion.kernel.observers import ObserverPump
 from trunnion.kernel.output import capture
 from trunnion.kernel.parts import Part, Parts
+from trunnion.kernel.plugin_registry import PluginRegistry
+from trunnion.kernel.providers import Provision
 from trunnion.kernel.reporting import HostLog
-from trunnion.kernel.threads import in_thread
+from trunnion.life import Life
 from trunnion.loading import HostOptions, Setup, load_setup, plugin_cli
-from trunnion.model.contributions import Ready
+from trunnion.model.commands import Command, Query
+from trunnion.model.contributions import Frontend, Ready
 from trunnion.model.errors import TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller, Role
 from trunnion.plugins.hooks import Contributed as PluginContribution
 from trunnion.plugins.plugin_set import PluginSet
+from trunnion.retention import keep_trimmed
 from trunnion.store import Store
+from trunnion.winding_down import flushed, wind_down
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
-__all__ = ["Host", "HostOptions", "plugin_cli", "user_name"]
-
-RETENTION_INTERVAL = 600.0
-US_PER_DAY = 86_400_000_000
-FLUSH_TIMEOUT = 5.0
-SETTLE_TIMEOUT = 1.0
-IMPATIENCE = 0.1
-"""Seconds handlers have to end even when there is a hurry."""
+__all__ = ["Host", "HostOptions", "plugin_cli"]
 
 ANSWERING = 0.25
 """Seconds in which whoever asked the host to drain can still ask how that run ended."""
@@ -62,8 +69,16 @@ class Host:
     Args:
         options: what the start is asked for.
         plugins: plugin objects or modules, beside or instead of the installed ones.
-        discovery: whether installed plugins are looked for.
-        environ: the environment that is read; by default the process's own.
+        discovery: whether installed plugins and a configuration file are looked for. Without it the host has what it
+            is given: ``plugins``, the arguments below and ``options.config_path``.
+        commands: commands of the program that embeds the host: descriptors, or functions and bound methods with
+            ``@command`` on them.
+        queries: queries of that program.
+        provide: its objects, which handlers get by their type with ``ctx.require``, or ``Provider`` descriptors.
+        frontends: the only doors to open, by name or as descriptors of its own; None opens what the configuration
+            says, ``()`` none at all.
+        environ: the environment that is read; by default the process's own, without discovery but for
+            ``TRUNNION`` variables.
         clock: for tests.
 
     Attributes:
@@ -80,6 +95,10 @@ class Host:
         *,
         plugins: Mapping[str, object] | Sequence[object] = (),
         discovery: bool = True,
+        commands: Iterable[Command | Callable[..., object]] = (),
+        queries: Iterable[Query] = (),
+        provide: Iterable[object] = (),
+        frontends: Sequence[str | Frontend] | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -91,7 +110,10 @@ class Host:
         self.portal: BlockingPortal
         self._given = plugins
         self._discovery = discovery
-        self._environ = os.environ if environ is None else environ
+        self._environ = environment(environ, discovery=discovery)
+        self._app = AppPlugin(commands=commands, queries=queries, provide=provide, frontends=frontends)
+        self._doors = door_names(frontends)
+        self._life = Life(self._start_or_undo, self._stop)
         self._plugins: PluginSet
         self._setup: Setup
         self._builtin: HostPlugin
@@ -100,6 +122,7 @@ class Host:
         self._hurry = asyncio.Event()
         self._stack = AsyncExitStack()
         self._hold: Hold | None = None
+        self._redaction = Redaction()
         self._started = 0
         self.stop_reason = ""
         self.failure = ""
@@ -112,11 +135,7 @@ class Host:
         Raises:
             TrunnionError: it cannot; nothing is left behind.
         """
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        await self._life.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -139,27 +158,28 @@ class Host:
         self.request_stop(reason)
 
     async def stop(self) -> None:
-        """Drain, settle what is left as interrupted, flush, close. Always ends."""
-        if self.options.mode != "readonly":
-            await self._wind_down()
-        await self._stack.aclose()
+        """Drain, settle what is left as interrupted, flush, close. Always ends; if it is cancelled, all the sooner."""
+        await self._life.end(self._hurry.set)
 
-    async def _wind_down(self) -> None:
-        kernel = self.kernel
-        hurry = asyncio.create_task(self._hurry.wait())
-        await _unless(hurry, kernel.drain(kernel.limits.shutdown_grace))
-        kernel.interrupt()
-        await kernel.settled(IMPATIENCE)
-        await _unless(hurry, kernel.settled(kernel.limits.cancel_grace))
-        hurry.cancel()
-        kernel.give_up()
-        await kernel.settled(SETTLE_TIMEOUT)
-        self.kernel.host_log.report("host.stopped", "the host stops")
+    async def _stop(self) -> None:
+        self._stop_wish.set()
+        try:
+            if self.options.mode != "readonly":
+                await wind_down(self.kernel, self._hurry)
+        finally:
+            await self._stack.aclose()
+
+    async def _start_or_undo(self) -> None:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
 
     async def _start(self) -> None:
         options, stack = self.options, self._stack
         self._builtin = HostPlugin()
-        builtins = {HOST_PLUGIN: self._builtin}
+        builtins = {HOST_PLUGIN: self._builtin, APP: self._app}
         self._setup = load_setup(
             options, self._environ, builtins=builtins, given=self._given, discovery=self._discovery
         )
@@ -169,10 +189,13 @@ class Host:
             self._hold = stack.enter_context(hold(self.data))
         store = store_for(self.config, self.data, options.mode, self.clock)
         stack.callback(store.close)
-        host_log = HostLog(self.clock, None if options.mode == "readonly" else self.data.host_log, self._log_level())
+        self._redaction.configure(self.config.section("redaction"))
+        log_path = None if options.mode == "readonly" else self.data.host_log
+        host_log = HostLog(self.clock, log_path, self._log_level(), Redactor(self._redaction))
         stack.callback(host_log.close)
         contributions = self._make_kernel(store, host_log)
         stack.callback(self.kernel.close)
+        await open_access(self.kernel, self.config, self.data)
         if options.capture:
             stack.enter_context(capture(host_log.printed, host_log.log, self._log_level()))
         await self._open_portal()
@@ -193,16 +216,28 @@ class Host:
 
     async def _go_live(self, contributions: Sequence[PluginContribution], host_log: HostLog) -> None:
         host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
-        self.kernel.executor.placement.park_all = self.options.mode == "cold"
+        cold = self.options.mode == "cold"
+        parts = declared_parts(self.config, contributions, cold=cold, only=self._doors)
+        await self._open_providers()
+        self.kernel.executor.placement.park_all = cold
         self.kernel.recovery.recover()
         self._start_observers(contributions)
-        parts = declared_parts(self.config, contributions, cold=self.options.mode == "cold")
         self._parts = Parts(parts, self._serve, host_log.report, self._fail)
         self.kernel.parts = self._parts.parts
-        self._stack.push_async_callback(self._flushed)
-        self._background(self._retention(), "retention")
+        self._stack.push_async_callback(flushed, self.kernel)
+        self._background(keep_trimmed(self.kernel, self.config), "retention")
         self._stack.push_async_callback(self._parts.stop)
         await self._parts.start()
+
+    async def _open_providers(self) -> None:
+        """Before anything asks for them; while they open, nothing is accepted."""
+        kernel = self.kernel
+        self._stack.push_async_callback(flushed, kernel)
+        self._stack.push_async_callback(kernel.providers.close)
+        kernel.admissions.closed = "the host is starting and accepts nothing yet"
+        await kernel.providers.open(self._handle_of_provider)
+        refuse_failed_providers(kernel, self._plugins)
+        kernel.admissions.closed = ""
 
     # -- what it is made of -----------------------------------------------------------------------
 
@@ -219,6 +254,7 @@ class Host:
             sealer=Sealer(self.data.root / "secret.key"),
             identity=Identity(host_id(self.data, keep=not readonly), new_id(), VERSION),
             host_log=host_log,
+            redaction=self._redaction,
             records=lambda: self._plugins.records,
             readonly=readonly,
             documents=msgspec.convert(self.config.section("state"), DocumentLimits),
@@ -226,8 +262,9 @@ class Host:
         )
         self._builtin.attach(self.kernel, self)
         contributions = self._plugins.contributions(self.config.values)
-        kept = [c for c in contributions if register(self.kernel.registry, self._plugins, c)]
+        kept = [c for c in contributions if register(self.kernel, self._plugins, c)]
         self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
+        self.kernel.authorizers.add(self._plugins.authorizers())
         return kept
 
     # -- long-running parts -----------------------------------------------------------------------
@@ -257,45 +294,56 @@ class Host:
 
         self._stack.push_async_callback(end)
 
-    async def _retention(self) -> None:
-        """Remove what is too old or too much, a little at a time."""
-        days, keep = self.config.get("store.retention_days"), self.config.get("store.retention_runs")
-        while True:
-            await asyncio.sleep(RETENTION_INTERVAL)
-            before = self.clock.utc() - int(days) * US_PER_DAY if isinstance(days, int) and days else None
-            most = keep if isinstance(keep, int) and keep else None
-            if before is None and most is None:
-                return
-            prune = partial(self.kernel.store.prune, before, most, dry_run=False)
-            try:
-                await in_thread(self.kernel.readers, prune)
-            except Exception as error:
-                self.kernel.host_log.report("retention.failed", "old runs could not be removed", error)
-
-    async def _flushed(self) -> None:
-        """Have everything on record before the store closes."""
-        quiet = asyncio.Event()
-        self.kernel.committer.when_quiet(quiet.set)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_TIMEOUT):
-                await quiet.wait()
-
     # -- what others hold of it -------------------------------------------------------------------
 
     def door(self, source: str) -> Door:
         """A way in, stamped with ``source``."""
         return Door(self.kernel, source)
 
-    def handle(self, source: str, owner: str = HOST_PLUGIN) -> HostHandle:
-        """The host as a frontend or daemon of plugin ``owner`` holds it."""
-        settings = self.config.values.get(owner, {})
+    def handle(self, source: str, owner: str = HOST_PLUGIN, asking: Provision | None = None) -> HostHandle:
+        """The host as a frontend, daemon or provider of plugin ``owner`` holds it."""
         return HostHandle(
-            self.kernel, door=self.door(source), owner=owner, data=self.data, settings=settings, portal=self.portal
+            self.kernel,
+            door=self.door(source),
+            owner=owner,
+            data=self.data,
+            settings=self.config.values.get(owner, {}),
+            portal=self.portal,
+            asking=asking,
         )
+
+    def _handle_of_provider(self, asking: Provision) -> HostHandle:
+        return self.handle(f"system:{asking.owner}", asking.owner, asking)
+
+    @property
+    def registry(self) -> PluginRegistry:
+        """What there is to run and ask, and the embedding program's own sets."""
+        return PluginRegistry(self.kernel.registry, APP)
+
+    @property
+    def caller(self) -> Caller:
+        """The embedding program as a caller: the user it runs as, at the door ``system:app``."""
+        return self.local_caller(f"system:{APP}")
+
+    async def run(self, command_id: str, /, *, timeout: float | None = None, **args: Json) -> Json:
+        """Run a command in the name of the embedding program and return its result.
+
+        Cancelling the wait cancels the run. For everything else there is ``door`` with ``caller``.
+
+        Args:
+            command_id: dotted name.
+            timeout: seconds it may take.
+            **args: its arguments.
+
+        Raises:
+            TrunnionError: it was refused, or the run's own error.
+        """
+        caller = self.caller
+        return await run_to_result(self.door(caller.source), caller, command_id, args, timeout)
 
     def local_caller(self, source: str = "cli", role: Role = "admin") -> Caller:
         """The user this process runs as."""
-        return Caller(user_name(os.getuid()), source, role)
+        return local_caller(os.getuid(), source, role)
 
     # -- what its own commands need ---------------------------------------------------------------
 
@@ -333,19 +381,3 @@ class Host:
         except TrunnionError as error:
             return {"ok": False, "problem": error.message, "path": str(path)}
         return {"ok": True, "problem": None, "path": str(path) if path is not None else None}
-
-
-async def _unless(hurry: asyncio.Task[bool], step: Coroutine[None, None, None]) -> None:
-    """Await a step, unless or until there is a hurry."""
-    task = asyncio.create_task(step)
-    await asyncio.wait({hurry, task}, return_when=asyncio.FIRST_COMPLETED)
-    task.cancel()
-    await asyncio.wait({task})
-
-
-def user_name(uid: int) -> str:
-    """The login name of a uid; its number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid-{uid}"

@@ -147,17 +147,30 @@ def remove_principal(register: Register, name: str) -> Change:
 
 
 def known_principal(register: Register, name: str) -> PrincipalRecord:
-    """The principal of a name, from wherever.
+    """A person or program, from wherever.
 
     Raises:
+        InvalidArguments: it is a plugin, which acts by its role alone.
         NotFound: there is none; the nearest names are in the error.
     """
+    if name.startswith(SYSTEM):
+        raise InvalidArguments(f"{name} is a plugin: the configuration gives it its role, in access.principals")
     record = register.principal(name)
     if record is None:
-        close = nearest(name, {**register.managed.principals, **register.configured.principals})
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise NotFound(f"there is no principal {name!r}{hint}", {"principal": name, "nearest": close})
+        raise no_principal(name, {**register.managed.principals, **register.configured.principals})
     return record
+
+
+def no_principal(name: str, known: Iterable[str] = ()) -> NotFound:
+    """The one answer for a principal there is not and for one the caller may not see.
+
+    Args:
+        name: as asked for.
+        known: the names the caller may see, for a hint.
+    """
+    close: list[Json] = [*nearest(name, known)]
+    hint = f"; did you mean {' or '.join(map(str, close))}?" if close else ""
+    return NotFound(f"there is no principal {name!r}{hint}", {"principal": name, "nearest": close})
 
 
 def _managed_principal(register: Register, name: str) -> PrincipalRecord:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from trunnion.builtin.access_commands import AccessCommands
+from trunnion.builtin.access_queries import AccessQueries
 from trunnion.builtin.control import HostControl
 from trunnion.builtin.host_queries import HostQueries
+from trunnion.builtin.keeper import KEEPER
 from trunnion.builtin.lane_commands import LaneCommands
 from trunnion.builtin.run_commands import RunCommands
 from trunnion.builtin.run_queries import RunQueries
+from trunnion.builtin.token_commands import TokenCommands
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.documents import STATE_STREAM
+from trunnion.kernel.identity import ACCESS_STREAM
 from trunnion.kernel.reporting import LOG_STREAM
 from trunnion.model.commands import Command, Query
-from trunnion.model.contributions import Console, Frontend, MetaSection, StreamSource
+from trunnion.model.contributions import Console, Frontend, MetaSection, Provider, StreamSource
 from trunnion.model.errors import ERROR_TABLE
 from trunnion.model.events import HOST_STREAM, RUN_STREAM
 from trunnion.model.json import Json
@@ -45,6 +50,8 @@ class HostPlugin:
         return [
             *RunCommands(self._kernel).commands(),
             *LaneCommands(self._kernel).commands(),
+            *AccessCommands(self._kernel).commands(),
+            *TokenCommands(self._kernel).commands(),
             Command.of(
                 self._control.drain,
                 console="host",
@@ -62,6 +69,7 @@ class HostPlugin:
         return [
             *RunQueries(self._kernel).queries(),
             *LaneCommands(self._kernel).queries(),
+            *AccessQueries(self._kernel).queries(),
             *HostQueries(self._kernel, self._control).queries(),
         ]
 
@@ -90,6 +98,12 @@ class HostPlugin:
             StreamSource(
                 pattern=LOG_STREAM, title="The host's log", description="What is in logs/host.jsonl too.", role="admin"
             ),
+            StreamSource(
+                pattern=ACCESS_STREAM,
+                title="Changes of access",
+                description="Who changed principals, tokens and grants, and which proofs were refused.",
+                role="admin",
+            ),
         ]
 
     @hookimpl
@@ -98,8 +112,16 @@ class HostPlugin:
         return [
             Console(path="runs", title="Runs", description="What was run, and what became of it."),
             Console(path="lanes", title="Lanes", description="What waits for what."),
+            Console(path="principals", title="Principals", description="People and programs that may do something."),
+            Console(path="grants", title="Grants", description="Roles on some commands, queries, streams and runs."),
+            Console(path="tokens", title="Tokens", description="API tokens of principals."),
             Console(path="host", title="Host", description="The host itself."),
         ]
+
+    @hookimpl
+    def trunnion_provides(self, settings: Mapping[str, Json]) -> Iterable[Provider]:
+        """The keeper of all programs that plugins start."""
+        return [KEEPER]
 
     @hookimpl
     def trunnion_frontends(self, settings: Mapping[str, Json]) -> Iterable[Frontend]:

@@ -125,7 +125,9 @@ def check_access(section: JsonObject) -> Iterable[Problem]:
     for table in ("grants", "tokens"):
         for name, entry in _entries(section.get(table)):
             principal = str(entry.get("principal"))
-            if principal not in known:
+            if principal.startswith(SYSTEM):
+                yield (table, name, "principal"), f"{principal} is a plugin, which acts by its role alone"
+            elif principal not in known:
                 close = nearest(principal, known)
                 hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
                 yield (table, name, "principal"), f"there is no principal {principal!r} in access.principals{hint}"
