@@ -140,12 +140,19 @@ async def in_thread(threads: DaemonThreads, function: Callable[[], T]) -> T:
         settle: Callable[[], None]
         try:
             settle = partial(returned, function())
-        except (StopIteration, SystemExit, KeyboardInterrupt) as caught:
-            settle = partial(failed, RuntimeError(f"{type(caught).__name__} was raised in a thread: {caught}"))
+        except StopIteration as caught:
+            settle = partial(failed, _spoken_of(caught))
         except Exception as caught:
             settle = partial(failed, caught)
+        except BaseException as caught:  # the thread outlives whatever is raised in it, and whoever waits is told
+            settle = partial(failed, _spoken_of(caught))
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle)
 
     threads.start(job)
     return await future
+
+
+def _spoken_of(error: BaseException) -> RuntimeError:
+    """An exception that a future or a loop would take for a word of its own, in one that it would not."""
+    return RuntimeError(f"{type(error).__name__} was raised in a thread: {error}")
