@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from trunnion import hookspecs
-from trunnion.plugins.hooks import ITEMS
+from trunnion.plugins.hooks import CALLS, ITEMS
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("trunnion_") and callable(hook)}
@@ -30,13 +30,14 @@ def test_a_hook_is_typed_and_documented(name: str) -> None:
     hook: Callable[..., object] = HOOKS[name]
     signature = inspect.signature(hook)
     assert len(inspect.getdoc(hook) or "") > 20
-    assert str(signature.return_annotation).startswith("Iterable[")
+    assert name in CALLS or str(signature.return_annotation).startswith("Iterable[")
+    assert signature.return_annotation is not inspect.Signature.empty
     for parameter in signature.parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty
         assert parameter.default is inspect.Parameter.empty
 
 
-@pytest.mark.parametrize("name", HOOKS)
+@pytest.mark.parametrize("name", ITEMS)
 def test_a_hook_takes_what_the_host_gives(name: str) -> None:
     expected = [] if name in {"trunnion_settings", "trunnion_cli"} else ["settings"]
     assert list(inspect.signature(HOOKS[name]).parameters) == expected
@@ -44,8 +45,15 @@ def test_a_hook_takes_what_the_host_gives(name: str) -> None:
     assert item == f"Iterable[{ITEMS[name].__name__}]"
 
 
+def test_a_hook_that_answers_a_question_takes_the_question() -> None:
+    signature = inspect.signature(HOOKS["trunnion_authorize"])
+    assert {name: str(p.annotation) for name, p in signature.parameters.items()} == {"request": "AuthorizeRequest"}
+    assert str(signature.return_annotation) == "Deny | None"
+
+
 def test_the_host_asks_for_every_hook_and_no_other() -> None:
-    assert set(ITEMS) == set(HOOKS)
+    assert set(ITEMS) | CALLS == set(HOOKS)
+    assert not set(ITEMS) & CALLS
 
 
 @pytest.mark.parametrize("page", ["hooks.md", "configuration.md"])

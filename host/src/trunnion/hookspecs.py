@@ -1,11 +1,11 @@
 """Every extension point of Trunnion: the one file a plugin author reads.
 
 A plugin is an entry point in the group ``trunnion.plugins.v1`` that names a module (or object) with
-functions of these names, each marked with ``trunnion.hookimpl``. All hooks here are registration hooks:
-plain functions, called once per load in a helper thread of the host, one plugin at a time. They return
-frozen descriptors and do nothing else; what a descriptor names runs later. A hook that raises, returns
-something else or does not return in time makes that one plugin ``broken`` and none of what it contributed
-is kept; the host goes on. A hook may leave out parameters it does not need.
+functions of these names, each marked with ``trunnion.hookimpl``. All hooks here but ``trunnion_authorize``
+are registration hooks: plain functions, called once per load in a helper thread of the host, one plugin at
+a time. They return frozen descriptors and do nothing else; what a descriptor names runs later. A hook that
+raises, returns something else or does not return in time makes that one plugin ``broken`` and none of what
+it contributed is kept; the host goes on. A hook may leave out parameters it does not need.
 
 ``settings`` is the plugin's own section of the configuration, already validated and complete with
 defaults, as a mapping.

@@ -119,7 +119,7 @@ async def test_each_change_is_an_event_on_the_stream_of_the_host(start) -> None:
         rig.kernel.registry.replace("d1", Contributed(commands=[cmd(quick, name="one")]))
         rig.kernel.registry.withdraw("d1")
         generations = [e.data["generation"] for e in await rig.host_events() if e.kind == "meta"]
-        assert generations[-2:] == [rig.kernel.registry.generation - 1, rig.kernel.registry.generation]
+        assert generations[-2:] == [rig.kernel.meta.generation - 1, rig.kernel.meta.generation]
 
 
 async def test_meta_shows_each_caller_what_it_may_see(start) -> None:

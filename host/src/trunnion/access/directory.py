@@ -23,6 +23,26 @@ def covers(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
+def encloses(pattern: str, name: str) -> bool:
+    """Whether a pattern stands for a name, of a family for every name in it."""
+    if name.endswith("*"):
+        return pattern.endswith("*") and name[:-1].startswith(pattern[:-1])
+    return covers(pattern, name)
+
+
+def both(one: str, other: str) -> str | None:
+    """The pattern for the names that two patterns have in common, None if they have none."""
+    if not covers(one, other):
+        return None
+    return min(one, other, key=lambda pattern: (pattern.endswith("*"), -len(pattern)))
+
+
+def spoken_of(scope: Iterable[str], kind: Kind) -> list[str]:
+    """The patterns of a grant or token that speak of a kind, without the word for it."""
+    parts = [pattern.rpartition(":") for pattern in scope]
+    return [rest for said, _, rest in parts if said == kind or (not said and kind in ("command", "query"))]
+
+
 def within(scope: Iterable[str], kind: Kind, name: str) -> str | None:
     """The first pattern of a grant or token that stands for a target, None if none does."""
     for pattern in scope:
@@ -85,4 +105,4 @@ class Directory:
         if not expose and not withhold:
             return declared
         opened = declared.union(*(sources for pattern, sources in expose.items() if covers(pattern, name)))
-        return opened.difference(*(sources for pattern, sources in withhold.items() if covers(pattern, name)))
+        return opened.difference(*(sources for pattern, sources in withhold.items() if encloses(pattern, name)))

@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from trunnion.access.directory import Directory, in_token_scope
-from trunnion.model.access import SYSTEM, Kind, Token
+from trunnion.access.identity import ADMIN, credential_problem, role_everywhere, role_on, token_of, valid_until
+from trunnion.access.ownership import Seen, run_role, seen_runs
+from trunnion.model.access import SYSTEM, Kind
 from trunnion.model.errors import Forbidden, NotFound, TrunnionError, Unauthenticated
 from trunnion.model.runs import LOCAL_SOURCES, ROLES, Caller, Role, Run
 
-TOKEN = "token:"  # noqa: S105  # how the credential of a token's bearer begins
-ADMIN: Role = "admin"
 Verdict: TypeAlias = Literal["allowed", "forbidden", "not_found", "unauthenticated"]
 
 
@@ -79,12 +79,11 @@ def decide(directory: Directory, target: Target, caller: Caller, now: int) -> De
     lost = credential_problem(directory, caller, now)
     if lost:
         return Decision("unauthenticated", lost)
-    exposed = directory.exposed(target.expose, target.name)
-    for source in (*caller.chain, caller.source):
-        if not is_local(source) and source not in exposed:
-            return Decision("not_found", f"not exposed to {source}")
+    until = valid_until(directory, caller)
+    closed = closed_door(directory, target, caller)
+    if closed is not None:
+        return Decision("not_found", f"not exposed to {closed}", until)
     token = token_of(directory, caller)
-    until = token.expires if token is not None else None
     if token is not None and not in_token_scope(token, target.kind, target.name):
         return Decision("not_found", f"outside the scope of token {token.id}", until)
     role, rule = role_on(directory, caller, target.kind, target.name)
@@ -95,41 +94,13 @@ def decide(directory: Directory, target: Target, caller: Caller, now: int) -> De
     return Decision("allowed", f"{rule} at {caller.source}", until)
 
 
-def credential_problem(directory: Directory, caller: Caller, now: int) -> str:
-    """Why what proved the caller no longer does, ``""`` while it does."""
-    if not caller.credential:
-        return ""
-    principal = directory.principals.get(caller.principal)
-    if principal is None:
-        return f"there is no principal {caller.principal!r} any more"
-    if principal.disabled:
-        return f"{caller.principal} is disabled"
-    if caller.credential.startswith(TOKEN):
-        token = token_of(directory, caller)
-        if token is None or token.principal != caller.principal:
-            return "the token was revoked"
-        if token.expires is not None and token.expires <= now:
-            return "the token has expired"
-    elif caller.credential == "password" and not principal.has_password:
-        return f"{caller.principal} has no password any more"
-    return ""
-
-
-def token_of(directory: Directory, caller: Caller) -> Token | None:
-    """The token a caller came with."""
-    return directory.tokens.get(caller.credential.removeprefix(TOKEN)) if caller.credential.startswith(TOKEN) else None
-
-
-def role_on(directory: Directory, caller: Caller, kind: Kind, name: str) -> tuple[Role | None, str]:
-    """The caller's role on a target, bounded by its token, and the rule that gives it."""
-    if not caller.credential:
-        role: Role | None = caller.role
-        return role, f"{caller.principal} is {role}"
-    role, rule = directory.role_on(caller.principal, kind, name)
-    token = token_of(directory, caller)
-    if role is not None and token is not None and token.role is not None and ROLES[token.role] < ROLES[role]:
-        return token.role, f"{rule}, at most {token.role} with token {token.id}"
-    return role, rule
+def closed_door(directory: Directory, target: Target, caller: Caller) -> str | None:
+    """The first of the doors a caller came by that the target is not open to, outermost first."""
+    remote = [source for source in (*caller.chain, caller.source) if not is_local(source)]
+    if not remote:
+        return None
+    exposed = directory.exposed(target.expose, target.name)
+    return next((source for source in remote if source not in exposed), None)
 
 
 def refusal(decision: Decision, kind: str, name: str) -> TrunnionError:
@@ -179,11 +150,24 @@ class Policy:
         for listener in list(self.listeners):
             listener()
 
+    def require(self, caller: Caller) -> None:
+        """See to it that what proved the caller still does.
+
+        Raises:
+            Unauthenticated: it was revoked or has expired.
+        """
+        if caller.credential and (lost := credential_problem(self.directory, caller, self._now())):
+            raise Unauthenticated(f"log in again: {lost}")
+
+    def valid_until(self, caller: Caller) -> int | None:
+        """UTC microseconds at which the caller's token expires, None if time alone changes nothing."""
+        return valid_until(self.directory, caller)
+
     def role_of(self, caller: Caller) -> Role | None:
         """The caller's role where no grant for a particular target counts; None: nothing is left of it."""
         if credential_problem(self.directory, caller, self._now()):
             return None
-        return role_on(self.directory, caller, "command", "")[0]
+        return role_everywhere(self.directory, caller)
 
     def is_admin(self, caller: Caller) -> bool:
         """Whether the caller is admin everywhere; one whose token has a narrow scope is not."""
@@ -194,29 +178,24 @@ class Policy:
 
     def may_see_run(self, run: Run, caller: Caller) -> bool:
         """Whether a run, its stream, result and artifacts are visible: to its principal, to admins, by a grant."""
-        return self._run_role(run, caller) is not None
+        return run_role(self.directory, run, caller, self._now()) is not None
 
     def may_control_run(self, run: Run, caller: Caller) -> bool:
         """Whether it may be cancelled: by its principal, by admins, by operators of a grant on ``runs:``."""
-        role = self._run_role(run, caller)
+        role = run_role(self.directory, run, caller, self._now())
         return role is not None and ROLES[role] >= ROLES["operator"]
 
-    def _run_role(self, run: Run, caller: Caller) -> Role | None:
-        if not caller.credential:
-            return ADMIN if run.principal == caller.principal or caller.role == ADMIN else None
-        if credential_problem(self.directory, caller, self._now()):
-            return None
-        token = token_of(self.directory, caller)
-        if token is not None and not self._in_scope(token, run, caller):
-            return None
-        if self.is_admin(caller):
-            return ADMIN
-        granted = role_on(self.directory, caller, "runs", run.command_id)[0]
-        if run.principal != caller.principal:
-            return granted
-        return "viewer" if token is not None and token.role == "viewer" else ADMIN
+    def seen_runs(self, caller: Caller) -> list[Seen]:
+        """All runs the caller may see, as what a list can be narrowed to."""
+        return seen_runs(self.directory, caller, self._now())
 
-    def _in_scope(self, token: Token, run: Run, caller: Caller) -> bool:
-        if in_token_scope(token, "runs", run.command_id):
-            return True
-        return run.principal == caller.principal and in_token_scope(token, "command", run.command_id)
+    def require_run(self, run: Run, caller: Caller) -> None:
+        """See to it that a caller may see a run.
+
+        Raises:
+            Unauthenticated: what proved the caller no longer does.
+            NotFound: it may not.
+        """
+        self.require(caller)
+        if not self.may_see_run(run, caller):
+            raise NotFound(f"there is no run {run.id!r}", {"run_id": run.id})

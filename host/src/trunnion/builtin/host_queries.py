@@ -8,6 +8,7 @@ import msgspec
 
 from trunnion.builtin.control import HostControl
 from trunnion.kernel.core import Kernel
+from trunnion.kernel.meta import plugin_shown
 from trunnion.kernel.reporting import LOG_STREAM
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Query
@@ -41,7 +42,7 @@ class HostQueries:
         ]
 
     async def status(self) -> dict[str, Json]:
-        """Identity, frontends and daemons, runs at work and waiting, the store, and what was refused."""
+        """Identity, frontends, daemons and providers, runs at work and waiting, the store, and what was refused."""
         kernel, executor = self._kernel, self._kernel.executor
         stored = await in_thread(kernel.readers, kernel.store.stats)
         return {
@@ -49,6 +50,7 @@ class HostQueries:
             "frontends": [_part(p) for p in kernel.parts if p.kind == "frontend"],
             "daemons": [_part(p) for p in kernel.parts if p.kind == "daemon"],
             "observers": [decode(encode(pump.state)) for pump in kernel.observers],
+            "providers": self._kernel.providers.shown(),
             "runs": {
                 "running": executor.placement.slots.used,
                 "pending": executor.table.pending.total(),
@@ -61,9 +63,10 @@ class HostQueries:
             "draining": executor.table.draining,
         }
 
-    async def plugins(self) -> dict[str, Json]:
-        """Every plugin that was found: loaded, disabled, incompatible or broken, and why."""
-        return {"items": [decode(encode(record)) for record in self._kernel.records()], "next": None}
+    async def plugins(self, caller: Caller) -> dict[str, Json]:
+        """Every plugin that was found: loaded, disabled, incompatible or broken; admins are told why."""
+        whole = self._kernel.policy.is_admin(caller)
+        return {"items": [plugin_shown(record, whole=whole) for record in self._kernel.records()], "next": None}
 
     async def meta(self, caller: Caller) -> Json:
         """The whole descriptor, as the caller may see it."""

@@ -13,7 +13,7 @@ from trunnion.kernel.core import Kernel
 from trunnion.kernel.door import Door
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Command
-from trunnion.model.errors import Conflict, InvalidArguments, NotFound
+from trunnion.model.errors import Conflict, Forbidden, InvalidArguments, NotFound
 from trunnion.model.json import Json, decode, encode
 from trunnion.model.runs import Caller, Invocation, Run
 from trunnion.store.base import PruneResult
@@ -61,8 +61,8 @@ class RunCommands:
         # ``args`` is secret as a whole: what it changes may be a secret of the command that is repeated.
         door, caller = self._door(ctx)
         old = await door.get(caller, run_id)
-        entry = self._kernel.registry.command(old.command_id)
-        secret = entry.parameters.secret if entry is not None else frozenset[str]()
+        entry, _ = self._kernel.lookup.command(old.command_id, caller)
+        secret = entry.parameters.secret
         given = args or {}
         missing = sorted(name for name in secret if name in old.args and name not in given)
         if missing:
@@ -98,6 +98,8 @@ class RunCommands:
         """
         door, caller = self._door(ctx)
         run = await door.get(caller, run_id)
+        if not self._kernel.policy.may_control_run(run, caller):
+            raise Forbidden(f"run {run_id} is another's: {caller.principal} may look at it, not remove it")
         if not run.ended:
             raise Conflict(f"run {run_id} has not ended: cancel it first")
         if not await in_thread(self._kernel.readers, lambda: self._kernel.store.forget(run_id)):

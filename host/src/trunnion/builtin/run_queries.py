@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from trunnion.access.directory import both
+from trunnion.access.ownership import Seen
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.door import Door
 from trunnion.kernel.threads import in_thread
@@ -14,7 +16,7 @@ from trunnion.model.commands import Query
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import TEXT, Event, encode_event, run_stream
 from trunnion.model.json import Json, decode, encode
-from trunnion.model.runs import Caller, Run, RunFilter
+from trunnion.model.runs import Caller, Page, Run, RunFilter
 from trunnion.model.status import Status
 
 T = TypeVar("T")
@@ -73,13 +75,11 @@ class RunQueries:
             limit: at most so many.
             cursor: as given by the page before.
         """
-        if caller.role != "admin":
-            principal = caller.principal
         wanted = RunFilter(
             status=tuple(status or ()), command=command, principal=principal, source=source, session_id=session,
             parent_run_id=parent, created_after=created_after, created_before=created_before,
         )  # fmt: skip
-        page = await self._read(lambda: self._kernel.store.list_runs(wanted, limit, cursor))
+        page = await self._page(caller, wanted, limit, cursor)
         items = [self._kernel.executor.table.run_of(run.id) or run for run in page.items]
         return {"items": [shown(run) for run in items], "next": page.next}
 
@@ -162,15 +162,35 @@ class RunQueries:
 
     async def ids(self, caller: Caller) -> dict[str, Json]:
         """Ids of the newest runs, for completion."""
-        wanted = RunFilter(principal=None if caller.role == "admin" else caller.principal)
-        page = await self._read(lambda: self._kernel.store.list_runs(wanted, 100, None))
-        return {"items": [run.id for run in page.items if self._kernel.policy.may_see_run(run, caller)], "next": None}
+        page = await self._page(caller, RunFilter(), 100, None)
+        return {"items": [run.id for run in page.items], "next": None}
+
+    async def _page(self, caller: Caller, wanted: RunFilter, limit: int, cursor: str | None) -> Page:
+        """One page of what the caller may see of what is wanted."""
+        parts = [part for seen in self._kernel.policy.seen_runs(caller) if (part := narrowed(wanted, seen)) is not None]
+        list_runs = self._kernel.store.list_runs
+        return merged(await self._read(lambda: [list_runs(part, limit, cursor) for part in parts]), limit)
 
     def _door(self, caller: Caller) -> Door:
         return Door(self._kernel, caller.source)
 
     async def _read(self, function: Callable[[], T]) -> T:
         return await in_thread(self._kernel.readers, function)
+
+
+def narrowed(wanted: RunFilter, seen: Seen) -> RunFilter | None:
+    """What is wanted of some runs that may be seen; None where they have nothing in common."""
+    command = both(wanted.command or "*", seen.command)
+    if command is None or (None not in (wanted.principal, seen.principal) and wanted.principal != seen.principal):
+        return None
+    return msgspec.structs.replace(wanted, command=command, principal=wanted.principal or seen.principal)
+
+
+def merged(pages: Sequence[Page], limit: int) -> Page:
+    """Pages from one position on as one page: what several of them have is in it once."""
+    runs = sorted({run.id: run for page in pages for run in page.items}.values(), key=lambda run: -run.num)
+    more = len(runs) > limit or any(page.next is not None for page in pages)
+    return Page(runs[:limit], str(runs[:limit][-1].num) if more else None)
 
 
 def shown(run: Run) -> Json:

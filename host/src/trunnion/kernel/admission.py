@@ -9,7 +9,6 @@ from functools import partial
 
 import msgspec
 
-from trunnion.access.policy import Policy, refusal
 from trunnion.access.redaction import Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound, Parameters
@@ -23,23 +22,21 @@ from trunnion.kernel.executor import Executor
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
+from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_key, secrets_of
-from trunnion.kernel.registry import Registry
 from trunnion.kernel.sink import Sink
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import (
     Busy,
     Conflict,
     DeadlineExceeded,
-    NotFound,
     StaleMeta,
     TrunnionError,
     Unavailable,
 )
 from trunnion.model.events import run_stream
 from trunnion.model.json import Json, JsonObject, encode
-from trunnion.model.names import nearest
 from trunnion.model.runs import Caller, Invocation, Run
 from trunnion.store.base import KeyRow, Store
 
@@ -93,8 +90,7 @@ class Admissions:
     def __init__(
         self,
         *,
-        registry: Registry,
-        policy: Policy,
+        lookup: Lookup,
         gates: Gates,
         authorizers: Authorizers,
         executor: Executor,
@@ -109,8 +105,7 @@ class Admissions:
     ) -> None:
         self.closed = ""
         self.counts: Counter[str] = Counter()
-        self._registry = registry
-        self._policy = policy
+        self._lookup = lookup
         self._gates = gates
         self._authorizers = authorizers
         self._executor = executor
@@ -166,12 +161,7 @@ class Admissions:
     def _check(self, caller: Caller, invocation: Invocation, parent: LiveRun | None) -> _Checked:
         name, argv = named(invocation)
         check_storable(invocation, self._clock.utc())
-        entry = self.resolve(caller, name)
-        decision = self._policy.decide(entry.target, caller)
-        if decision.verdict == "not_found":
-            raise self.unknown("command", name, caller)
-        if not decision.allowed:
-            raise refusal(decision, "command", name)
+        entry, decision = self._lookup.command(name, caller)
         self._authorizers.check("command", entry.id, caller, entry.command.effect, decision.rule)
         if invocation.revision is not None and invocation.revision != entry.revision:
             raise StaleMeta(
@@ -193,46 +183,6 @@ class Admissions:
             entry.validate(bound)
         except TrunnionError as error:
             raise cleaned(error, redactor_for(secrets, self._redactor)) from error.__cause__
-
-    def resolve(self, caller: Caller, name: str) -> CommandEntry:
-        """The command of an id or alias.
-
-        Raises:
-            NotFound: there is none; the nearest ones the caller may see are named.
-        """
-        entry = self._registry.command(name)
-        if entry is None:
-            raise self.unknown("command", name, caller)
-        return entry
-
-    def visible(self, caller: Caller, name: str) -> CommandEntry:
-        """The command of an id or alias, if the caller may see it.
-
-        Raises:
-            TrunnionError: there is none, or it may not be seen.
-        """
-        entry = self.resolve(caller, name)
-        if not self._policy.decide(entry.target, caller).visible:
-            raise self.unknown("command", name, caller)
-        return entry
-
-    def unknown(self, kind: str, name: str, caller: Caller) -> NotFound:
-        """The error for a name there is not, with the nearest visible ones.
-
-        Raises:
-            Unauthenticated: to a caller whose credential counts no longer nothing is said of any name.
-        """
-        self._policy.require(caller)
-        sees = self._policy.decide
-        commands = [e for e in self._registry.all_commands() if sees(e.target, caller).visible]
-        queries = [e for e in self._registry.all_queries() if sees(e.target, caller).visible]
-        visible = [n for e in commands for n in e.names] + [n for e in queries for n in e.names]
-        if name in visible:
-            other = "query" if kind == "command" else "command"
-            return NotFound(f"there is no {kind} {name!r}: it is a {other}", {"nearest": [name]})
-        close = nearest(name, visible)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        return NotFound(f"there is no {kind} {name!r}{hint}", {"nearest": close})
 
     def _has_room(self, caller: Caller, entry: CommandEntry) -> None:
         executor, limits = self._executor, self._executor.limits

@@ -27,6 +27,7 @@ from trunnion.kernel.gates import Gates
 from trunnion.kernel.identity import Identities
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Phase
+from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.meta import MetaBuilder
 from trunnion.kernel.nested import NestedRuns
@@ -151,9 +152,9 @@ class Kernel:
             nested=nested,
             keep_result=self.artifacts.keep_result,
         )
+        self.lookup = Lookup(self.registry, self.policy)
         self.admissions = Admissions(
-            registry=self.registry,
-            policy=self.policy,
+            lookup=self.lookup,
             gates=self.gates,
             authorizers=self.authorizers,
             executor=self.executor,
@@ -173,8 +174,7 @@ class Kernel:
         self.waiting = Waiting(self.executor, store, self.committer, self.readers, self.wards)
         nested.wire(self.executor, self.admissions, self.waiting, self.artifacts, self.providers)
         self.queries = Queries(
-            self.registry,
-            self.policy,
+            self.lookup,
             self.gates,
             self.authorizers,
             self.admissions,

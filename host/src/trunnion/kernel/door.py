@@ -240,11 +240,7 @@ class Door:
             NotFound: there is no such command, or it may not be seen.
         """
         caller = self._stamped(caller)
-        entry = self._kernel.registry.get(command_id)
-        if entry is None:
-            raise self._kernel.admissions.unknown("command", command_id, caller)
-        if not self._kernel.policy.decide(entry.target, caller).visible:
-            raise self._kernel.admissions.unknown("command", command_id, caller)
+        entry = self._kernel.lookup.visible(command_id, caller)
         found: list[Completion] = []
         for completion in entry.parameters.complete(words, incomplete):
             if completion.kind == "query":

@@ -8,14 +8,17 @@ from the store, so it can be as slow as it likes and costs nobody anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from trunnion.kernel.clock import Clock
 from trunnion.model.events import Event
 from trunnion.model.json import valid_text
+
+if TYPE_CHECKING:
+    from trunnion.kernel.wards import Ward
 
 RING_EVENTS = 4096
 RING_BYTES = 4 << 20
@@ -172,11 +175,16 @@ class EventLog:
         """Forget a closed stream; from now on it is read from the store."""
         self.logs.pop(name, None)
 
-    async def follow(self, name: str, after: int = 0, *, live: bool = True) -> AsyncIterator[Sequence[Event]]:
+    async def follow(
+        self, name: str, after: int = 0, *, live: bool = True, ward: Ward | None = None
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield committed events after ``after`` in batches, in order, without gap or repetition.
 
         A stream in memory is followed until it is closed (or, with ``live=False``, to its present end);
         any other is read from the store to its end.
+
+        Raises:
+            TrunnionError: the ward was refused; whoever refuses it wakes the stream's log.
         """
         log = self.logs.get(name)
         if log is not None:
@@ -186,8 +194,10 @@ class EventLog:
                 batch = None if log is None else log.after(after)
                 if batch is None:
                     batch = list(await self._history.events(name, after))
-                    if not batch and log is None:
-                        return
+                if ward is not None and ward.refusal is not None:
+                    raise ward.refusal
+                if not batch and log is None:
+                    return
                 if batch:
                     after = batch[-1].seq
                     yield batch

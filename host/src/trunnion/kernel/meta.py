@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from trunnion.access.policy import Policy
-from trunnion.kernel.entries import CommandEntry, QueryEntry, StreamEntry, canonical, digest
+from trunnion.access.redaction import NOTHING, Redactor
+from trunnion.kernel.entries import CommandEntry, QueryEntry, canonical, digest
 from trunnion.kernel.registry import Registry
 from trunnion.model.contributions import Console, MetaSection, PluginRecord
 from trunnion.model.json import Json, decode, encode
@@ -17,6 +18,8 @@ from trunnion.model.names import console_of
 from trunnion.model.runs import Caller
 
 META_VERSION = 1
+NAMING = ("completer", "validator", "on_miss", "on_enter", "on_leave")
+"""Fields of a console that name a command or a query."""
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -24,7 +27,7 @@ class Meta(msgspec.Struct, frozen=True):
 
     Attributes:
         revision: sha256 over the sorted (id, digest) pairs of what is in it; the same for the same content.
-        generation: counts changes of the registry since the host started.
+        generation: counts changes of the registry and of the policy since the host started.
         body: the document as JSON.
     """
 
@@ -39,6 +42,7 @@ class MetaBuilder:
     Args:
         host: facts about the host that stand in every document.
         plugins: tells what became of each plugin.
+        redactor: cuts what the whole host keeps from sight, wherever a descriptor says it.
     """
 
     LIMIT = 256
@@ -49,7 +53,9 @@ class MetaBuilder:
         policy: Policy,
         host: dict[str, Json],
         plugins: Callable[[], Sequence[PluginRecord]],
+        redactor: Redactor = NOTHING,
     ) -> None:
+        self._redactor = redactor
         self._registry = registry
         self._policy = policy
         self._host = host
@@ -57,14 +63,25 @@ class MetaBuilder:
         self._built: dict[Caller, Meta] = {}
         policy.listeners.append(self._built.clear)
 
+    @property
+    def generation(self) -> int:
+        """Counts changes of what anybody may see."""
+        return self._registry.generation + self._policy.generation
+
     def meta(self, caller: Caller) -> Meta:
-        """The descriptor for one caller."""
+        """The descriptor for one caller.
+
+        Raises:
+            Unauthenticated: what proved the caller no longer does.
+        """
+        self._policy.require(caller)
         known = self._built.get(caller)
-        if known is None or known.generation != self._registry.generation:
+        if known is None or known.generation != self.generation:
             if len(self._built) >= self.LIMIT:
                 self._built.clear()
             known = self._built[caller] = self._build(caller)
-        return known
+        clean = self._redactor.encoded(known.body)
+        return known if clean is known.body else msgspec.structs.replace(known, body=clean)
 
     def _build(self, caller: Caller) -> Meta:
         registry, sees = self._registry, self._policy.decide
@@ -73,35 +90,79 @@ class MetaBuilder:
         streams = [e for e in registry.all_streams() if sees(e.target, caller).visible]
         visible = {e.id for e in commands} | {e.id for e in queries} | {e.source.pattern for e in streams}
         sections = [_section(s) for s in registry.sections() if visible.issuperset(s.requires)]
-        consoles = {str(c["path"]): canonical(c) for c in _consoles(registry, commands, queries)}
-        revision = _revision(commands, queries, streams, consoles, sections)
+        names = frozenset([n for e in commands for n in e.names] + [n for e in queries for n in e.names])
+        consoles = {str(c["path"]): canonical(_seen(c, names)) for c in _consoles(registry, commands, queries)}
+        plugins = [plugin_shown(record, whole=self._policy.is_admin(caller)) for record in self._plugins()]
+        revision = _revision(
+            [(f"command {e.id}", _revision_of(e, names)) for e in commands],
+            [(f"query {e.id}", _revision_of(e, names)) for e in queries],
+            [(f"stream {e.source.pattern}", e.revision) for e in streams],
+            [(f"console {path}", hashlib.sha256(shown).hexdigest()) for path, shown in consoles.items()],
+            [(f"section {s['point']}/{s['id']}", digest(s)) for s in sections],
+            [(f"plugin {p['id']}", digest(p)) for p in plugins],
+        )
         parts: dict[str, bytes] = {
             "meta": canonical(META_VERSION),
             "host": canonical(self._host),
-            "generation": canonical(registry.generation),
+            "generation": canonical(self.generation),
             "revision": canonical(revision),
             "consoles": _joined(consoles.values()),
-            "commands": _joined(_described(e) for e in commands),
-            "queries": _joined(_described(e) for e in queries),
+            "commands": _joined(_described(e, names) for e in commands),
+            "queries": _joined(_described(e, names) for e in queries),
             "streams": _joined(canonical({**e.descriptor, "revision": e.revision}) for e in streams),
-            "plugins": canonical([decode(encode(record)) for record in self._plugins()]),
+            "plugins": canonical(plugins),
             "sections": canonical(sections),
         }
         body = b",".join(canonical(name) + b":" + parts[name] for name in sorted(parts))
-        return Meta(revision, registry.generation, b"{" + body + b"}")
+        return Meta(revision, self.generation, b"{" + body + b"}")
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def _described(entry: CommandEntry | QueryEntry) -> bytes:
-    """Made once per entry and availability: a change of one plugin's set costs nothing for those of others."""
+def _described(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> bytes:
+    """Made once per entry and availability: a change of one plugin's set costs nothing for those of others.
+
+    Only for who may not ask all the queries that complete its arguments it is made each time.
+    """
+    if not _whole(entry, names):
+        return canonical({**_narrowed(entry, names), "revision": entry.revision, "available": entry.available})
     known = entry.described.get(entry.available)
     if known is None:
         document: dict[str, Json] = {**entry.descriptor, "revision": entry.revision, "available": entry.available}
         known = entry.described[entry.available] = canonical(document)
     return known
+
+
+def _whole(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> bool:
+    return names.issuperset(_completing(entry).values())
+
+
+def _completing(entry: CommandEntry | QueryEntry) -> Mapping[str, str]:
+    return entry.command.complete if isinstance(entry, CommandEntry) else entry.query.complete
+
+
+def _narrowed(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> dict[str, Json]:
+    """The descriptor without queries that may not be seen. Its own revision stays what clients send along."""
+    complete: dict[str, Json] = {arg: query for arg, query in _completing(entry).items() if query in names}
+    return {**entry.descriptor, "complete": complete}
+
+
+def _revision_of(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> str:
+    return entry.revision if _whole(entry, names) else digest(_narrowed(entry, names))
+
+
+def _seen(console: Mapping[str, Json], names: frozenset[str]) -> dict[str, Json]:
+    """A console without the commands and queries behind it that may not be seen."""
+    return {key: "" if key in NAMING and value not in names else value for key, value in console.items()}
+
+
+def plugin_shown(record: PluginRecord, *, whole: bool) -> dict[str, Json]:
+    """What became of a plugin. Reasons and places are for admins: they speak of files and distributions."""
+    fields = decode(encode(record))
+    shown = dict(fields) if isinstance(fields, dict) else {}
+    return shown if whole else {key: shown[key] for key in ("id", "state", "version") if key in shown}
 
 
 def _section(section: MetaSection) -> dict[str, Json]:
@@ -135,17 +196,6 @@ def _console(console: Console, children: Sequence[Console], command_ids: Sequenc
     return described
 
 
-def _revision(
-    commands: Sequence[CommandEntry],
-    queries: Sequence[QueryEntry],
-    streams: Sequence[StreamEntry],
-    consoles: Mapping[str, bytes],
-    sections: Sequence[dict[str, Json]],
-) -> str:
-    pairs: list[tuple[str, str]] = [(f"command {e.id}", e.revision) for e in commands]
-    pairs += [(f"query {e.id}", e.revision) for e in queries]
-    pairs += [(f"stream {e.source.pattern}", e.revision) for e in streams]
-    pairs += [(f"console {path}", hashlib.sha256(shown).hexdigest()) for path, shown in consoles.items()]
-    pairs += [(f"section {s['point']}/{s['id']}", digest(s)) for s in sections]
+def _revision(*parts: Iterable[tuple[str, str]]) -> str:
     # Of plain strings in lists the fast encoder makes the canonical form too.
-    return hashlib.sha256(encode(sorted(pairs))).hexdigest()
+    return hashlib.sha256(encode(sorted(pair for part in parts for pair in part))).hexdigest()

@@ -7,16 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from trunnion.access.policy import Policy, refusal
 from trunnion.access.redaction import NOTHING, Redactor
 from trunnion.arguments import Bound
 from trunnion.kernel.admission import Admissions, bind
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.entries import QueryEntry
 from trunnion.kernel.gates import Gates
+from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.masking import cleaned, mask, redactor_for, secrets_of
 from trunnion.kernel.outcome import is_defect, raised, returned
-from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Admission as Question
@@ -32,8 +31,7 @@ class Queries:
 
     def __init__(
         self,
-        registry: Registry,
-        policy: Policy,
+        lookup: Lookup,
         gates: Gates,
         authorizers: Authorizers,
         admissions: Admissions,
@@ -41,8 +39,7 @@ class Queries:
         report: Report,
         redactor: Redactor,
     ) -> None:
-        self._registry = registry
-        self._policy = policy
+        self._lookup = lookup
         self._gates = gates
         self._authorizers = authorizers
         self._admissions = admissions
@@ -79,14 +76,7 @@ class Queries:
     async def _admitted(
         self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None
     ) -> tuple[QueryEntry, Bound, Redactor]:
-        entry = self._registry.query(query_id)
-        if entry is None:
-            raise self._admissions.unknown("query", query_id, caller)
-        decision = self._policy.decide(entry.target, caller)
-        if decision.verdict == "not_found":
-            raise self._admissions.unknown("query", query_id, caller)
-        if not decision.allowed:
-            raise refusal(decision, "query", query_id)
+        entry, decision = self._lookup.query(query_id, caller)
         self._authorizers.check("query", entry.id, caller, "read", decision.rule)
         if not entry.available:
             raise Unavailable(f"query {entry.id} is not available at the moment: {entry.owner} is down")
@@ -118,11 +108,13 @@ class Queries:
             raise DeadlineExceeded(f"query {entry.id} took longer than {entry.query.timeout:g} s") from None
         except TrunnionError:
             raise
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:
+            if _gone_away(error):
+                raise
             if is_defect(error):
                 self._report("query.raised", f"query {entry.id} raised {type(error).__name__}", error, redactor)
             info = raised(error, redactor).error
-            raise InternalError(f"query {entry.id} failed: {info.message if info else error}") from error
+            raise InternalError(f"query {entry.id} failed: {info.message if info else 'it cancelled itself'}") from error
         if outcome.error is not None:
             raise error_from_info(
                 msgspec.structs.replace(outcome.error, message=f"query {entry.id}: {outcome.error.message}")
@@ -133,3 +125,10 @@ class Queries:
 def _for_answers(entry: QueryEntry, redactor: Redactor) -> Redactor:
     """What the host answers was cut when it was put on record."""
     return NOTHING if entry.owner == HOST else redactor
+
+
+def _gone_away(error: BaseException) -> bool:
+    """Whether a query ends because nobody waits for its answer any more, not for what its handler did."""
+    task = asyncio.current_task()
+    cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    return cancelled or isinstance(error, GeneratorExit)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.eventlog import StreamLog
 from trunnion.kernel.executor import Executor
+from trunnion.kernel.live import LiveRun
 from trunnion.kernel.threads import DaemonThreads, in_thread
-from trunnion.model.errors import DeadlineExceeded, NotFound
+from trunnion.kernel.wards import Judge, Wards
+from trunnion.model.errors import DeadlineExceeded, NotFound, TrunnionError
 from trunnion.model.runs import Run
 from trunnion.store.base import Store
 
@@ -16,11 +19,14 @@ from trunnion.store.base import Store
 class Waiting:
     """Finds runs, live or ended, and waits for them."""
 
-    def __init__(self, executor: Executor, store: Store, committer: Committer, readers: DaemonThreads) -> None:
+    def __init__(
+        self, executor: Executor, store: Store, committer: Committer, readers: DaemonThreads, wards: Wards
+    ) -> None:
         self._executor = executor
         self._store = store
         self._committer = committer
         self._readers = readers
+        self._wards = wards
 
     async def get(self, run_id: str) -> Run:
         """A run as it is now.
@@ -36,8 +42,13 @@ class Waiting:
             raise NotFound(f"there is no run {run_id!r}", {"run_id": run_id})
         return run
 
-    async def ended(self, run_id: str, timeout: float | None = None) -> Run:
+    async def ended(self, run_id: str, timeout: float | None = None, judge: Judge | None = None) -> Run:
         """A run once it has ended.
+
+        Args:
+            run_id: the run.
+            timeout: seconds.
+            judge: raises when whoever waits may no longer.
 
         Raises:
             NotFound: there is none.
@@ -47,12 +58,18 @@ class Waiting:
         if live is None:
             return await self.get(run_id)
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        if judge is None:
+            return await self._end_of(live, future, timeout)
+        with self._wards.ward(judge, partial(_refuse, future)):
+            return await self._end_of(live, future, timeout)
+
+    async def _end_of(self, live: LiveRun, future: asyncio.Future[Run], timeout: float | None) -> Run:
         live.waiters.append(future)
         try:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            raise DeadlineExceeded(f"run {run_id} has not ended within {timeout:g} s; it goes on") from None
+            raise DeadlineExceeded(f"run {live.id} has not ended within {timeout:g} s; it goes on") from None
         finally:
             if future in live.waiters:
                 live.waiters.remove(future)
@@ -65,3 +82,8 @@ class Waiting:
             if log.visible >= target:
                 return
             await log.changed()
+
+
+def _refuse(future: asyncio.Future[Run], refusal: TrunnionError) -> None:
+    if not future.done():
+        future.set_exception(refusal)

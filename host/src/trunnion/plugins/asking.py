@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ import pluggy
 from trunnion.config.schema import problem_of_setting
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import (
+    AuthorizeRequest,
     Console,
     Daemon,
     Frontend,
@@ -70,6 +71,11 @@ class Plugin:
         """Subcommands for the launcher."""
         return self._items("trunnion_cli", LazyCommand)
 
+    def authorizers(self) -> list[Callable[[AuthorizeRequest], object]]:
+        """What it is to be asked by; the function may do without the request."""
+        found = self._manager.hook.trunnion_authorize.get_hookimpls()
+        return [_asking(impl) for impl in found if impl.plugin_name == self._id]
+
     def _items(self, hook: str, kind: type[T], settings: Mapping[str, Json] | None = None) -> tuple[T, ...]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         mine = (impl for impl in caller.get_hookimpls() if impl.plugin_name == self._id)
@@ -81,3 +87,8 @@ class Plugin:
         arguments = [dict(settings or {}) for _ in impl.argnames]
         what = f"plugin {self._id!r} in {hook}"
         return contained(lambda: checked_items(impl.function(*arguments), kind), what, self._patience)
+
+
+def _asking(impl: pluggy.HookImpl) -> Callable[[AuthorizeRequest], object]:
+    function: Callable[..., object] = impl.function
+    return function if impl.argnames else lambda _: function()

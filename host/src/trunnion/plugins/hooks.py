@@ -38,6 +38,11 @@ ITEMS: dict[str, type[msgspec.Struct]] = {
 }
 """Hook -> the type of each item it yields."""
 
+CALLS = frozenset({"trunnion_authorize"})
+"""Hooks that are no registration hooks: each answers a question, again and again."""
+
+HOOKS = (*ITEMS, *CALLS)
+
 MAX_ITEMS = 10_000
 PREFIX = "trunnion_"
 T = TypeVar("T", bound=msgspec.Struct)
@@ -93,3 +98,15 @@ def refuse_async(function: Callable[..., object]) -> None:
     """
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError("is async; registration hooks are plain functions or generators")
+
+
+def refuse_deferred(function: Callable[..., object]) -> None:
+    """A hook that answers a question does so at once.
+
+    Raises:
+        TypeError: this one is async or a generator.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError("is async; it must answer at once")
+    if inspect.isgeneratorfunction(function):
+        raise TypeError("is a generator; it must answer at once")

@@ -17,7 +17,7 @@ from trunnion.model.contributions import PluginRecord
 from trunnion.model.errors import BrokenPlugin, InternalError, InvalidConfig
 from trunnion.plugins.contained import Patience, PluginFailure, contained
 from trunnion.plugins.discover import Candidate, installed, misnamed, objects, single_files
-from trunnion.plugins.hooks import ITEMS, refuse_async, unmarked_hooks
+from trunnion.plugins.hooks import CALLS, HOOKS, refuse_async, refuse_deferred, unmarked_hooks
 from trunnion.plugins.plugin_set import PluginSet
 
 
@@ -148,16 +148,16 @@ class _Loader:
         names = tuple(sorted(caller.name for caller in callers))
         if unmarked := unmarked_hooks(plugin, names):
             raise TypeError(f"{unmarked[0]} is not marked with trunnion.hookimpl")
-        return tuple(name for name in names if name in ITEMS)
+        return tuple(name for name in names if name in HOOKS)
 
 
 def _check_implementation(caller: pluggy.HookCaller, impl: pluggy.HookImpl) -> None:
     if not caller.has_spec() and not impl.optionalhook:
-        raise TypeError(f"there is no hook {caller.name}{did_you_mean(caller.name, list(ITEMS))}")
+        raise TypeError(f"there is no hook {caller.name}{did_you_mean(caller.name, list(HOOKS))}")
     if impl.wrapper or impl.hookwrapper:
         raise TypeError(f"{caller.name} is a wrapper; a plugin speaks for itself only")
     try:
-        refuse_async(impl.function)
+        (refuse_deferred if caller.name in CALLS else refuse_async)(impl.function)
     except TypeError as error:
         raise TypeError(f"{caller.name} {error}") from error
 

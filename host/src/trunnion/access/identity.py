@@ -1,0 +1,64 @@
+"""What the directory says of a caller now: whether its credential still counts, and its role."""
+
+from __future__ import annotations
+
+from trunnion.access.directory import Directory
+from trunnion.model.access import Kind, Token
+from trunnion.model.runs import ROLES, Caller, Role
+
+TOKEN = "token:"  # noqa: S105  # how the credential of a token's bearer begins
+ADMIN: Role = "admin"
+
+
+def credential_problem(directory: Directory, caller: Caller, now: int) -> str:
+    """Why what proved the caller no longer does, ``""`` while it does."""
+    if not caller.credential:
+        return ""
+    principal = directory.principals.get(caller.principal)
+    if principal is None:
+        return f"there is no principal {caller.principal!r} any more"
+    if principal.disabled:
+        return f"{caller.principal} is disabled"
+    if caller.credential.startswith(TOKEN):
+        token = token_of(directory, caller)
+        if token is None or token.principal != caller.principal:
+            return "the token was revoked"
+        if token.expires is not None and token.expires <= now:
+            return "the token has expired"
+    elif caller.credential == "password" and not principal.has_password:
+        return f"{caller.principal} has no password any more"
+    return ""
+
+
+def token_of(directory: Directory, caller: Caller) -> Token | None:
+    """The token a caller came with."""
+    return directory.tokens.get(caller.credential.removeprefix(TOKEN)) if caller.credential.startswith(TOKEN) else None
+
+
+def valid_until(directory: Directory, caller: Caller) -> int | None:
+    """UTC microseconds at which the caller's token expires, None if time alone changes nothing."""
+    token = token_of(directory, caller)
+    return None if token is None else token.expires
+
+
+def role_on(directory: Directory, caller: Caller, kind: Kind, name: str) -> tuple[Role | None, str]:
+    """The caller's role on a target, bounded by its token, and the rule that gives it."""
+    if not caller.credential:
+        return caller.role, f"{caller.principal} is {caller.role}"
+    role, rule = directory.role_on(caller.principal, kind, name)
+    bounded = _bounded(role, token_of(directory, caller))
+    return bounded, rule if bounded == role else f"{rule}, at most {bounded} with this token"
+
+
+def role_everywhere(directory: Directory, caller: Caller) -> Role | None:
+    """The caller's role where no grant counts: what it is itself, bounded by its token."""
+    if not caller.credential:
+        return caller.role
+    known = directory.principals.get(caller.principal)
+    return _bounded(None if known is None else known.role, token_of(directory, caller))
+
+
+def _bounded(role: Role | None, token: Token | None) -> Role | None:
+    if role is None or token is None or token.role is None:
+        return role
+    return min(role, token.role, key=lambda each: ROLES[each])
