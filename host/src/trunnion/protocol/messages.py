@@ -23,7 +23,7 @@ import msgspec
 from trunnion.arguments import strict
 from trunnion.model.errors import ERROR_TABLE, ErrorInfo, InvalidArguments
 from trunnion.model.events import Event, encode_event
-from trunnion.model.json import Json, encode
+from trunnion.model.json import Json, encode, valid_text
 
 PROTOCOL: Final = 1
 """Generation of the envelope and the method table; methods and fields are only ever added to it."""
@@ -121,8 +121,17 @@ def result_frame(call_id: CallId, result: object) -> bytes:
 
 def error_frame(call_id: CallId | None, error: ErrorInfo) -> bytes:
     """A refusal as bytes."""
-    row = ERROR_TABLE.get(error.code, ERROR_TABLE["failed"])
+    row, error = ERROR_TABLE.get(error.code, ERROR_TABLE["failed"]), _sendable(error)
     return encode(Failure(call_id, error.code, error.message, error.details, row.http))
+
+
+def _sendable(error: ErrorInfo) -> ErrorInfo:
+    """A refusal is always answered: details that JSON has no form for, as a plugin may have put there, stay behind."""
+    try:
+        encode(error)
+    except (TypeError, ValueError, RecursionError):
+        return ErrorInfo(error.code, valid_text(error.message))
+    return error
 
 
 def stream_frame(subscription: str, stream: str, events: Iterable[bytes]) -> bytes:
@@ -135,7 +144,7 @@ def ended_frame(subscription: str, stream: str, error: ErrorInfo | None = None) 
     """The mark after which nothing follows on a subscription."""
     data: dict[str, object] = {"subscription": subscription, "stream": stream, "events": [], "ended": True}
     if error is not None:
-        data["error"] = error
+        data["error"] = _sendable(error)
     return encode({"type": "event", "event": "stream", "data": data})
 
 
