@@ -106,15 +106,16 @@ class Queries:
                 )
         except TimeoutError:
             raise DeadlineExceeded(f"query {entry.id} took longer than {entry.query.timeout:g} s") from None
-        except TrunnionError:
-            raise
+        except TrunnionError as error:
+            raise _tellable(error, redactor) from None
         except BaseException as error:
             if _gone_away(error):
                 raise
             if is_defect(error):
                 self._report("query.raised", f"query {entry.id} raised {type(error).__name__}", error, redactor)
             info = raised(error, redactor).error
-            raise InternalError(f"query {entry.id} failed: {info.message if info else 'it cancelled itself'}") from error
+            why = info.message if info is not None else "it cancelled itself"
+            raise InternalError(f"query {entry.id} failed: {why}") from error
         if outcome.error is not None:
             raise error_from_info(
                 msgspec.structs.replace(outcome.error, message=f"query {entry.id}: {outcome.error.message}")
@@ -132,3 +133,10 @@ def _gone_away(error: BaseException) -> bool:
     task = asyncio.current_task()
     cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
     return cancelled or isinstance(error, GeneratorExit)
+
+
+def _tellable(error: TrunnionError, redactor: Redactor) -> TrunnionError:
+    """An error a handler raised, with nothing in it that no door could send."""
+    info = raised(error, redactor).error or error.info
+    error.args, error.message, error.details = (info.message,), info.message, dict(info.details)
+    return error
