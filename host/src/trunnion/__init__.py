@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trunnion._version import VERSION as __version__
     from trunnion.arguments import Secret
+    from trunnion.blocking_host import BlockingHost
     from trunnion.hookspecs import hookimpl
     from trunnion.host import Host, HostOptions
-    from trunnion.kernel.context import Context, RunHandle, Stats
+    from trunnion.kernel.context import Context, RunHandle
     from trunnion.kernel.door import Door
     from trunnion.kernel.handle import HostHandle
-    from trunnion.kernel.registry import Contributed, Registry
+    from trunnion.kernel.plugin_registry import PluginRegistry
+    from trunnion.kernel.registry import Contributed
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
+    from trunnion.kernel.stats import Stats
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
         Admission,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
         MetaSection,
         Observer,
         PluginRecord,
+        Provider,
         Ready,
         Setting,
         StreamSource,
@@ -65,8 +69,8 @@ if TYPE_CHECKING:
 
 _COMMANDS = "Category Command Lock Query Retry command commands_of"
 _CONTRIBUTIONS = (
-    "Admission Allow Console Daemon Deny Frontend Gate Hold LazyCommand MetaSection Observer PluginRecord Ready "
-    "Setting StreamSource Verdict"
+    "Admission Allow Console Daemon Deny Frontend Gate Hold LazyCommand MetaSection Observer PluginRecord Provider "
+    "Ready Setting StreamSource Verdict"
 )
 _ERRORS = (
     "Busy Cancelled CommandFailed Conflict DeadlineExceeded ErrorInfo Forbidden InternalError Interrupted "
@@ -77,11 +81,14 @@ _PLACES: dict[str, str] = {
     "hookimpl": "trunnion.hookspecs",
     "Event": "trunnion.model.events",
     **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),
-    **dict.fromkeys(("Context", "RunHandle", "Stats"), "trunnion.kernel.context"),
+    "BlockingHost": "trunnion.blocking_host",
+    **dict.fromkeys(("Context", "RunHandle"), "trunnion.kernel.context"),
     **dict.fromkeys(("Document", "DocumentPage"), "trunnion.model.state"),
     "Door": "trunnion.kernel.door",
     "HostHandle": "trunnion.kernel.handle",
-    **dict.fromkeys(("Contributed", "Registry"), "trunnion.kernel.registry"),
+    "PluginRegistry": "trunnion.kernel.plugin_registry",
+    "Contributed": "trunnion.kernel.registry",
+    "Stats": "trunnion.kernel.stats",
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
     **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),
@@ -96,6 +103,7 @@ __all__ = [
     "Admission",
     "Allow",
     "ArtifactInfo",
+    "BlockingHost",
     "Busy",
     "Caller",
     "Cancelled",
@@ -135,9 +143,10 @@ __all__ = [
     "NotFound",
     "Observer",
     "PluginRecord",
+    "PluginRegistry",
+    "Provider",
     "Query",
     "Ready",
-    "Registry",
     "Retry",
     "Run",
     "RunFilter",

@@ -59,6 +59,10 @@ class Plugin:
         return self._of("daemons")
 
     @hookimpl
+    def trunnion_provides(self) -> list[object]:
+        return self._of("providers")
+
+    @hookimpl
     def trunnion_gates(self) -> list[object]:
         return self._of("gates")
 

@@ -12,21 +12,20 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from trunnion.access.streams import StreamRedactor, TextRedactor
 from trunnion.kernel.eventlog import NULL
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
+from trunnion.kernel.stats import Stats
 from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
 from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word
-from trunnion.model.json import Json, encode, valid_text
+from trunnion.model.json import Json, encode
 from trunnion.model.runs import ArtifactInfo, Caller, Run
 
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
 STATS_INTERVAL = 0.2
 HOST_KINDS = frozenset({"state", "gap", "ask"})
-MAX_FIGURES = 256
-MAX_FIGURE = 1e300
-MAX_EXACT = 1 << 53
 LARGEST_DATA = 4 << 20
 """Bytes of data one event may carry; more belongs in an artifact."""
 
@@ -34,45 +33,6 @@ LONGEST_TEXT = 64 << 10
 """Characters of text one event carries; output is split, other text is cut."""
 
 _making = threading.Lock()
-
-
-class Stats:
-    """Counters of a run: live, stored with it, listed. From any thread."""
-
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._values: dict[str, float] = {}
-        self._lock = threading.Lock()
-        self._changed = changed
-
-    def add(self, name: str, amount: float = 1) -> None:
-        """Add to a counter; it starts at 0."""
-        with self._lock:
-            self._put(name, self._values.get(name, 0) + amount)
-        self._changed()
-
-    def set(self, name: str, value: float) -> None:
-        """Set a figure."""
-        with self._lock:
-            self._put(name, value)
-        self._changed()
-
-    def _put(self, name: str, value: float) -> None:
-        name = valid_text(name)
-        if name not in self._values and len(self._values) >= MAX_FIGURES:
-            raise ValueError(f"a run has at most {MAX_FIGURES} figures; {name[:80]!r} would be one more")
-        self._values[name] = _figure(name, value)
-
-    def snapshot(self) -> dict[str, float]:
-        """The figures as they are now."""
-        with self._lock:
-            return dict(self._values)
-
-
-def _figure(name: str, value: float) -> float:
-    """A figure that JSON has a form for; a row with another could not be read again."""
-    if not isinstance(value, int | float) or not -MAX_FIGURE < value < MAX_FIGURE:
-        raise ValueError(f"the figure {name!r} must be a finite number, not {value!r}")
-    return value if abs(value) < MAX_EXACT else float(value)
 
 
 class Nested(Protocol):
@@ -85,6 +45,9 @@ class Nested(Protocol):
         self, context: Context, command_id: str, args: Mapping[str, Json], timeout: float | None, detach: bool
     ) -> RunHandle:
         """Start a command as a child."""
+
+    def require(self, context: Context, kind: type[T]) -> T:
+        """The object of a type; from any thread."""
 
     async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
         """Keep a file with the run."""
@@ -184,7 +147,10 @@ class Context:
 
     def figures(self) -> dict[str, float]:
         """The counters as they are now, empty where none was touched."""
-        return self._stats.snapshot() if self._stats is not None else {}
+        if self._stats is None:
+            return {}
+        clean = self._sink.redactor.text
+        return {clean(name): figure for name, figure in self._stats.snapshot().items()}
 
     # -- being stopped ----------------------------------------------------------------------------
 
@@ -242,6 +208,17 @@ class Context:
         """Add a block of whole lines, for callers that split lines themselves."""
         self._sink.text(block, channel=event_word(channel), level=event_word(level))
 
+    def byte_redactor(self) -> StreamRedactor:
+        """For one stream of bytes that goes on to ``text``: cuts this run's secrets, wherever its chunks end."""
+        return StreamRedactor(self._sink.own)
+
+    def register_secrets(self, *values: str) -> None:
+        """From now on these are secrets of the run: they are cut from all it says, as its secret arguments are.
+
+        Values shorter than four characters are not searched for.
+        """
+        self._sink.learn(values)
+
     def log(self, message: str, level: str = "info", data: Json = None) -> None:
         """Add a log line.
 
@@ -283,6 +260,8 @@ class Context:
         if len(memoryview(raw)) > LARGEST_DATA:
             raise ValueError(f"an event carries at most {LARGEST_DATA >> 20} MiB of data: keep more as an artifact")
         if len(text) > LONGEST_TEXT:
+            text = self._sink.redactor.text(text)  # before it is cut: half a secret would not be recognised
+        if len(text) > LONGEST_TEXT:
             text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} more characters)"
         self._sink.emit(event_word(kind), text, raw, event_word(level), event_word(by))
 
@@ -317,6 +296,19 @@ class Context:
     ) -> ArtifactInfo:
         """``artifact`` for sync handlers."""
         return self._blocking(self.artifact(name, content, media_type))
+
+    # -- what others provide ----------------------------------------------------------------------
+
+    def require(self, kind: type[T]) -> T:
+        """The object of a type that a plugin, the host or the embedding program provides.
+
+        It is the same object for every run of this host, but for the host's own per-plugin types, of which each
+        plugin has its own. From any thread.
+
+        Raises:
+            Unavailable: nobody provides it, or it could not be opened; the message says why.
+        """
+        return self._nested.require(self, kind)
 
     # -- nested runs ------------------------------------------------------------------------------
 
@@ -368,7 +360,10 @@ class Context:
         def update(line: str) -> None:
             self._sink.emit(TEXT, line, msgspec.Raw(encode({"update": True, "channel": channel})), level)
 
-        return LineBuffer(lambda block: self._sink.text(block, channel=channel, level=level), update)
+        def lines(block: str) -> None:
+            self._sink.text(block, channel=channel, level=level)
+
+        return LineBuffer(lines, update, TextRedactor(self._sink.own))
 
     def _stats_changed(self) -> None:
         now = time.monotonic()

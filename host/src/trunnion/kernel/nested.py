@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,10 +13,14 @@ from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.context import Context, RunHandle, result_of
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.live import LiveRun
+from trunnion.kernel.providers import Providers
 from trunnion.kernel.waiting import Waiting
 from trunnion.model.errors import Unavailable
 from trunnion.model.json import Json
+from trunnion.model.names import plugin_of
 from trunnion.model.runs import ArtifactInfo, Invocation, Run
+
+T = TypeVar("T")
 
 
 class NestedRuns:
@@ -26,11 +31,23 @@ class NestedRuns:
         self._admissions: Admissions
         self._waiting: Waiting
         self._artifacts: ArtifactKeeper
+        self._providers: Providers
 
-    def wire(self, executor: Executor, admissions: Admissions, waiting: Waiting, artifacts: ArtifactKeeper) -> None:
+    def wire(
+        self,
+        executor: Executor,
+        admissions: Admissions,
+        waiting: Waiting,
+        artifacts: ArtifactKeeper,
+        providers: Providers,
+    ) -> None:
         """Give it what it works with."""
         self._executor, self._admissions = executor, admissions
-        self._waiting, self._artifacts = waiting, artifacts
+        self._waiting, self._artifacts, self._providers = waiting, artifacts, providers
+
+    def require(self, context: Context, kind: type[T]) -> T:
+        """The object of a type, for the plugin whose command runs."""
+        return self._providers.get(kind, plugin_of(self._live(context).command_entry.owner))
 
     async def invoke(self, context: Context, command_id: str, args: Mapping[str, Json], timeout: float | None) -> Json:
         """Run a command as a child and return its result; a child whose caller is cancelled is cancelled too."""
