@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from trunnion.builtin.access_commands import AccessCommands
 from trunnion.builtin.access_queries import AccessQueries
 from trunnion.builtin.control import HostControl
+from trunnion.builtin.explain_query import ExplainQuery
 from trunnion.builtin.host_queries import HostQueries
 from trunnion.builtin.keeper import KEEPER
 from trunnion.builtin.lane_commands import LaneCommands
 from trunnion.builtin.run_commands import RunCommands
 from trunnion.builtin.run_queries import RunQueries
+from trunnion.builtin.secret_commands import SecretCommands
 from trunnion.builtin.token_commands import TokenCommands
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.core import Kernel
@@ -50,6 +52,7 @@ class HostPlugin:
         return [
             *RunCommands(self._kernel).commands(),
             *LaneCommands(self._kernel).commands(),
+            *SecretCommands(self._kernel).commands(),
             *AccessCommands(self._kernel).commands(),
             *TokenCommands(self._kernel).commands(),
             Command.of(
@@ -61,6 +64,13 @@ class HostPlugin:
                 lock=None,
                 confirm="Stop the host once the running commands have ended?",
             ),
+            Command.of(
+                self._control.reload,
+                console="host",
+                title="Take up changes of the configuration",
+                effect="write",
+                role="admin",
+            ),
         ]
 
     @hookimpl
@@ -69,6 +79,8 @@ class HostPlugin:
         return [
             *RunQueries(self._kernel).queries(),
             *LaneCommands(self._kernel).queries(),
+            *ExplainQuery(self._kernel).queries(),
+            *SecretCommands(self._kernel).queries(),
             *AccessQueries(self._kernel).queries(),
             *HostQueries(self._kernel, self._control).queries(),
         ]
@@ -111,6 +123,7 @@ class HostPlugin:
         """The consoles of the host."""
         return [
             Console(path="runs", title="Runs", description="What was run, and what became of it."),
+            Console(path="secrets", title="Secrets", description="What plugins need and nobody is shown."),
             Console(path="lanes", title="Lanes", description="What waits for what."),
             Console(path="principals", title="Principals", description="People and programs that may do something."),
             Console(path="grants", title="Grants", description="Roles on some commands, queries, streams and runs."),

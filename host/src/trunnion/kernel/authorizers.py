@@ -54,6 +54,11 @@ class Authorizers:
         """Ask these too from now on."""
         self._plugins.extend(plugins)
 
+    @property
+    def plugins(self) -> list[str]:
+        """Who is asked."""
+        return [plugin for plugin, _ in self._plugins]
+
     def check(self, kind: Kind, target: str, caller: Caller, effect: Effect, decision: str) -> None:
         """Ask all of them; nothing they say is remembered.
 

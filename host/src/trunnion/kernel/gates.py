@@ -35,6 +35,10 @@ class Gates:
         """Whether anybody wants to be asked about a kind: commands, queries or streams."""
         return any(kind in gate.covers for _, gate in self._gates)
 
+    def covering(self, kind: str) -> list[str]:
+        """Names of the gates that are asked about a ``command``, ``query`` or ``stream``."""
+        return [gate.name for _, gate in self._gates if _PLURALS.get(kind) in gate.covers]
+
     @property
     def records(self) -> bool:
         """Whether what passes is put on record before it takes effect."""
@@ -62,7 +66,7 @@ class Gates:
         held: dict[str, Hold] = {}
         open_ = dict(enumerate(batch))
         for owner, gate in self._gates:
-            asked = {n: a for n, (a, _) in open_.items() if f"{_plural(a.kind)}" in gate.covers}
+            asked = {n: a for n, (a, _) in open_.items() if _PLURALS[a.kind] in gate.covers}
             if not asked:
                 continue
             verdicts = await self._ask(owner, gate, list(asked.values()))
@@ -108,8 +112,7 @@ def _fits(answer: object, count: int) -> TypeGuard[Sequence[Verdict]]:
     return all(isinstance(verdict, Allow | Deny | Hold) for verdict in answer)
 
 
-def _plural(kind: str) -> str:
-    return {"command": "commands", "query": "queries", "stream": "streams"}[kind]
+_PLURALS = {"command": "commands", "query": "queries", "stream": "streams"}
 
 
 def _refuse(future: asyncio.Future[Hold | None], verdict: Deny, gate: Gate, admission: Admission) -> None:
