@@ -22,7 +22,7 @@ from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.errors import Busy, Conflict, InvalidArguments, TrunnionError, Unavailable
 from trunnion.model.events import DATA
 from trunnion.model.json import Json, encode
-from trunnion.model.names import is_stream_name
+from trunnion.model.names import is_segment
 from trunnion.store.base import DocumentWrite, Store
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Documents:
         if found is None:
             from trunnion.kernel.state import State
 
-            if "/" in owner or not is_stream_name(STATE_STREAM + owner):
+            if not is_segment(owner):
                 raise InvalidArguments(f"{owner[:80]!a} cannot own documents: it is no plugin's id")
             found = self._states[owner] = State(OwnDocuments(self, owner), self._loop)
         return found
