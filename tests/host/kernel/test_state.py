@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from kernel_kit import ANN, FakeClock, Rig, Valve, cmd, until
@@ -188,9 +189,10 @@ async def test_what_json_has_a_form_for_comes_back(start: Start, value: object) 
         assert put.value == value or isinstance(value, tuple | dict)
 
 
-@pytest.mark.parametrize(
-    "key", ["", "/", "a//b", "a/", "/a", "-a", "a b", "ä", "a\n", "!version", "a/" * 8 + "b", "x" * 129, "../a", 1]
-)
+BAD_KEYS = ["", "/", "a//b", "a/", "/a", "-a", "a b", "ä", "a\n", "!version", "a/" * 8 + "b", "x" * 129, "../a", 1]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
 async def test_what_is_no_key_is_refused(start: Start, key: str) -> None:
     async with start() as rig:
         state = state_of(rig)
@@ -399,7 +401,7 @@ async def test_only_admins_follow_and_only_documents_write_the_stream(start: Sta
             with pytest.raises((Forbidden, NotFound)):
                 async for _ in door.follow(caller, "state/demo", live=False):
                     raise AssertionError("somebody else was told")
-        with pytest.raises(InvalidArguments, match="may not write|not a stream"):
+        with pytest.raises(InvalidArguments, match="is not a stream demo may write to"):
             rig.host.handle("system:demo", "demo").emit("state/demo", "data")
 
 
@@ -454,7 +456,7 @@ async def test_what_is_there_already_counts_and_may_shrink(start: Start) -> None
         assert await state.delete("k1")
 
 
-async def test_the_limits_are_the_configurations(tmp_path) -> None:
+async def test_the_limits_are_the_configurations(tmp_path: Path) -> None:
     overrides = ("state.max_documents=1", "store.durability=memory")
     async with Host(
         HostOptions(data_dir=tmp_path, capture=False, overrides=overrides), discovery=False, environ={}
