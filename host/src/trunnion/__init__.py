@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trunnion.kernel.handle import HostHandle
     from trunnion.kernel.plugin_registry import PluginRegistry
     from trunnion.kernel.registry import Contributed
+    from trunnion.kernel.secrets import Secrets
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
@@ -78,6 +79,7 @@ _ERRORS = (
 )
 _PLACES: dict[str, str] = {
     "Secret": "trunnion.arguments",
+    "Secrets": "trunnion.kernel.secrets",
     "hookimpl": "trunnion.hookspecs",
     "Event": "trunnion.model.events",
     **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),
@@ -152,6 +154,7 @@ __all__ = [
     "RunFilter",
     "RunHandle",
     "Secret",
+    "Secrets",
     "Setting",
     "StaleMeta",
     "State",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from trunnion.builtin.access_commands import AccessCommands
 from trunnion.builtin.access_queries import AccessQueries
-from trunnion.builtin.control import HostControl
+from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.builtin.explain_query import ExplainQuery
 from trunnion.builtin.host_queries import HostQueries
 from trunnion.builtin.keeper import KEEPER
@@ -36,15 +36,17 @@ class HostPlugin:
     Args:
         kernel: what they work on.
         control: what only the host as a whole can do.
+        config: the configuration in force.
     """
 
     def __init__(self) -> None:
         self._kernel: Kernel
         self._control: HostControl
+        self._config: ConfigControl
 
-    def attach(self, kernel: Kernel, control: HostControl) -> None:
+    def attach(self, kernel: Kernel, control: HostControl, config: ConfigControl) -> None:
         """Give it what its handlers work on, before its hooks are called."""
-        self._kernel, self._control = kernel, control
+        self._kernel, self._control, self._config = kernel, control, config
 
     @hookimpl
     def trunnion_commands(self, settings: Mapping[str, Json]) -> Iterable[Command]:
@@ -65,7 +67,7 @@ class HostPlugin:
                 confirm="Stop the host once the running commands have ended?",
             ),
             Command.of(
-                self._control.reload,
+                self._config.reload,
                 console="host",
                 title="Take up changes of the configuration",
                 effect="write",
@@ -82,7 +84,7 @@ class HostPlugin:
             *ExplainQuery(self._kernel).queries(),
             *SecretCommands(self._kernel).queries(),
             *AccessQueries(self._kernel).queries(),
-            *HostQueries(self._kernel, self._control).queries(),
+            *HostQueries(self._kernel, self._control, self._config).queries(),
         ]
 
     @hookimpl

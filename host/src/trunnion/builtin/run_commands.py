@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from trunnion.access.redaction import MASK
 from trunnion.arguments.hints import Secret
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
@@ -62,7 +63,7 @@ class RunCommands:
         door, caller = self._door(ctx)
         old = await door.get(caller, run_id)
         entry, _ = self._kernel.lookup.command(old.command_id, caller)
-        secret = entry.parameters.secret
+        secret = entry.parameters.secret | {name for name, value in old.args.items() if value == MASK}
         given = args or {}
         missing = sorted(name for name in secret if name in old.args and name not in given)
         if missing:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from trunnion.config.access_settings import ACCESS_SETTINGS, Problem, check_access
+from trunnion.config.redaction_settings import REDACTION_SETTINGS
 from trunnion.model.contributions import Setting
 from trunnion.model.json import Json, JsonObject
 
@@ -35,11 +36,11 @@ def _names(key: str, description: str, **schema: Json) -> Setting:
 
 
 def _count(key: str, default: int, description: str, minimum: int = 1) -> Setting:
-    return _setting(key, description, type="integer", minimum=minimum, default=default)
+    return _setting(key, description, "live", type="integer", minimum=minimum, default=default)
 
 
 def _seconds(key: str, default: float, description: str) -> Setting:
-    return _setting(key, f"{description} (seconds)", type="number", minimum=0, default=default)
+    return _setting(key, f"{description} (seconds)", "live", type="number", minimum=0, default=default)
 
 
 HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
@@ -101,6 +102,7 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
         _names("without", "Do not load these plugins", default=[]),
         _names("dir", "Folders with single-file plugins, relative to the file", default=[]),
     ),
+    "redaction": REDACTION_SETTINGS,
     "log": (
         _setting(
             "level",

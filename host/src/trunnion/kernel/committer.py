@@ -11,7 +11,7 @@ new work too: whoever made one is waiting for the answer, and what comes after b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -36,6 +36,8 @@ Settled: TypeAlias = Callable[[TrunnionError | None], None]
 class Change(msgspec.Struct, eq=False):
     """One verb about one run, or changes of one plugin's documents, with the stream whose waiting events go with it.
 
+    ``sealed`` are secrets of live runs that were sealed anew, by run number.
+
     Documents and their events are on record together or not at all: announce the change first, then append its
     events, in the same turn of the loop. Nothing else may append to that stream.
     """
@@ -47,6 +49,7 @@ class Change(msgspec.Struct, eq=False):
     finish: Run | None = None
     artifacts: Sequence[ArtifactInfo] = ()
     documents: Sequence[DocumentWrite] = ()
+    sealed: Mapping[int, bytes] = {}
 
 
 class Committer:
@@ -311,4 +314,6 @@ def _batch(changes: list[Change], dirty: dict[str, StreamLog]) -> Batch:
             batch.artifacts.extend(change.artifacts)
         if change.documents:
             batch.documents.extend(change.documents)
+        if change.sealed:
+            batch.sealed.update(change.sealed)
     return batch
