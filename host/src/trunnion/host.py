@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from trunnion.assembly import (
 )
 from trunnion.builtin.plugin import HostPlugin
 from trunnion.config.data_dir import DataDir, Hold, hold
-from trunnion.config.values import Config, describe
+from trunnion.config.values import Config
 from trunnion.embedding import APP, AppPlugin, door_names, environment, run_to_result
 from trunnion.kernel.authentication import local_caller
 from trunnion.kernel.clock import Clock, SystemClock
@@ -41,15 +41,17 @@ from trunnion.kernel.parts import Part, Parts
 from trunnion.kernel.plugin_registry import PluginRegistry
 from trunnion.kernel.providers import Provision
 from trunnion.kernel.reporting import HostLog
+from trunnion.kernel.settings import Settings
 from trunnion.life import Life
+from trunnion.live_settings import consume_settings
 from trunnion.loading import HostOptions, Setup, load_setup, plugin_cli
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Frontend, Ready
-from trunnion.model.errors import TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller, Role
 from trunnion.plugins.hooks import Contributed as PluginContribution
 from trunnion.plugins.plugin_set import PluginSet
+from trunnion.reloading import Reloading
 from trunnion.retention import keep_trimmed
 from trunnion.store import Store
 from trunnion.winding_down import flushed, wind_down
@@ -82,7 +84,6 @@ class Host:
         clock: for tests.
 
     Attributes:
-        config: the configuration in force.
         data: the data directory.
         kernel: everything that runs on the loop.
         stop_reason: why it stops.
@@ -104,7 +105,8 @@ class Host:
     ) -> None:
         self.options = options or HostOptions()
         self.clock: Clock = clock or SystemClock()
-        self.config: Config
+        self._settings: Settings
+        self._reloading: Reloading
         self.data: DataDir
         self.kernel: Kernel
         self.portal: BlockingPortal
@@ -183,7 +185,7 @@ class Host:
         self._setup = load_setup(
             options, self._environ, builtins=builtins, given=self._given, discovery=self._discovery
         )
-        self.config, self._plugins = self._setup.config, self._setup.plugins
+        self._plugins, self._settings = self._setup.plugins, Settings(self._setup.config, self.clock.utc())
         self.data = DataDir(data_root(self.config, options.data_dir, self._environ))
         if options.mode != "readonly":
             self._hold = stack.enter_context(hold(self.data))
@@ -218,6 +220,7 @@ class Host:
         host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
         cold = self.options.mode == "cold"
         parts = declared_parts(self.config, contributions, cold=cold, only=self._doors)
+        await self.kernel.secrets.open()
         await self._open_providers()
         self.kernel.executor.placement.park_all = cold
         self.kernel.recovery.recover()
@@ -225,7 +228,8 @@ class Host:
         self._parts = Parts(parts, self._serve, host_log.report, self._fail)
         self.kernel.parts = self._parts.parts
         self._stack.push_async_callback(flushed, self.kernel)
-        self._background(keep_trimmed(self.kernel, self.config), "retention")
+        self._background(keep_trimmed(self.kernel, self._settings), "retention")
+        self._stack.push_async_callback(self._reloading.close)
         self._stack.push_async_callback(self._parts.stop)
         await self._parts.start()
 
@@ -260,7 +264,9 @@ class Host:
             documents=msgspec.convert(self.config.section("state"), DocumentLimits),
             backups=None if self.config.get("store.durability") == "memory" else self.data.root / "db",
         )
-        self._builtin.attach(self.kernel, self)
+        consume_settings(self.kernel, self._settings, capturing=self.options.capture)
+        self._reloading = Reloading(self.kernel, self._setup, self._settings)
+        self._builtin.attach(self.kernel, self, self._reloading)
         contributions = self._plugins.contributions(self.config.values)
         kept = [c for c in contributions if register(self.kernel, self._plugins, c)]
         self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
@@ -269,8 +275,12 @@ class Host:
 
     # -- long-running parts -----------------------------------------------------------------------
 
-    def _serve(self, part: Part, ready: Ready) -> Awaitable[None]:
-        return part.run(self.handle(part.source, part.owner), ready)
+    async def _serve(self, part: Part, ready: Ready) -> None:
+        handle = self.handle(part.source, part.owner)
+        try:
+            await part.run(handle, ready)
+        finally:
+            handle.let_go()
 
     def _start_observers(self, contributions: Sequence[PluginContribution]) -> None:
         kernel = self.kernel
@@ -294,6 +304,11 @@ class Host:
 
         self._stack.push_async_callback(end)
 
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._settings.config
+
     # -- what others hold of it -------------------------------------------------------------------
 
     def door(self, source: str) -> Door:
@@ -307,7 +322,7 @@ class Host:
             door=self.door(source),
             owner=owner,
             data=self.data,
-            settings=self.config.values.get(owner, {}),
+            settings=self._settings,
             portal=self.portal,
             asking=asking,
         )
@@ -355,6 +370,21 @@ class Host:
         self.kernel.admissions.closed = "the host is draining and accepts nothing new"
         self.kernel.loop.call_later(ANSWERING, self.request_stop, "drained")
 
+    async def reload(self) -> dict[str, Json]:
+        """Put the configuration in force as file, environment and flags say now.
+
+        Settings that may change while the host runs do so at once; the others are named under ``restart``. If
+        anything is wrong, all of it is named and everything stays as it is.
+
+        Raises:
+            InvalidConfig: something is wrong with it.
+        """
+        return await self._reloading.reload()
+
+    def request_reload(self) -> None:
+        """Reload soon; what comes of it is told on stream ``host``. On the loop only."""
+        self._reloading.wish()
+
     def describe(self) -> dict[str, Json]:
         """Facts about this host."""
         identity = self.kernel.identity
@@ -366,18 +396,4 @@ class Host:
             "mode": self.options.mode,
             "started": self._started,
             "data_dir": str(self.data.root),
-            "config": str(self.config.path) if self.config.path is not None else None,
         }
-
-    def describe_config(self) -> list[dict[str, Json]]:
-        """Every setting with its value and where it came from."""
-        return [msgspec.to_builtins(entry) for entry in describe(self.config)]
-
-    def check_config(self) -> dict[str, Json]:
-        """Whether a start with the configuration as it is on disk now would succeed."""
-        path = self.config.path
-        try:
-            self._setup.read_again()
-        except TrunnionError as error:
-            return {"ok": False, "problem": error.message, "path": str(path)}
-        return {"ok": True, "problem": None, "path": str(path) if path is not None else None}

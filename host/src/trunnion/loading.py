@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from trunnion.config.changes import refuse_emptied
+from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.config.load import load_config
 from trunnion.config.paths import find_config
 from trunnion.config.selection import select
@@ -49,14 +51,27 @@ class Setup(msgspec.Struct, frozen=True):
     environ: Mapping[str, str]
     plugins: PluginSet
     config: Config
+    discovery: bool
 
     def read_again(self) -> Config:
-        """The configuration as it is on disk now.
+        """The configuration as file, environment and flags say now, judged as at the start.
+
+        A host that started without a file takes up one that has come since.
 
         Raises:
             InvalidConfig: it cannot be used.
         """
-        return _read(self.options, self.environ, self.plugins, self.config.path)
+        path = self.config.path or (find_config(self.environ, Path.cwd()) if self.discovery else None)
+        declared = {name: settings for name, settings in self.config.settings.items() if name not in HOST_SETTINGS}
+        fresh = load_config(
+            path,
+            overrides=self.options.overrides,
+            environ=self.environ,
+            settings=declared,
+            unread=self.plugins.unloaded,
+        )
+        refuse_emptied(self.config, fresh)
+        return fresh
 
 
 def load_setup(
@@ -86,7 +101,7 @@ def load_setup(
         file=read_toml(path) if path is not None else None,
     )
     plugins = load_plugins(selection, builtins=builtins, given=given, discovery=discovery)
-    return Setup(options, environ, plugins, _read(options, environ, plugins, path))
+    return Setup(options, environ, plugins, _read(options, environ, plugins, path), discovery)
 
 
 def plugin_cli(options: HostOptions) -> list[LazyCommand]:

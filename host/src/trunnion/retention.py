@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from trunnion.config.values import Config
 from trunnion.kernel.core import Kernel
+from trunnion.kernel.settings import Settings
 from trunnion.kernel.threads import in_thread
 
 RETENTION_INTERVAL = 600.0
 US_PER_DAY = 86_400_000_000
 
 
-async def keep_trimmed(kernel: Kernel, config: Config) -> None:
-    """Prune now and then, by ``store.retention_days`` and ``store.retention_runs``; return if neither is set."""
-    days, keep = config.get("store.retention_days"), config.get("store.retention_runs")
+async def keep_trimmed(kernel: Kernel, settings: Settings) -> None:
+    """Prune now and then, by ``store.retention_days`` and ``store.retention_runs`` as they are at the time."""
     while True:
         await asyncio.sleep(RETENTION_INTERVAL)
+        days, keep = settings.config.get("store.retention_days"), settings.config.get("store.retention_runs")
         before = kernel.clock.utc() - int(days) * US_PER_DAY if isinstance(days, int) and days else None
         most = keep if isinstance(keep, int) and keep else None
         if before is None and most is None:
-            return
+            continue
         prune = partial(kernel.store.prune, before, most, dry_run=False)
         try:
             await in_thread(kernel.readers, prune)

@@ -16,11 +16,25 @@ class HostControl(Protocol):
         Runs that wait stay on record and go on when a host starts on this data directory again.
         """
 
-    def describe_config(self) -> list[dict[str, Json]]:
-        """Every setting with its value, where it came from, and when a change takes effect; secrets masked."""
-
-    def check_config(self) -> dict[str, Json]:
-        """Read the configuration again and say whether a start with it would succeed."""
-
     def describe(self) -> dict[str, Json]:
         """Facts about this host for ``host.status``."""
+
+
+class ConfigControl(Protocol):
+    """The configuration of a running host."""
+
+    async def reload(self) -> dict[str, Json]:
+        """Put the configuration in force as file, environment and flags say now.
+
+        Settings that may change while the host runs do so at once; the others are named under ``restart``. If
+        anything is wrong, all of it is named and everything stays as it is.
+        """
+
+    def describe(self) -> list[dict[str, Json]]:
+        """Every setting with its value, where it came from, and when a change takes effect; secrets masked."""
+
+    def check(self) -> dict[str, Json]:
+        """Read the configuration again and say whether a start with it would succeed. From any thread."""
+
+    def state(self) -> dict[str, Json]:
+        """Which configuration is in force, and what of a later one waits for the next start."""

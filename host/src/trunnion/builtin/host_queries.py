@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from trunnion.builtin.control import HostControl
+from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.meta import plugin_shown
 from trunnion.kernel.reporting import LOG_STREAM
@@ -24,9 +24,10 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 class HostQueries:
     """Answers from the kernel's memory, but for the log, which is a stream."""
 
-    def __init__(self, kernel: Kernel, control: HostControl) -> None:
+    def __init__(self, kernel: Kernel, control: HostControl, config: ConfigControl) -> None:
         self._kernel = kernel
         self._control = control
+        self._config = config
 
     def queries(self) -> list[Query]:
         """All of them."""
@@ -47,6 +48,7 @@ class HostQueries:
         stored = await in_thread(kernel.readers, kernel.store.stats)
         return {
             **self._control.describe(),
+            "config": self._config.state(),
             "frontends": [_part(p) for p in kernel.parts if p.kind == "frontend"],
             "daemons": [_part(p) for p in kernel.parts if p.kind == "daemon"],
             "observers": [decode(encode(pump.state)) for pump in kernel.observers],
@@ -73,12 +75,12 @@ class HostQueries:
         return decode(self._kernel.meta.meta(caller).body)
 
     async def config(self) -> dict[str, Json]:
-        """Every setting with its value and where it came from."""
-        return {"items": self._control.describe_config(), "next": None}
+        """Every setting with its value, where it came from, whether it may change live, and what waits for a restart."""
+        return {"items": self._config.describe(), "next": None}
 
     def config_check(self) -> dict[str, Json]:
         """Whether a start with the configuration as it is on disk now would succeed."""
-        return self._control.check_config()
+        return self._config.check()
 
     async def log(self, level: str = "debug", limit: Limit = 100, cursor: str | None = None) -> dict[str, Json]:
         """Lines of the host's log, oldest first, from a position on.

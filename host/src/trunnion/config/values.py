@@ -28,13 +28,15 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of ``config show``; secrets are masked."""
+    """One line of ``config show``; secrets are masked. What is pending takes effect at the next start."""
 
     key: str
     value: Json
     source: Source
     reload: Literal["live", "restart"]
     description: str = ""
+    pending: bool = False
+    pending_value: Json = None
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -46,6 +48,7 @@ class Config(msgspec.Struct, frozen=True):
         settings: the declarations by section.
         origins: where each value that is not a default came from.
         unread: sections left alone because their plugin is known but not loaded.
+        pending: values by section and key that were read while the host ran and wait for the next start.
     """
 
     path: Path | None
@@ -53,6 +56,7 @@ class Config(msgspec.Struct, frozen=True):
     settings: Mapping[str, tuple[Setting, ...]]
     origins: Mapping[KeyPath, Origin]
     unread: tuple[str, ...] = ()
+    pending: Mapping[KeyPath, Json] = {}
 
     def get(self, key: str) -> Json:
         """The value under a dotted key such as ``executor.max_running``; None where nothing is set.
@@ -102,14 +106,26 @@ def _describe_section(config: Config, section: str) -> list[Entry]:
     whole = next((setting for setting in config.settings[section] if not setting.key), None)
     shown = masked(whole.schema, config.values[section]) if whole else config.values[section]
     values = shown if isinstance(shown, Mapping) else dict.fromkeys(config.values[section], shown)
+    keys = values.keys() | {key for at, key in config.pending if at == section}
     return [
-        _entry(config, f"{section}.{key}", value, named.get(key) or whole, own_schema=key in named)
-        for key, value in sorted(values.items())
+        _entry(config, (section, key), values.get(key), named.get(key) or whole, own_schema=key in named)
+        for key in sorted(keys)
     ]
 
 
-def _entry(config: Config, key: str, value: Json, setting: Setting | None, *, own_schema: bool) -> Entry:
+def _entry(config: Config, path: KeyPath, value: Json, setting: Setting | None, *, own_schema: bool) -> Entry:
     schema = setting.schema if setting and own_schema else {}
-    description = str(schema.get("description", ""))
+    key, description = ".".join(path), str(schema.get("description", ""))
     reload = setting.reload if setting else "restart"
-    return Entry(key, masked(schema, value), config.source_of(key), reload, description)
+    shown = masked(schema, value)
+    return Entry(key, shown, config.source_of(key), reload, description, path in config.pending, _waiting(config, path))
+
+
+def _waiting(config: Config, path: KeyPath) -> Json:
+    """The value that waits for the next start, secrets masked; None for none."""
+    section, key = path
+    declared = {setting.key: setting.schema for setting in config.settings[section]}
+    if key in declared:
+        return masked(declared[key], config.pending.get(path))
+    shown = masked(declared.get("", {}), {key: config.pending.get(path)})
+    return shown[key] if isinstance(shown, Mapping) else shown

@@ -36,6 +36,7 @@ from trunnion.kernel.queries import Queries
 from trunnion.kernel.recovery import Recovery
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import HostLog
+from trunnion.kernel.secrets import Secrets, SecretStore
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.waiting import Waiting
 from trunnion.kernel.wards import Ward, Wards
@@ -139,6 +140,17 @@ class Kernel:
         self.policy.listeners.append(self.wards.look_again)
         self.registry.listeners.append(self.wards.look_soon)
         self.providers = Providers(host_log.report)
+        self.secrets = SecretStore(
+            self.documents.state("host"),
+            store,
+            self.committer,
+            self.log,
+            sealer,
+            self.redaction,
+            host_log.report,
+            self.readers,
+        )
+        self.providers.give_each(Secrets, self.secrets.for_plugin)
         nested = NestedRuns()
         self.artifacts = ArtifactKeeper(store, self.committer, clock, self.readers)
         self.executor = Executor(
@@ -208,6 +220,11 @@ class Kernel:
     def _meta_changed(self) -> None:
         raw = msgspec.Raw(encode({"generation": self.meta.generation}))
         self.log.stream(HOST_STREAM).append(META, "meta has changed", raw)
+
+    def take_limits(self, limits: Limits) -> None:
+        """Go by other limits from now on; runs that work already keep the times they were given."""
+        self.limits.take(limits)
+        self.executor.placement.resize()
 
     # -- stopping ---------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Executor:
             report=report,
             keep_result=keep_result,
         )
-        self._handlers = Handlers(mailbox, clock, report, self.ending.settle, limits.max_result_bytes)
+        self._handlers = Handlers(mailbox, clock, report, self.ending.settle, limits)
         self._registry = registry
         self._committer = committer
         self._log = log

@@ -11,6 +11,7 @@ import msgspec
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.door import Door
 from trunnion.kernel.plugin_registry import PluginRegistry
+from trunnion.kernel.settings import Settings
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import in_thread
 from trunnion.model.access import SYSTEM
@@ -52,7 +53,6 @@ class HostHandle:
         identity: which host this is.
         data: the places of the data directory.
         registry: to add and withdraw the holder's own sets of commands, queries and streams at run time.
-        settings: the holder's own section of the configuration.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HostHandle:
         door: Door,
         owner: str,
         data: DataPaths,
-        settings: JsonObject,
+        settings: Settings,
         portal: BlockingPortal,
         asking: Provision | None = None,
     ) -> None:
@@ -70,10 +70,29 @@ class HostHandle:
         self.door = door
         self.owner = owner
         self.data = data
-        self.settings = settings
+        self._settings = settings
+        self._ends: list[Callable[[], None]] = []
         self.portal = portal
         self.registry = PluginRegistry(kernel.registry, owner)
         self._asking = asking
+
+    @property
+    def settings(self) -> JsonObject:
+        """The holder's own section of the configuration, as it is in force now."""
+        return self._settings.section(self.owner)
+
+    def on_settings(self, callback: Callable[[JsonObject], None]) -> None:
+        """Be told of the holder's section whenever live keys of it have changed; on the loop, until the holder ends.
+
+        The change is in force then, so the callback cannot refuse it: what a schema cannot say about a value is for
+        ``Setting.check``.
+        """
+        self._ends.append(self._settings.follow(self.owner, callback))
+
+    def let_go(self) -> None:
+        """The holder has ended and is told nothing any more. The host does this by itself."""
+        while self._ends:
+            self._ends.pop()()
 
     @property
     def identity(self) -> Identity:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.context import Context
+from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Outcome
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.outcome import is_defect, raised, returned
@@ -25,7 +26,7 @@ class Handlers:
 
     Args:
         settle: told on the loop how a handler came to its end.
-        row_bytes: results larger than this stay encoded.
+        limits: results larger than ``max_result_bytes`` stay encoded.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class Handlers:
         clock: Clock,
         report: Report,
         settle: Callable[[LiveRun, Outcome], None],
-        row_bytes: int,
+        limits: Limits,
     ) -> None:
         self._mailbox = mailbox
         self._report = report
         self._settle = settle
-        self._row_bytes = row_bytes
+        self._limits = limits
         self._threads = DaemonThreads("trunnion-handler")
         self._breather = Breather(clock)
         self._loop = asyncio.get_running_loop()
@@ -102,7 +103,7 @@ class Handlers:
     def _returned(self, live: LiveRun, value: object) -> Outcome:
         """A result that is kept nowhere is shown to who asked for it, who may be there to get a secret."""
         redactor = live.sink.redactor
-        return returned(value, redactor.values_only if live.ephemeral else redactor, self._row_bytes)
+        return returned(value, redactor.values_only if live.ephemeral else redactor, self._limits.max_result_bytes)
 
     def _raised(self, live: LiveRun, error: BaseException) -> Outcome:
         if is_defect(error):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of the executor.
+class Limits(msgspec.Struct, kw_only=True):
+    """Bounds of the executor; one object for all who go by them.
 
     Attributes:
         max_running: runs at work at once.
@@ -37,3 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_result_bytes: int = 1 << 20
     max_uncommitted_bytes: int = 4 << 20
     max_depth: int = 16
+
+    def take(self, other: Limits) -> None:
+        """Be as ``other`` from now on."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(other, name))

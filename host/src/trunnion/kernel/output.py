@@ -142,6 +142,11 @@ class RunAwareHandler(logging.Handler):
             context.log(text, level=level)
 
 
+def set_level(level: str) -> None:
+    """Keep what ``logging`` says with at least this level, while it is captured."""
+    logging.getLogger().setLevel(level.upper())
+
+
 @contextmanager
 def capture(
     outside_text: Callable[[str], None], outside_log: Callable[[str, str, str], None], level: str = "info"
@@ -158,7 +163,7 @@ def capture(
     sys.stdout = RunAwareStream("stdout", outside_text, old_out)
     sys.stderr = RunAwareStream("stderr", outside_text, old_err)
     root.addHandler(handler)
-    root.setLevel(level.upper())
+    set_level(level)
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ class Placement:
         self.park_all = False
         self._registry = registry
         self._clock = clock
-        self._park_timeout = limits.park_timeout
+        self._limits = limits
         self._ready = ready
         self._park_expired = park_expired
         self._lined_up = lined_up
@@ -104,6 +104,12 @@ class Placement:
             live.has_slot = True
             self._ready(live)
 
+    def resize(self) -> None:
+        """Go by the limits as they are now: with more slots, those who wait move up; with fewer, nobody is stopped."""
+        self.slots.limit, self.slots.threads = self._limits.max_running, self._limits.threads
+        if not self.closed:
+            self.pump()
+
     # -- parking ----------------------------------------------------------------------------------
 
     def park(self, live: LiveRun) -> None:
@@ -112,7 +118,7 @@ class Placement:
         self.parked[live.id] = live
         live.disarm()
         if not self.park_all:
-            live.timer = self._clock.call_later(self._park_timeout, lambda: self._park_expired(live))
+            live.timer = self._clock.call_later(self._limits.park_timeout, lambda: self._park_expired(live))
 
     def unpark(self) -> None:
         """The registry has changed: place those whose command is there now, the oldest first."""

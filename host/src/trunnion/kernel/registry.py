@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -66,20 +66,54 @@ class Registry:
             Conflict: a name is taken, here or by another owner; nothing has changed.
             InvalidArguments: a signature, schema or lock cannot be used; nothing has changed.
         """
-        fresh = self._compile(owner, contributed, available)
-        sets = {**self._sets, owner: fresh}
-        commands = _by_name((e for s in sets.values() for e in s.commands), owner)
-        queries = _by_name((e for s in sets.values() for e in s.queries), owner)
+        self._prepared({owner: self._compile(owner, contributed, available)})()
+
+    def prepare_all(self, contributed: Mapping[str, Contributed]) -> Callable[[], None]:
+        """Judge the sets of several owners together; each stays as available as it is.
+
+        Returns:
+            Puts all of them in the place of those the owners had, as one change. It does not raise, and holds
+            only while nothing else is changed in between.
+
+        Raises:
+            Conflict: a name is taken.
+            InvalidArguments: a signature, schema or lock cannot be used.
+        """
+        fresh = {owner: self._compile(owner, new, self._is_available(owner)) for owner, new in contributed.items()}
+        return self._prepared(fresh)
+
+    def replace_all(self, contributed: Mapping[str, Contributed]) -> None:
+        """Replace the sets of several owners, all or none of them, as one change.
+
+        Raises:
+            Conflict: a name is taken; nothing has changed.
+            InvalidArguments: a signature, schema or lock cannot be used; nothing has changed.
+        """
+        self.prepare_all(contributed)()
+
+    def _prepared(self, fresh: Mapping[str, _Set]) -> Callable[[], None]:
+        sets = {**self._sets, **fresh}
+        commands = _by_name((e for s in sets.values() for e in s.commands), fresh)
+        queries = _by_name((e for s in sets.values() for e in s.queries), fresh)
         for name in queries.keys() & commands.keys():
-            raise _clash(name, commands[name], queries[name], owner)
-        self._sets, self._commands, self._queries = sets, commands, queries
-        self._changed()
+            raise _clash(name, commands[name], queries[name], fresh)
+
+        def swap() -> None:
+            self._sets, self._commands, self._queries = sets, commands, queries
+            self._changed()
+
+        return swap
+
+    def _is_available(self, owner: str) -> bool:
+        known = self._sets.get(owner)
+        entries: list[CommandEntry | QueryEntry] = [*known.commands, *known.queries] if known is not None else []
+        return all(entry.available for entry in entries)
 
     def withdraw(self, owner: str) -> None:
         """Remove an owner's set; nothing happens if it has none."""
         if self._sets.pop(owner, None) is not None:
-            self._commands = _by_name((e for s in self._sets.values() for e in s.commands), owner)
-            self._queries = _by_name((e for s in self._sets.values() for e in s.queries), owner)
+            self._commands = _by_name((e for s in self._sets.values() for e in s.commands), (owner,))
+            self._queries = _by_name((e for s in self._sets.values() for e in s.queries), (owner,))
             self._changed()
 
     def set_available(self, owner: str, available: bool) -> None:
@@ -167,8 +201,9 @@ class Registry:
         return found[0] if found else Console(path="")
 
     def children(self, path: str) -> list[Console]:
-        """The consoles directly above one; of the root, the outermost ones."""
-        return [c for c in self.consoles() if console_of(c.path) == path]
+        """The consoles directly above one; of the root, the outermost ones. In their order."""
+        found = [c for c in self.consoles() if console_of(c.path) == path]
+        return sorted(found, key=lambda c: (c.order, c.path))
 
     def commands(self, path: str) -> list[CommandEntry]:
         """The commands directly in a console."""
@@ -178,21 +213,21 @@ class Registry:
 E = TypeVar("E", bound=Named)
 
 
-def _by_name(entries: Iterable[E], owner: str) -> dict[str, E]:
+def _by_name(entries: Iterable[E], newcomers: Collection[str]) -> dict[str, E]:
     names: dict[str, E] = {}
     for entry in entries:
         for name in entry.names:
             if name in names:
-                raise _clash(name, names[name], entry, owner)
+                raise _clash(name, names[name], entry, newcomers)
             names[name] = entry
     return names
 
 
-def _clash(name: str, one: Named, other: Named, owner: str) -> Conflict:
+def _clash(name: str, one: Named, other: Named, newcomers: Collection[str]) -> Conflict:
     if one.owner == other.owner:
-        return Conflict(f"{owner} declares the name {name!r} twice", {"name": name, "owners": [owner]})
-    holder = one if other.owner == owner else other
+        return Conflict(f"{one.owner} declares the name {name!r} twice", {"name": name, "owners": [one.owner]})
+    holder, newcomer = (one, other) if other.owner in newcomers else (other, one)
     return Conflict(
-        f"{owner} wants the name {name!r}, which {holder.owner} already has",
-        {"name": name, "owners": [holder.owner, owner]},
+        f"{newcomer.owner} wants the name {name!r}, which {holder.owner} already has",
+        {"name": name, "owners": [holder.owner, newcomer.owner]},
     )

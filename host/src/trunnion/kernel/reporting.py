@@ -19,13 +19,14 @@ from trunnion.kernel.clock import Clock
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.model.events import HOST_STREAM, LEVELS, LOG, TEXT
-from trunnion.model.json import Json, encode
+from trunnion.model.json import Json, JsonObject, encode
 
 LOG_STREAM = "host/log"
 MAX_BYTES = 10 << 20
 BACKUPS = 5
 MAX_WAITING = 4 << 20
 """Bytes of one stream that may wait for the disk."""
+_TROUBLE = (".failed", ".error", ".full", ".lost", ".refused")
 
 
 class Report(Protocol):
@@ -68,11 +69,20 @@ class HostLog:
         self._log, self._mailbox = log, mailbox
 
     def report(
-        self, code: str, text: str, error: BaseException | None = None, redactor: Redactor | None = None
+        self,
+        code: str,
+        text: str,
+        error: BaseException | None = None,
+        redactor: Redactor | None = None,
+        *,
+        facts: JsonObject | None = None,
     ) -> None:
-        """Tell operators something: a stable code and a sentence; a traceback goes to the log only."""
-        level = "error" if error is not None or code.endswith((".failed", ".error", ".full", ".lost")) else "info"
-        self._event(HOST_STREAM, LOG, self._redactor.text(text), {"code": code}, level)
+        """Tell operators something: a stable code and a sentence; a traceback goes to the log only.
+
+        ``facts`` go with the event; there is nothing secret in them.
+        """
+        level = "error" if error is not None or code.endswith(_TROUBLE) else "info"
+        self._event(HOST_STREAM, LOG, self._redactor.text(text), {"code": code, **(facts or {})}, level)
         trace = "".join(traceback.format_exception(error)) if error is not None else ""
         self.log(code, level, text, trace if redactor is None else redactor.text(trace))
 
@@ -89,6 +99,10 @@ class HostLog:
             line = {"ts": self._clock.utc(), "level": level, "logger": name, "text": text, **facts}
             record = logging.LogRecord(name, logging.INFO, "", 0, json.dumps(line, ensure_ascii=True), None, None)
             self._file.handle(record)
+
+    def set_level(self, level: str) -> None:
+        """Write what has at least this level from now on."""
+        self._level = LEVELS[level]
 
     def printed(self, text: str) -> None:
         """Take what was printed outside of runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 DESCRIPTORS = 65_536
 """Open files the host asks for; every connection, log and driver takes some."""
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that ask the host to stop; SIGHUP is what a terminal that closes sends."""
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that ask the host to stop."""
 
 TRY_NEXT = (
     ("meta", "everything there is"),
@@ -38,10 +39,10 @@ async def serve(options: Options, screen: Screen) -> int:
         TrunnionError: it cannot start.
     """
     _raise_descriptor_limit()
-    stopping = _Stopping()
-    with stopping:
+    signals = _Signals()
+    with signals:
         async with launched(host_options(options, "serve")) as host:
-            stopping.host = host
+            signals.is_up(host)
             await _tell(host, screen, options.to_reach)
             await host.run_until_stopped()
             if host.failure:
@@ -51,27 +52,52 @@ async def serve(options: Options, screen: Screen) -> int:
     return exit_status("unavailable") if host.failure else 0
 
 
-class _Stopping:
-    """The signals of ``ENDING`` while entered: before the host is up they end its start, then they ask it to stop."""
+class _Signals:
+    """What signals do while entered: those of ``ENDING`` end the host or its start, SIGHUP has it reload.
+
+    SIGHUP is also what a terminal sends as it closes; the host it had in its foreground stops in order then.
+    """
 
     def __init__(self) -> None:
-        self.host: Host | None = None
+        self._host: Host | None = None
+        self._on_terminal = on_terminal()
+        self._reload = False
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> None:
         for number in ENDING:
             self._loop.add_signal_handler(number, self._stop, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
 
     def __exit__(self, *_: object) -> None:
-        for number in ENDING:
+        for number in (*ENDING, signal.SIGHUP):
             self._loop.remove_signal_handler(number)
 
+    def is_up(self, host: Host) -> None:
+        """From now on signals are for the host; a reload that was asked for as it started is made up for."""
+        self._host = host
+        if self._reload:
+            host.request_reload()
+
     def _stop(self, number: signal.Signals) -> None:
-        if self.host is not None:
-            self.host.request_stop(number.name)
+        if self._host is not None:
+            self._host.request_stop(number.name)
         elif self._task is not None:
             self._task.cancel()
+
+    def _hung_up(self) -> None:
+        if self._on_terminal and not on_terminal():
+            self._stop(signal.SIGHUP)
+        elif self._host is not None:
+            self._host.request_reload()
+        else:
+            self._reload = True
+
+
+def on_terminal() -> bool:
+    """Whether a terminal is open behind standard input, output or error. One that has closed is none any more."""
+    return any(map(os.isatty, (0, 1, 2)))
 
 
 async def _tell(host: Host, screen: Screen, to_reach: str) -> None:

@@ -51,20 +51,26 @@ class Plugin:
                 raise PluginFailure(f"plugin {self._id!r} in trunnion_settings: setting {setting.key!r}: {problem}")
         return declared
 
-    def contributed(self, settings: Mapping[str, Json]) -> Contributed:
-        """Everything but settings and launcher subcommands, for these values of its section."""
+    def registered(self, settings: Mapping[str, Json]) -> Contributed:
+        """What the registry holds of it, for these values of its section: nothing that is started or opened."""
         return Contributed(
             plugin_id=self._id,
             commands=self._items("trunnion_commands", Command, settings),
             queries=self._items("trunnion_queries", Query, settings),
             streams=self._items("trunnion_streams", StreamSource, settings),
             consoles=self._items("trunnion_consoles", Console, settings),
+            sections=self._items("trunnion_meta", MetaSection, settings),
+        )
+
+    def contributed(self, settings: Mapping[str, Json]) -> Contributed:
+        """Everything but settings and launcher subcommands, for these values of its section."""
+        return msgspec.structs.replace(
+            self.registered(settings),
             frontends=self._items("trunnion_frontends", Frontend, settings),
             daemons=self._items("trunnion_daemons", Daemon, settings),
             providers=self._items("trunnion_provides", Provider, settings),
             gates=self._items("trunnion_gates", Gate, settings),
             observers=self._items("trunnion_observers", Observer, settings),
-            sections=self._items("trunnion_meta", MetaSection, settings),
         )
 
     def cli(self) -> tuple[LazyCommand, ...]:

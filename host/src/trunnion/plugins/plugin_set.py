@@ -59,14 +59,18 @@ class PluginSet:
         return (*(name for name in self._builtins if name in names), *sorted(names - set(self._builtins)))
 
     @property
+    def configurable(self) -> tuple[str, ...]:
+        """Ids of what is loaded and has a section of its own in the configuration: all but the built-ins."""
+        return tuple(name for name in self.loaded if name not in self._builtins)
+
+    @property
     def unloaded(self) -> tuple[str, ...]:
         """Ids that were found but are not loaded: their sections of the configuration are left alone."""
         return tuple(sorted({record.id for record in self._records} - set(self.loaded)))
 
     def settings(self) -> dict[str, tuple[Setting, ...]]:
         """The declared settings by plugin id; those of the host itself are in ``config.host_settings``."""
-        names = [name for name in self.loaded if name not in self._builtins]
-        return dict(self._ask(names, lambda plugin, _: plugin.settings()))
+        return dict(self._ask(self.configurable, lambda plugin, _: plugin.settings()))
 
     def contributions(self, settings: Mapping[str, Mapping[str, Json]]) -> list[Contributed]:
         """Everything the plugins contribute.
@@ -76,6 +80,17 @@ class PluginSet:
         """
         answers = self._ask(self.loaded, lambda plugin, name: plugin.contributed(settings.get(name, {})))
         return [contributed for _, contributed in answers]
+
+    def registered(self, settings: Mapping[str, Mapping[str, Json]]) -> list[Contributed]:
+        """What loaded plugins would have registered with other settings; nobody is withdrawn for a bad answer.
+
+        Args:
+            settings: the validated sections of the plugins to ask, by id.
+
+        Raises:
+            PluginFailure: one of them failed.
+        """
+        return [Plugin(self._manager, name, self._patience).registered(settings[name]) for name in sorted(settings)]
 
     def authorizers(self) -> list[tuple[str, Callable[[AuthorizeRequest], object]]]:
         """``trunnion_authorize`` of each loaded plugin that has it; whoever calls it contains it."""

@@ -27,6 +27,7 @@ def trunnion_settings() -> Iterable[Setting]:
 
     yield Setting(
         key="folders",
+        reload="live",
         schema={
             "type": "array",
             "items": {"type": "string", "format": "path"},
@@ -36,6 +37,7 @@ def trunnion_settings() -> Iterable[Setting]:
     )
     yield Setting(
         key="poll_interval",
+        reload="live",
         schema={
             "type": "number",
             "minimum": 0.01,
@@ -43,7 +45,12 @@ def trunnion_settings() -> Iterable[Setting]:
             "description": "Seconds between two looks at the folders; a change counts after the second",
         },
     )
-    yield Setting(key="", schema={"type": "object", "additionalProperties": schema_of_declaration()}, check=problems_of)
+    yield Setting(
+        key="",
+        reload="live",
+        schema={"type": "object", "additionalProperties": schema_of_declaration()},
+        check=problems_of,
+    )
 
 
 @hookimpl

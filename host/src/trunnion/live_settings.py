@@ -1,0 +1,54 @@
+"""The parts of the host that go by settings which change while it runs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trunnion.kernel.core import Kernel
+from trunnion.kernel.documents import DocumentLimits
+from trunnion.kernel.limits import Limits
+from trunnion.kernel.output import set_level
+from trunnion.kernel.settings import Settings, Swap
+from trunnion.model.json import JsonObject
+
+
+def consume_settings(kernel: Kernel, settings: Settings, *, capturing: bool) -> None:
+    """Have executor, documents, access, redaction and log go by their sections from now on.
+
+    Args:
+        kernel: has them all.
+        settings: the configuration in force.
+        capturing: whether ``logging`` of the whole process is the host's.
+    """
+
+    def executor(section: JsonObject) -> Swap:
+        limits = msgspec.convert(section, Limits)
+        return lambda: kernel.take_limits(limits)
+
+    def documents(section: JsonObject) -> Swap:
+        limits = msgspec.convert(section, DocumentLimits)
+
+        def swap() -> None:
+            kernel.documents.limits = limits
+
+        return swap
+
+    def access(section: JsonObject) -> Swap:
+        return lambda: kernel.identities.configure(section)
+
+    def redaction(section: JsonObject) -> Swap:
+        return lambda: kernel.redaction.configure(section)
+
+    def log(section: JsonObject) -> Swap:
+        def swap() -> None:
+            kernel.host_log.set_level(str(section["level"]))
+            if capturing:
+                set_level(str(section["level"]))
+
+        return swap
+
+    settings.consume("executor", executor)
+    settings.consume("state", documents)
+    settings.consume("access", access)
+    settings.consume("redaction", redaction)
+    settings.consume("log", log)
