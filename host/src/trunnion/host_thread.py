@@ -27,6 +27,7 @@ class HostThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = asyncio.Event()
+        self._ended = threading.Event()
         self._refusal = "is not running: use it in a with statement"
         self._calls: set[Callable[[], bool]] = set()
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -50,11 +51,13 @@ class HostThread:
         """Stop the host and wait for it; when that wait is interrupted, the host waits for nothing any more."""
         self._tell(self._over.set)
         try:
-            self._thread.join()
+            self._ended.wait()  # a join that is interrupted takes the thread for ended
         except KeyboardInterrupt:
             self._tell(self._hurry)
-            self._thread.join()
+            self._ended.wait()
             raise
+        finally:
+            self._thread.join()
 
     def call(self, make: Callable[[], Coroutine[None, None, T]]) -> T:
         """Run a coroutine on the host's loop and wait for what it returns; an interrupted wait cancels it.
@@ -94,6 +97,7 @@ class HostThread:
             self._started.set_exception(error)
         finally:
             self._close()
+            self._ended.set()
 
     async def _serve(self) -> None:
         with self._lock:
