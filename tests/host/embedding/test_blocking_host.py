@@ -214,10 +214,20 @@ async def stay():
     finally:
         print("run ended", flush=True)
 
-options = HostOptions(data_dir=Path(sys.argv[1]), overrides=("executor.shutdown_grace=60",))
+options = HostOptions(data_dir=Path(sys.argv[1]), overrides=("executor.shutdown_grace=600",))
 with BlockingHost(options, discovery=False, commands=[Command.of(stay, console="t", lock=None)]) as host:
     HOW
 """
+
+
+def ended(process: subprocess.Popen) -> tuple[str, str]:
+    """What it said by its end; a person who sees nothing happen interrupts again."""
+    for _ in range(20):
+        try:
+            return process.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+    pytest.fail("it did not end")
 
 
 @pytest.mark.parametrize("how", ['host.run("t.stay")', 'host.submit("t.stay")'], ids=["in a call", "while it stops"])
@@ -233,7 +243,7 @@ def test_ctrl_c_ends_it(tmp_path, how) -> None:
     try:
         assert process.stdout.readline() == "runs\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = ended(process)
     finally:
         process.kill()
     assert out == "run ended\n", err
