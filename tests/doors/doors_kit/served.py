@@ -1,0 +1,124 @@
+"""A host in a thread of its own, as programs in front of it see it, and what it has on record of a call."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TypeVar
+
+from doors_kit.operations import Operations, rule
+
+from trunnion import Command, Host, HostOptions
+from trunnion.access.directory import Directory
+from trunnion.kernel.registry import Contributed
+from trunnion.model.access import Grant, Principal
+from trunnion.model.events import Event, run_stream
+from trunnion.model.runs import Caller, Run, RunFilter
+from trunnion.running import new_loop, run
+
+T = TypeVar("T")
+PATIENCE = 10.0
+
+PEOPLE = [
+    *(
+        Principal(name=n, role=r, has_password=True)
+        for n, r in (("vera", "viewer"), ("otto", "operator"), ("adam", "admin"))
+    ),
+    Principal(name="gina", has_password=True),
+    Principal(name="nobody", has_password=True),
+    Principal(name="gone", role="admin", disabled=True, has_password=True),
+]
+GRANTS = [Grant(id="g1", principal="gina", role="operator", on=("d.say", "d.end", "query:d.count", "command:d.parent"))]
+
+
+class Served:
+    """The host under test. Everything on its loop is done by ``do``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.host: Host
+        self.loop: asyncio.AbstractEventLoop
+        self._ready = threading.Event()
+        self._over: asyncio.Event
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._serve, name="host under test")
+        self._thread.start()
+        self._ready.wait(PATIENCE)
+        if self._failure is not None:
+            raise self._failure
+
+    def _serve(self) -> None:
+        try:
+            run(self._main(), new_loop)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        options = HostOptions(data_dir=self.root / "data", overrides=("executor.shutdown_grace=0.1",))
+        async with Host(options, plugins={"doors": Operations()}, discovery=False, environ={}) as self.host:
+            down = Command.of(rule, console="d", name="down", lock=None)
+            self.host.kernel.registry.replace("driver", Contributed(commands=[down]), available=False)
+            self.host.kernel.policy.replace(Directory(principals=PEOPLE, grants=GRANTS))
+            self.loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+            self._ready.set()
+            await self._over.wait()
+
+    def close(self) -> None:
+        """Stop the host."""
+        self.loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        if self._failure is not None:
+            raise self._failure
+
+    def do(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Have something done on the host's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+
+    @property
+    def socket(self) -> Path:
+        """The local socket."""
+        return self.host.data.socket
+
+    def caller(self, who: str, source: str) -> Caller:
+        """The owner, or a principal who has proved who it is."""
+        if not who:
+            return self.host.local_caller(source)
+        return Caller(who, source, "viewer", (), "password")
+
+    # -- what is on record ------------------------------------------------------------------------
+
+    async def newest(self) -> int:
+        """The number of the newest run."""
+        page = self.host.kernel.store.list_runs(RunFilter(), 1, None)
+        return page.items[0].num if page.items else 0
+
+    async def since(self, num: int) -> list[Run]:
+        """Runs after a number, oldest first; those that merely look after another are no part of a call."""
+        page = self.host.kernel.store.list_runs(RunFilter(), 20, None)
+        return sorted((r for r in page.items if r.num > num and not r.command_id.startswith("runs.")), key=_num)
+
+    async def events(self, run_id: str) -> list[Event]:
+        """The whole stream of an ended run."""
+        door, caller = self.host.door("cli"), self.host.local_caller()
+        return [e async for batch in door.follow(caller, run_stream(run_id), live=False) for e in batch]
+
+    async def at_work(self, run_id: str) -> None:
+        """Wait until a run says something."""
+        door, caller = self.host.door("cli"), self.host.local_caller()
+        async with asyncio.timeout(PATIENCE):
+            async for batch in door.follow(caller, run_stream(run_id)):
+                if any(event.kind == "text" for event in batch):
+                    return
+
+    async def refusals(self) -> dict[str, int]:
+        """Refusals counted so far, by code."""
+        return dict(self.host.kernel.admissions.counts)
+
+
+def _num(run: Run) -> int:
+    return run.num
