@@ -132,3 +132,29 @@ async def test_a_run_that_does_not_fit_was_never_there(start, monkeypatch) -> No
         await until(lambda: rig.kernel.committer.refusal is None)
         assert (await rig.ended(await rig.ask(**fields))).result == 400_000
         rig.assert_idle()
+
+
+async def test_documents_are_refused_by_name_and_read_while_the_disk_is_full(start, monkeypatch) -> None:
+    """Defence: ``Committer._give_back``: changed documents are answered, not kept waiting for space."""
+    monkeypatch.setattr(committer, "RETRY_FULL", 0.05)
+    async with start(durability="process") as rig:
+        state = rig.kernel.documents.state("demo")
+        for n in range(50):
+            await state.put(f"small/{n}", n)
+        with small_disk(rig, pages=20):
+            refused = None
+            while refused is None:
+                try:
+                    await asyncio.wait_for(state.put("large", os.urandom(100_000).hex()), 5)
+                except Unavailable as error:
+                    refused = error
+            assert refused.details == {"reason": "disk_full"}
+            assert "changes of documents are refused" in refused.message
+            assert [d.value for d in (await state.list("small/")).items][:2] == [0, 1]
+            assert (await state.get("small/7")).value == 7
+        await until(lambda: rig.kernel.committer.refusal is None)
+        put = await state.put("large", "fits")
+        told = [event.data async for event in state.follow(live=False)]
+        assert [change["revision"] for change in told] == list(range(1, put.revision + 1))
+    async with start(durability="process") as rig:
+        assert await rig.kernel.documents.state("demo").get("large") == put

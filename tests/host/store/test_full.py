@@ -17,9 +17,11 @@ from store_kit import ON_DISK, Bench, event, make_run, opened
 
 from trunnion.model.events import run_stream
 from trunnion.model.runs import RunFilter
-from trunnion.store import Accept, Batch, DiskFull, Durability
+from trunnion.store import Accept, Batch, DiskFull, DocumentWrite, Durability
 from trunnion.store.files import MIN_BALLAST, Ballast
 from trunnion.store.sqlite import SqliteStore
+
+LARGE = os.urandom(2 << 20).hex().encode()
 
 
 def fill_and_heal(bench: Bench, make_space: object) -> None:
@@ -27,6 +29,8 @@ def fill_and_heal(bench: Bench, make_space: object) -> None:
     assert callable(make_space)
     run = bench.accept(bench.run())
     stream = run_stream(run.id)
+    kept = DocumentWrite("demo", "kept", 1, 1, b'"small"')
+    bench.commit(Batch(documents=[kept]))
     seq, error = 1, None
     while error is None:
         seq += 1
@@ -38,12 +42,16 @@ def fill_and_heal(bench: Bench, make_space: object) -> None:
     assert bench.store.last_seq(stream) == seq - 1
     assert bench.store.read_events(stream, seq - 2, 10)[0].seq == seq - 1
     position = bench.store.end_position()
+    large = Batch(documents=[DocumentWrite("demo", "kept", 2, 2, b"null"), DocumentWrite("demo", "large", 3, 2, LARGE)])
+    assert isinstance(bench.try_commit(large), DiskFull)
+    assert bench.store.documents("demo", "", "", 10) == [kept]
     make_space()
     bench.commit(batch)
     assert bench.store.end_position() > position
     ended = bench.finish(run, last=seq + 1)
     bench.reopen()
     assert bench.store.get_run(run.id) == ended
+    assert bench.store.documents("demo", "", "", 10) == [kept]
     assert [e.seq for e in bench.store.read_events(stream, 0, 5000, 1 << 40)] == list(range(1, seq + 2))
 
 
