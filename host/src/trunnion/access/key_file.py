@@ -57,9 +57,11 @@ def read_key(path: Path) -> Key | None:
         return None
     except OSError as error:
         raise InvalidConfig(f"{path}: the key of the sealed secrets cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        _refuse_open_to_others(path, os.fstat(file.fileno()))
-        return _decoded(path, file.read(4 * LENGTH))
+    try:
+        _refuse_open_to_others(path, os.fstat(descriptor))
+        return _decoded(path, os.read(descriptor, 4 * LENGTH))
+    finally:
+        os.close(descriptor)
 
 
 def write_key(path: Path, key: Key) -> None:

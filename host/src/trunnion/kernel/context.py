@@ -212,6 +212,10 @@ class Context:
         """For one stream of bytes that goes on to ``text``: cuts this run's secrets, wherever its chunks end."""
         return StreamRedactor(self._sink.own)
 
+    def redacted(self, text: str) -> str:
+        """Text as the run would show it, for what is shortened before it is shown: half a secret is not recognised."""
+        return self._sink.redactor.text(text)
+
     def register_secrets(self, *values: str) -> None:
         """From now on these are secrets of the run: they are cut from all it says, as its secret arguments are.
 

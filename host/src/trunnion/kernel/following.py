@@ -9,6 +9,7 @@ from trunnion.access.policy import refusal
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.entries import StreamEntry
 from trunnion.kernel.eventlog import SLICE_EVENTS
+from trunnion.kernel.masking import clean_event
 from trunnion.kernel.wards import Judge, Ward
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import NotFound, TrunnionError
@@ -83,7 +84,7 @@ class Following:
                     batch = await anext(batches)
                 self._scope = None
                 if ward.refusal is None:
-                    yield batch
+                    yield [clean_event(event, self._kernel.redactor) for event in batch]
         except StopAsyncIteration:
             return
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -31,13 +32,18 @@ class LineBlocks:
     A line longer than the limit is shown up to there, with a mark, and the rest of it dropped; memory
     stays within two blocks whatever comes. Bytes that are not UTF-8 become U+FFFD.
 
+    Args:
+        limit: bytes of a block.
+        beginning: makes what is shown of what is left of a line that is cut; half a word may not be fit to be shown.
+
     Attributes:
         lines: complete lines seen so far.
         dropped: bytes of over-long lines that were left out.
     """
 
-    def __init__(self, limit: int = BLOCK) -> None:
+    def __init__(self, limit: int = BLOCK, beginning: Callable[[bytes], bytes] = bytes) -> None:
         self._limit = limit
+        self._beginning = beginning
         self._carry = b""
         self._skipping = False
         self.lines = 0
@@ -75,8 +81,8 @@ class LineBlocks:
 
     def _cut(self, head: bytes) -> Block:
         self.lines += 1
-        text = head.decode("utf-8", "ignore") + f" [line longer than {self._limit} bytes, rest left out]\n"
-        return Block(text, self.lines, 1, cut=True)
+        shown = self._beginning(head).decode("utf-8", "ignore")
+        return Block(f"{shown} [line longer than {self._limit} bytes, rest left out]\n", self.lines, 1, cut=True)
 
     def _skip(self, data: bytes) -> bytes:
         """Drop the rest of an over-long line; return what follows it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 from trunnion import CommandFailed, Context, InvalidArguments, Json
@@ -49,16 +50,17 @@ class TextChannel:
         self._channel = channel
         self._level = level
         self._blocks = LineBlocks()
+        self._redactor = ctx.byte_redactor()
         self.last_line = ""
 
     def take(self, data: bytes) -> None:
         """Show the lines that are complete."""
-        for block in self._blocks.feed(data):
+        for block in self._blocks.feed(self._redactor.feed(data)):
             self._show(block)
 
     def finish(self) -> None:
         """Show what is left."""
-        for block in self._blocks.finish():
+        for block in [*self._blocks.feed(self._redactor.finish()), *self._blocks.finish()]:
             self._show(block)
 
     def facts(self) -> Mapping[str, Json]:
@@ -70,7 +72,7 @@ class TextChannel:
         text = _after_returns(block.text) if "\r" in block.text else block.text
         self._ctx.text(text, channel=self._channel, level=self._level)
         last = text.rstrip().rpartition("\n")[2].strip()
-        self.last_line = last[:LAST_LINE] or self.last_line
+        self.last_line = (self._ctx.redacted(last) if len(last) > LAST_LINE else last)[:LAST_LINE] or self.last_line
 
 
 def _after_returns(text: str) -> str:
@@ -102,7 +104,7 @@ class JsonChannel:
         try:
             return {"output": loads(bytes(self._data))}
         except InvalidArguments as error:
-            self._ctx.text(self._data[:FLUSH_EVERY].decode("utf-8", "replace"))
+            self._ctx.text(_beginning(self._ctx, bytes(self._data[:FLUSH_EVERY])).decode("utf-8", "replace"))
             raise CommandFailed(f"the output should be JSON: {error.message}") from error
 
 
@@ -111,7 +113,7 @@ class JsonLinesChannel:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._blocks = LineBlocks(JSON_LINE)
+        self._blocks = LineBlocks(JSON_LINE, partial(_beginning, ctx))
         self._items = 0
         self._bad = 0
 
@@ -145,6 +147,11 @@ class JsonLinesChannel:
             return
         self._items += 1
         self._ctx.data(value)
+
+
+def _beginning(ctx: Context, data: bytes) -> bytes:
+    """Data whose rest is left out, without what may be half a secret at its end."""
+    return ctx.byte_redactor().feed(data)
 
 
 async def _end_of(reader: PipeReader) -> None:
