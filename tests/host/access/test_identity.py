@@ -175,7 +175,9 @@ async def test_guesses_at_the_same_moment_are_counted_too(start):
     """Defence: an attempt counts as failed from its beginning."""
     async with start(clock=FakeClock()) as rig:
         await rig.person("bob")
-        found = await asyncio.gather(*(rig.log_in("bob", f"guess number {n}") for n in range(50)), return_exceptions=True)
+        found = await asyncio.gather(
+            *(rig.log_in("bob", f"guess number {n}") for n in range(50)), return_exceptions=True
+        )
         assert sum(isinstance(error, Unauthenticated) for error in found) == 5
         assert sum(isinstance(error, Busy) for error in found) == 45
 
@@ -278,7 +280,7 @@ async def test_when_a_token_was_last_used_is_known(start):
     clock = FakeClock()
     async with start(clock=clock) as rig:
         await rig.person("bob")
-        token_id, text = await rig.token("bob")
+        _, text = await rig.token("bob")
         [item] = (await rig.ask_of("tokens.list"))["items"]
         assert item["last_used"] is None
         clock.advance(5)
@@ -437,7 +439,8 @@ async def test_unknown_principals_are_answered_with_the_nearest(start):
         await rig.do("principals.add", name="robert")
         for command, args in [
             ("principals.set", {"name": "rbert"}), ("principals.remove", {"name": "rbert"}),
-            ("grants.add", {"principal": "rbert", "role": "viewer", "on": ["x"]}), ("tokens.create", {"principal": "rbert"}),
+            ("grants.add", {"principal": "rbert", "role": "viewer", "on": ["x"]}),
+            ("tokens.create", {"principal": "rbert"}),
         ]:  # fmt: skip
             with pytest.raises(NotFound, match="did you mean robert") as absent:
                 await rig.do(command, **args)
@@ -509,7 +512,9 @@ async def test_the_configuration_makes_principals_tokens_grants_and_exposure(sta
             await rig.do("principals.add", bob, name="x")
         items = (await rig.ask_of("tokens.list"))["items"]
         assert [(item["id"], item["origin"], item["created"]) for item in items] == [(token_id, "config", None)]
-        assert rig.kernel.authentication.passwords.outdated(rig.kernel.identities.register.principal("bob").password_hash)
+        assert rig.kernel.authentication.passwords.outdated(
+            rig.kernel.identities.register.principal("bob").password_hash
+        )
 
 
 async def test_what_the_configuration_says_is_changed_there(start, from_file, tmp_path):
@@ -532,7 +537,9 @@ async def test_what_the_file_names_counts_and_the_managed_one_is_shown_as_shadow
     async with start(durability="process") as rig:
         await rig.person("bob", "admin")
     async with start(from_file[0], durability="process") as rig:
-        rows = [(i["name"], i["role"], i["origin"], i["shadowed"]) for i in (await rig.ask_of("principals.list"))["items"]]
+        rows = [
+            (i["name"], i["role"], i["origin"], i["shadowed"]) for i in (await rig.ask_of("principals.list"))["items"]
+        ]
         assert rows[:2] == [("bob", "viewer", "config", False), ("bob", "admin", "managed", True)]
         assert (await rig.log_in("bob")).role == "viewer"
         assert (await rig.ask_of("principals.get", name="bob"))["note"] == "from the file"

@@ -27,13 +27,13 @@ _plugin = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
 
 def _table(key: str, description: str, check: Check, required: Sequence[str] = (), **properties: Json) -> Setting:
-    entry: Json = {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-    return _setting(key, description, check, entry)
+    entry: Json = {"type": "object", "properties": properties, "required": list(required)}
+
+    def check_all(value: Json) -> Iterable[Problem]:
+        yield from _unknown(value, list(properties))
+        yield from check(value)
+
+    return _setting(key, description, check_all, entry)
 
 
 def _setting(key: str, description: str, check: Check, entry: Json) -> Setting:
@@ -54,6 +54,14 @@ def _is_configurable(name: str) -> bool:
     return is_principal_name(name) or (
         name.startswith(SYSTEM) and _plugin.fullmatch(name.removeprefix(SYSTEM)) is not None
     )
+
+
+def _unknown(value: Json, known: Sequence[str]) -> Iterable[Problem]:
+    for name, entry in _entries(value):
+        for key in entry.keys() - set(known):
+            close = nearest(key, known)
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(known)}"
+            yield (name, key), f"unknown; {hint}"
 
 
 def _principals(value: Json) -> Iterable[Problem]:
