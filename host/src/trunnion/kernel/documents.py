@@ -87,7 +87,7 @@ class Documents:
         self._states: dict[str, State] = {}
 
     def state(self, owner: str) -> State:
-        """The documents of one owner: a plugin's id, or ``host``. The same object at each call.
+        """The documents of one owner: a plugin's id, or ``host``. The same object at each call, from any thread.
 
         Raises:
             InvalidArguments: nobody can be called that.
@@ -98,7 +98,8 @@ class Documents:
 
             if not is_segment(owner):
                 raise InvalidArguments(f"{owner[:80]!a} cannot own documents: it is no plugin's id")
-            found = self._states[owner] = State(OwnDocuments(self, owner), self._loop)
+            # Of two threads that ask for the first time, both get what the quicker one made.
+            found = self._states.setdefault(owner, State(OwnDocuments(self, owner), self._loop))
         return found
 
 
