@@ -37,6 +37,7 @@ from trunnion.kernel.recovery import Recovery
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.secrets import Secrets, SecretStore
+from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.waiting import Waiting
 from trunnion.kernel.wards import Ward, Wards
@@ -151,6 +152,7 @@ class Kernel:
             self.readers,
         )
         self.providers.give_each(Secrets, self.secrets.for_plugin)
+        self.providers.give_each(State, self.documents.state)
         nested = NestedRuns()
         self.artifacts = ArtifactKeeper(store, self.committer, clock, self.readers)
         self.executor = Executor(
