@@ -239,7 +239,7 @@ class Host:
         self._stack.push_async_callback(flushed, kernel)
         self._stack.push_async_callback(kernel.providers.close)
         kernel.admissions.closed = "the host is starting and accepts nothing yet"
-        await kernel.providers.open(self._handle_of_provider)
+        await kernel.providers.open(lambda asking: self.handle(f"system:{asking.owner}", asking.owner, asking))
         refuse_failed_providers(kernel, self._plugins)
         kernel.admissions.closed = ""
 
@@ -264,13 +264,14 @@ class Host:
             documents=msgspec.convert(self.config.section("state"), DocumentLimits),
             backups=None if self.config.get("store.durability") == "memory" else self.data.root / "db",
         )
-        consume_settings(self.kernel, self._settings, capturing=self.options.capture)
         self._reloading = Reloading(self.kernel, self._setup, self._settings)
         self._builtin.attach(self.kernel, self, self._reloading)
         contributions = self._plugins.contributions(self.config.values)
         kept = [c for c in contributions if register(self.kernel, self._plugins, c)]
+        self.kernel.watch_consoles()
         self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
         self.kernel.authorizers.add(self._plugins.authorizers())
+        consume_settings(self.kernel, self._settings, contributions, capturing=self.options.capture)
         return kept
 
     # -- long-running parts -----------------------------------------------------------------------
@@ -326,9 +327,6 @@ class Host:
             portal=self.portal,
             asking=asking,
         )
-
-    def _handle_of_provider(self, asking: Provision) -> HostHandle:
-        return self.handle(f"system:{asking.owner}", asking.owner, asking)
 
     @property
     def registry(self) -> PluginRegistry:

@@ -18,6 +18,7 @@ from trunnion.kernel.authentication import Authentication
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
+from trunnion.kernel.consoles import ConsoleWatch
 from trunnion.kernel.context import Context
 from trunnion.kernel.documents import DocumentLimits, Documents
 from trunnion.kernel.entries import Compiler
@@ -218,6 +219,12 @@ class Kernel:
             host_log.attach(self.log, self.mailbox)
             self.registry.listeners.append(self._meta_changed)
             self.policy.listeners.append(self._meta_changed)
+
+    def watch_consoles(self) -> None:
+        """All plugins have been heard: from now on report what is wrong with their descriptions of consoles."""
+        watch = ConsoleWatch(self.registry.console_problems, self.host_log.report)
+        watch.look()
+        self.registry.listeners.append(watch.look)
 
     def _meta_changed(self) -> None:
         raw = msgspec.Raw(encode({"generation": self.meta.generation}))

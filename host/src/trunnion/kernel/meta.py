@@ -88,9 +88,8 @@ class MetaBuilder:
         commands = [e for e in registry.all_commands() if sees(e.target, caller).visible]
         queries = [e for e in registry.all_queries() if sees(e.target, caller).visible]
         streams = [e for e in registry.all_streams() if sees(e.target, caller).visible]
-        visible = {e.id for e in commands} | {e.id for e in queries} | {e.source.pattern for e in streams}
-        sections = [_section(s) for s in registry.sections() if visible.issuperset(s.requires)]
         names = frozenset([n for e in commands for n in e.names] + [n for e in queries for n in e.names])
+        sections = [_section(s) for s in registry.sections() if self._has(s.requires, names, caller)]
         consoles = {str(c["path"]): canonical(_seen(c, names)) for c in _consoles(registry, commands, queries)}
         plugins = [plugin_shown(record, whole=self._policy.is_admin(caller)) for record in self._plugins()]
         revision = _revision(
@@ -115,6 +114,15 @@ class MetaBuilder:
         }
         body = b",".join(canonical(name) + b":" + parts[name] for name in sorted(parts))
         return Meta(revision, self.generation, b"{" + body + b"}")
+
+    def _sees_stream(self, name: str, caller: Caller) -> bool:
+        """Whether a caller may know of a stream, or of a family by its pattern."""
+        family = self._registry.stream(name)
+        return family is not None and self._policy.decide(family.target_of(name), caller).visible
+
+    def _has(self, required: Iterable[str], names: frozenset[str], caller: Caller) -> bool:
+        """Whether a caller sees everything a section requires."""
+        return all(name in names or self._sees_stream(name, caller) for name in required)
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

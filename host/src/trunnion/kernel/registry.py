@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from trunnion.kernel.consoles import by_path, in_force, problems
 from trunnion.kernel.entries import CommandEntry, Compiler, QueryEntry, StreamEntry
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Console, MetaSection, StreamSource
@@ -135,7 +136,7 @@ class Registry:
             [self._compiler.command(owner, c, available) for c in contributed.commands],
             [self._compiler.query(owner, q, available) for q in contributed.queries],
             [self._compiler.stream(owner, s) for s in contributed.streams],
-            {c.path: c for c in contributed.consoles},
+            by_path(owner, contributed.consoles),
             list(contributed.sections),
         )
 
@@ -185,7 +186,7 @@ class Registry:
 
     def consoles(self) -> list[Console]:
         """Every console but the root, described or not, by path."""
-        described = {path: c for s in self._sets.values() for path, c in s.consoles.items()}
+        described = {path: c for path, (_, c) in in_force(self._described()).items()}
         paths = set(described)
         ids = [e.id for e in self.all_commands()] + [e.id for e in self.all_queries()]
         for name in ids:
@@ -197,8 +198,16 @@ class Registry:
 
     def root(self) -> Console:
         """The main console, under all others."""
-        found = [s.consoles[""] for s in self._sets.values() if "" in s.consoles]
-        return found[0] if found else Console(path="")
+        found = in_force(self._described()).get("")
+        return found[1] if found is not None else Console(path="")
+
+    def console_problems(self) -> list[str]:
+        """What is wrong with the descriptions of consoles, in sentences."""
+        found = problems(self._described(), self._commands.__contains__, self._queries.__contains__)
+        return list(found)
+
+    def _described(self) -> dict[str, dict[str, Console]]:
+        return {owner: s.consoles for owner, s in self._sets.items() if s.consoles}
 
     def children(self, path: str) -> list[Console]:
         """The consoles directly above one; of the root, the outermost ones. In their order."""

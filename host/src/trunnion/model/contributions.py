@@ -10,6 +10,7 @@ import msgspec
 from trunnion.model.commands import Command, Effect, Query
 from trunnion.model.events import Event
 from trunnion.model.json import Json, JsonObject
+from trunnion.model.names import is_dotted
 from trunnion.model.runs import Caller, Role
 
 if TYPE_CHECKING:
@@ -40,8 +41,14 @@ class StreamSource(msgspec.Struct, frozen=True, kw_only=True):
 class Console(msgspec.Struct, frozen=True, kw_only=True):
     """Describes one console, a dotted prefix of command names. All but the path is optional.
 
+    It is exported in meta for frontends that have consoles; of two that describe one path, the host's own counts,
+    else that of the plugin whose name comes first.
+
     Attributes:
-        accept_undefined: what an unknown line does: refuse it, hand it to ``on_miss``, or ``system``.
+        path: the prefix; ``""`` is the main console.
+        order: among its siblings, lowest first.
+        accept_undefined: what an unknown line does: refuse it, hand it to ``on_miss``, or ``system``: hand it to
+            the shell of the system.
         on_miss, on_enter, on_leave: ids of commands to run.
         completer, validator: ids of queries.
     """
@@ -59,6 +66,19 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
     on_miss: str = ""
     on_enter: str = ""
     on_leave: str = ""
+
+    def __post_init__(self) -> None:
+        if self.path and not is_dotted(self.path):
+            raise ValueError(f"console {self.path!r} is no dotted name")
+        if not isinstance(self.accept_undefined, bool) and self.accept_undefined != "system":
+            raise ValueError(
+                f"console {self.path!r}: accept_undefined is {self.accept_undefined!r}, not a bool or 'system'"
+            )
+        if self.accept_undefined is True and not self.on_miss:
+            raise ValueError(f"console {self.path!r} accepts undefined lines, but on_miss names no command for them")
+        for name in (self.on_miss, self.on_enter, self.on_leave, self.completer, self.validator):
+            if name and not is_dotted(name):
+                raise ValueError(f"console {self.path!r} names {name!r}, which is no dotted name")
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
