@@ -36,6 +36,8 @@ def configuration_page() -> str:
         "One TOML file. A stronger source wins: default, file, environment\n"
         "(`TRUNNION__EXECUTOR__MAX_RUNNING=4`), flag (`--set executor.max_running=4`). Each plugin adds a section\n"
         "under its own name; `trunnion config show` lists everything with its source.",
+        "A change of a setting marked *live* takes effect with `trunnion run host.reload` or SIGHUP, one of a setting\n"
+        "marked *restart* at the next start; see [operating.md](operating.md#changing-the-configuration).",
     ]
     for section, settings in HOST_SETTINGS.items():
         lines = [f"## [{section}]", ""]
@@ -47,11 +49,10 @@ def configuration_page() -> str:
 def _line(setting: Setting) -> str:
     schema = setting.schema
     if not setting.key:
-        return str(schema["description"]) + "."
+        return f"{schema['description']} ({setting.reload})."
     default = f", default `{encode(schema['default']).decode()}`" if "default" in schema else ""
     choices = f", one of `{encode(schema['enum']).decode()}`" if "enum" in schema else ""
-    live = ", may change while the host runs" if setting.reload == "live" else ""
-    return f"- `{setting.key}` ({schema['type']}{choices}{default}{live}): {schema['description']}."
+    return f"- `{setting.key}` ({schema['type']}{choices}{default}, {setting.reload}): {schema['description']}."
 
 
 def protocol_page() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,8 @@ import msgspec
 
 from trunnion.config.data_dir import DataDir
 from trunnion.config.paths import default_data_dir
-from trunnion.config.values import Config
+from trunnion.config.toml_file import read_toml
+from trunnion.config.values import Config, did_you_mean
 from trunnion.embedding import APP
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.core import Kernel
@@ -20,6 +21,7 @@ from trunnion.kernel.parts import Part
 from trunnion.kernel.registry import Contributed
 from trunnion.model.contributions import Daemon, Frontend
 from trunnion.model.errors import BrokenPlugin, Conflict, InvalidArguments, InvalidConfig
+from trunnion.model.json import Json
 from trunnion.plugins.hooks import Contributed as PluginContribution
 from trunnion.plugins.plugin_set import PluginSet
 from trunnion.store import Store, open_store
@@ -42,7 +44,10 @@ def declared_parts(
         InvalidConfig: a frontend is asked for by name that there is not.
     """
     frontends = [(c.plugin_id, f) for c in contributions for f in c.frontends]
-    _refuse_unknown(config, {frontend.name for _, frontend in frontends}, only or frozenset())
+    known = {frontend.name for _, frontend in frontends}
+    for name in sorted((only or frozenset()) - known):
+        raise InvalidConfig(f"no loaded plugin has a frontend {name!r}{_nearest(name, known)}")
+    refuse_unknown_frontends(config, known)
     wanted = [(owner, f) for owner, f in frontends if (_enabled(config, f) if only is None else f.name in only)]
     parts = [_frontend(owner, f) for owner, f in wanted if owner == HOST_PLUGIN or not cold]
     if not cold:
@@ -57,15 +62,33 @@ def _enabled(config: Config, frontend: Frontend) -> bool:
     return frontend.enabled if switch is None else bool(switch)
 
 
-def _refuse_unknown(config: Config, known: set[str], asked: frozenset[str]) -> None:
-    for name in sorted(asked - known):
-        raise InvalidConfig(f"no loaded plugin has a frontend {name!r}; there are {', '.join(sorted(known))}")
+def refuse_unknown_frontends(config: Config, known: Collection[str]) -> None:
+    """Refuse to open a door that there is not.
+
+    Raises:
+        InvalidConfig: ``[frontends]`` opens one.
+    """
+    problems = []
     for name, switch in config.section("frontends").items():
         if name not in known and switch not in (None, False):
-            raise InvalidConfig(
-                f"{config.path or 'the configuration'}: frontends.{name}: no loaded plugin has a frontend of this "
-                f"name; there are {', '.join(sorted(known))}"
-            )
+            where, key = _place(config, name), f"frontends.{name}"
+            message = f"no loaded plugin has a frontend of this name{_nearest(name, known)}"
+            text = f"{where}: {key}: {message}"
+            problems.append({"where": where, "key": key, "message": message, "text": text})
+    if problems:
+        raise InvalidConfig("\n".join(p["text"] for p in problems), {"problems": list[Json](problems)})
+
+
+def _place(config: Config, frontend: str) -> str:
+    """Where the file or another source speaks of a frontend."""
+    if config.path is None or config.source_of(f"frontends.{frontend}") != "file":
+        return "the configuration"
+    line = read_toml(config.path).line_of(("frontends", frontend))
+    return f"{config.path}:{line}" if line else str(config.path)
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    return did_you_mean(name, sorted(known)) or f"; there are {', '.join(sorted(known))}"
 
 
 def _frontend(owner: str, frontend: Frontend) -> Part:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from trunnion.assembly import refuse_unknown_frontends
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.documents import DocumentLimits
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.output import set_level
 from trunnion.kernel.settings import Settings, Swap
 from trunnion.model.json import JsonObject
+from trunnion.plugins.hooks import Contributed
 
 
-def consume_settings(kernel: Kernel, settings: Settings, *, capturing: bool) -> None:
+def consume_settings(
+    kernel: Kernel, settings: Settings, contributions: Sequence[Contributed], *, capturing: bool
+) -> None:
     """Have executor, documents, access, redaction and log go by their sections from now on.
 
     Args:
         kernel: has them all.
         settings: the configuration in force.
+        contributions: of all plugins, with the frontends that may be opened.
         capturing: whether ``logging`` of the whole process is the host's.
     """
 
@@ -47,6 +54,8 @@ def consume_settings(kernel: Kernel, settings: Settings, *, capturing: bool) -> 
 
         return swap
 
+    doors = {frontend.name for contributed in contributions for frontend in contributed.frontends}
+    settings.checks.append(lambda config: refuse_unknown_frontends(config, doors))
     settings.consume("executor", executor)
     settings.consume("state", documents)
     settings.consume("access", access)

@@ -210,7 +210,7 @@ def test_show_tells_the_reload_rule_and_description() -> None:
     entries = {entry.key: entry for entry in describe(load(None))}
     assert entries["log.level"].reload == "live"
     assert entries["scripts.folder"].reload == "live"
-    assert entries["executor.threads"].reload == "restart"
+    assert entries["executor.default_lock"].reload == "restart"
     assert "Threads" in entries["executor.threads"].description
 
 

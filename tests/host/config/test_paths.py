@@ -32,9 +32,14 @@ def test_the_configuration_is_looked_for_from_near_to_far(tmp_path: Path, monkey
     assert find_config({"TRUNNION_CONFIG": "named.toml"}, here) == Path("named.toml")
 
 
-def test_a_file_others_may_write_is_not_taken_from_the_working_directory(tmp_path: Path) -> None:
+def test_a_strangers_file_is_not_taken_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "trunnion.toml"
     path.touch()
-    path.chmod(0o666)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(InvalidConfig, match="--config"):
         find_config({}, tmp_path)

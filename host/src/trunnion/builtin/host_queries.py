@@ -75,7 +75,7 @@ class HostQueries:
         return decode(self._kernel.meta.meta(caller).body)
 
     async def config(self) -> dict[str, Json]:
-        """Every setting with its value, where it came from, whether it may change live, and what waits for a restart."""
+        """Every setting with its value, where it came from, and what waits for a restart."""
         return {"items": self._config.describe(), "next": None}
 
     def config_check(self) -> dict[str, Json]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from trunnion.config.changes import secret_of_file
 from trunnion.config.host_settings import HOST_SETTINGS, SECTION_CHECKS
 from trunnion.config.layers import Layer, SettingsBySection, env_layers, flag_layers, merge
 from trunnion.config.schema import violations, with_absolute_paths, with_defaults
 from trunnion.config.toml_file import KeyPath, TomlFile, read_toml
+from trunnion.config.trust import refuse_shown_secret
 from trunnion.config.values import Config, Origin, did_you_mean
 from trunnion.model.contributions import Setting
 from trunnion.model.errors import InvalidConfig
@@ -35,13 +37,17 @@ def load_config(
         unread: ids of plugins that are known but not loaded: their sections are left alone.
 
     Raises:
-        InvalidConfig: the message has one line for each problem, ``details["problems"]`` the same as data.
+        InvalidConfig: the message has one line for each problem, ``details["problems"]`` the same as data; or every
+            user can change the file, or read a secret in it.
     """
     declared: dict[str, tuple[Setting, ...]] = {**{k: tuple(v) for k, v in settings.items()}, **HOST_SETTINGS}
     file = read_toml(path) if path else None
     layers = [Layer(Origin("file", str(path)), file.table)] if file else []
     late = env_layers(environ, declared) + flag_layers(overrides, declared)
-    return _Loader(file, [*layers, *late], declared, unread).load(late)
+    config = _Loader(file, [*layers, *late], declared, unread).load(late)
+    if path and (secret := secret_of_file(config)):
+        refuse_shown_secret(path, secret)
+    return config
 
 
 class _Loader:

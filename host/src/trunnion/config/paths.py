@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,8 +34,8 @@ def find_config(environ: Mapping[str, str], cwd: Path) -> Path | None:
     ``$TRUNNION_CONFIG``, then ``trunnion.toml`` in the working directory, then the user's, then the system's.
 
     Raises:
-        InvalidConfig: the one in the working directory belongs to another user, or others may write it.
-            It names code to run, so only its owner may decide that it is used.
+        InvalidConfig: the one in the working directory belongs to another user. It names code to run, so it is used
+            only where somebody names it.
     """
     if named := environ.get(ENV_CONFIG):
         return Path(named)
@@ -52,8 +51,8 @@ def find_config(environ: Mapping[str, str], cwd: Path) -> Path | None:
 
 def _refuse_foreign(path: Path) -> None:
     status = path.stat()
-    if status.st_uid not in {os.geteuid(), 0} or status.st_mode & stat.S_IWOTH:
+    if status.st_uid not in {os.geteuid(), 0}:
         raise InvalidConfig(
-            f"{path}: found in the working directory, but it belongs to another user or others may write it; "
+            f"{path}: found in the working directory, but it belongs to user id {status.st_uid}; "
             f"give --config {path} to use it all the same"
         )

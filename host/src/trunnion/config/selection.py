@@ -25,6 +25,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         safe_mode: built-ins only, whatever else is asked.
         strict: any broken plugin ends the start.
         plugin_dirs: folders with single-file plugins.
+        left_out: of ``without``, those named at this start, which must be there; a file may serve many hosts.
     """
 
     only: frozenset[str] | None = None
@@ -32,6 +33,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     safe_mode: bool = False
     strict: bool = False
     plugin_dirs: tuple[Path, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
     @property
     def requested(self) -> frozenset[str]:
@@ -93,6 +95,7 @@ def select(
         safe_mode=safe_mode,
         strict=strict,
         plugin_dirs=(*dirs, *plugin_dirs),
+        left_out=frozenset(without),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from trunnion.config.trust import read_trusted
 from trunnion.model.errors import InvalidConfig
 from trunnion.model.json import Json, JsonObject
 
@@ -40,11 +41,11 @@ def read_toml(path: Path) -> TomlFile:
     """Read and parse ``path``.
 
     Raises:
-        InvalidConfig: it is not there, cannot be read, is not UTF-8, or is not TOML; the message
-            carries ``file:line:column`` in the last case.
+        InvalidConfig: it is not there, cannot be read, is open to changes by everybody, is not UTF-8, or is not
+            TOML; the message carries ``file:line:column`` in the last case.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_trusted(path).decode("utf-8")
     except OSError as error:
         raise InvalidConfig(f"{path}: the configuration cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

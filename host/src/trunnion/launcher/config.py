@@ -23,7 +23,10 @@ def config() -> None:
 @json_option
 @click.pass_context
 def show(context: click.Context) -> None:
-    """Show every setting with its value and where it came from; of the running host, if there is one."""
+    """Show every setting with its value, where it came from and whether a change of it needs a restart.
+
+    It is what is in force on the running host, if there is one; what waits for its next start is shown too.
+    """
     from trunnion.launcher.place import locate
     from trunnion.launcher.render import show_table
     from trunnion.launcher.screen import as_text
@@ -37,8 +40,8 @@ def show(context: click.Context) -> None:
         return
     screen.note(f"configuration file: {path or 'none'}")
     screen.note(f"data directory: {place.data.root}")
-    rows = [[str(s.get("key")), as_text(s.get("value")), str(s.get("source"))] for s in settings]
-    show_table(screen, rows, ["setting", "value", "from"])
+    rows = [[str(s.get("key")), as_text(s.get("value")), str(s.get("source")), _change(s)] for s in settings]
+    show_table(screen, rows, ["setting", "value", "from", "change"])
 
 
 @config.command()
@@ -56,6 +59,14 @@ def check(context: click.Context) -> None:
         screen.value({"ok": True, "config": str(path) if path is not None else None})
     else:
         screen.out(f"{path or 'no configuration file'}: nothing wrong\n")
+
+
+def _change(setting: Mapping[str, Json]) -> str:
+    """When a change of a setting takes effect, and the value that waits for that."""
+    from trunnion.launcher.screen import as_text
+
+    waits = f": {as_text(setting.get('pending_value'))}" if setting.get("pending") else ""
+    return f"{setting.get('reload')}{waits}"
 
 
 def _settings(options: Options) -> list[Mapping[str, Json]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -19,6 +20,8 @@ from trunnion.plugins.contained import Patience, PluginFailure, contained
 from trunnion.plugins.discover import Candidate, installed, misnamed, objects, single_files
 from trunnion.plugins.hooks import CALLS, HOOKS, refuse_async, refuse_deferred, unmarked_hooks
 from trunnion.plugins.plugin_set import PluginSet
+
+_log = logging.getLogger("trunnion.plugins")
 
 
 def load_plugins(
@@ -163,15 +166,18 @@ def _check_implementation(caller: pluggy.HookCaller, impl: pluggy.HookImpl) -> N
 
 
 def _check_required(selection: Selection, records: Sequence[PluginRecord]) -> None:
-    """What was asked for by name must be there and work.
+    """What was asked for by name must be there and work; what is left out by name must be there.
 
     Raises:
-        BrokenPlugin: it is not.
+        BrokenPlugin: it is not. To go on without a plugin whose name was mistyped would be to load it.
     """
-    for name in sorted(selection.requested - {record.id for record in records}):
-        known = sorted({record.id for record in records})
-        hint = did_you_mean(name, known) or f"; installed: {', '.join(known) or 'none'}"
-        raise BrokenPlugin(f"plugin {name!r} was asked for but is not installed{hint}", {"plugin": name})
+    known = sorted({record.id for record in records})
+    for names, wish in (selection.requested, "asked for"), (selection.left_out, "to be left out"):
+        for name in sorted(names - set(known)):
+            hint = did_you_mean(name, known) or f"; installed: {', '.join(known) or 'none'}"
+            raise BrokenPlugin(f"plugin {name!r} was {wish} but is not installed{hint}", {"plugin": name})
+    for name in sorted(selection.without - set(known)):
+        _log.warning("plugins.without names %r, which is not installed%s", name, did_you_mean(name, known))
     for record in records:
         fatal = selection.strict or record.id in selection.requested
         if fatal and record.state in {"broken", "incompatible"}:

@@ -24,12 +24,13 @@ class Library:
 
     Args:
         settings: the section, validated.
+        before: what there was with other settings: a file that is unusable meanwhile keeps its last good version.
 
     Raises:
         InvalidConfig: a script of the configuration cannot be used.
     """
 
-    def __init__(self, settings: Mapping[str, Json]) -> None:
+    def __init__(self, settings: Mapping[str, Json], before: Library | None = None) -> None:
         self._configured = [
             _configured(name, table)
             for name, table in settings.items()
@@ -39,7 +40,8 @@ class Library:
         self.folders = (
             [Path(str(path)).expanduser().absolute() for path in folders] if isinstance(folders, list) else []
         )
-        self._dropped: dict[Path, Script] = {}
+        dropped = before._dropped if before is not None else {}
+        self._dropped = {file: script for file, script in dropped.items() if file.parent in self.folders}
         self.refused: list[Refused] = []
 
     def read_folders(self) -> None:

@@ -16,29 +16,47 @@ from trunnion_scripts.library import Library
 
 async def watch(handle: HostHandle, ready: Ready) -> None:
     """Serve until cancelled: read the folders, follow their changes."""
-    library = Library(handle.settings)
-    interval = float(str(handle.settings["poll_interval"]))
-    watcher = _Watcher(handle, library)
+    changed = asyncio.Event()
+    handle.on_settings(lambda _: changed.set())
+    watcher = _Watcher(handle, changed)
     await watcher.begin()
-    ready(", ".join(map(str, library.folders)))
+    ready(watcher.about)
     while True:
-        await asyncio.sleep(interval)
-        if await watcher.look():
-            await watcher.apply()
+        try:
+            await asyncio.wait_for(changed.wait(), watcher.interval)
+        except TimeoutError:
+            if await watcher.look():
+                await watcher.apply()
+        else:
+            await watcher.begin()
 
 
 class _Watcher:
-    def __init__(self, handle: HostHandle, library: Library) -> None:
+    """Goes by the settings of its last beginning; once ``changed`` is set they are old, and so is what they say."""
+
+    def __init__(self, handle: HostHandle, changed: asyncio.Event) -> None:
         self._handle = handle
-        self._library = library
+        self._changed = changed
+        self._library = Library({})
+        self.interval = 0.0
         self._seen = self._read = snapshot([])
         self._told: set[str] = set()
 
     async def begin(self) -> None:
-        """Take the place of what was registered at load, which is not kept up to date."""
+        """Take the place of what was registered with these settings, which is not kept up to date."""
+        self._changed.clear()
+        settings = self._handle.settings
+        self._library = Library(settings, before=self._library)
+        self.interval = float(str(settings["poll_interval"]))
         await self.look()
         await self._take()
-        self._handle.registry.replace(self._handle.owner, self._library.contributed())
+        if not self._changed.is_set():
+            self._handle.registry.replace(self._handle.owner, self._library.contributed())
+
+    @property
+    def about(self) -> str:
+        """What is looked at, for people."""
+        return ", ".join(map(str, self._library.folders))
 
     async def look(self) -> bool:
         """Look once; whether something changed since the last reading and has come to rest."""
@@ -49,7 +67,7 @@ class _Watcher:
     async def apply(self) -> None:
         """Read the folders and tell the registry."""
         changes = await self._take()
-        if not changes:
+        if not changes or self._changed.is_set():
             return
         try:
             self._handle.registry.replace(self._handle.owner, self._library.contributed())
