@@ -12,6 +12,7 @@ import msgspec
 from trunnion.access.redaction import Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound, Parameters
+from trunnion.arguments.strict import judge
 from trunnion.kernel.asked import check_storable, named
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
@@ -349,7 +350,10 @@ def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] 
     Raises:
         InvalidArguments: they do not fit.
     """
-    return parameters.bind(parameters.parse(argv) if argv is not None else args or {})
+    if argv is not None:
+        return parameters.bind(parameters.parse(argv))
+    judge(args or {})
+    return parameters.bind(args or {})
 
 
 def _same(command_id: str, digest: str, checked: _Checked, key: str) -> None:

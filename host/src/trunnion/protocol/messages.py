@@ -28,6 +28,9 @@ from trunnion.model.json import Json, encode, valid_text
 PROTOCOL: Final = 1
 """Generation of the envelope and the method table; methods and fields are only ever added to it."""
 
+DEPTH: Final = 110
+"""How deep a message may nest: what arguments may, and the envelope around them."""
+
 CallId: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)] | Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
@@ -39,6 +42,12 @@ class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     params: Mapping[str, Json] = {}
     timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """What has to be known of a call to refuse it."""
+
+    id: CallId
 
 
 class Result(msgspec.Struct, frozen=True, tag_field="type", tag="rpc_result"):
@@ -91,13 +100,25 @@ def parse_call(message: bytes) -> Call:
     Raises:
         InvalidArguments: not strict JSON, or not a call; ``details["id"]`` is the call's id if one was found.
     """
-    value = strict.loads(message)
+    try:
+        value = strict.loads(message, max_depth=DEPTH)
+    except InvalidArguments as error:
+        named = {} if '"id"' in error.message else _named(message)  # given twice, it names no call
+        raise InvalidArguments(error.message, {**error.details, **named}) from None
     try:
         return msgspec.convert(value, Call)
     except msgspec.ValidationError as error:
         found = value.get("id") if isinstance(value, Mapping) else None
         details = {"id": found} if isinstance(found, str | int) else {}
         raise InvalidArguments(f"not a call: {error}", details) from None
+
+
+def _named(message: bytes) -> dict[str, Json]:
+    """The id of a call that is refused unread, so that whoever waits for its answer gets it."""
+    try:
+        return {"id": msgspec.json.decode(message, type=_Named).id}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
 
 
 def parse_answer(message: bytes) -> Answer:
