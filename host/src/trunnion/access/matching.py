@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
+import msgspec
 from ahocorasick_rs import AhoCorasick, BytesAhoCorasick
 
 from trunnion.access.forms import SHORTEST, forms
@@ -22,6 +23,9 @@ NO_KEYS = KeyNames(())
 Search: TypeAlias = Callable[[str], object]
 """Answers with something true where a value, or what a pattern begins with, is in a text."""
 
+SearchEncoded: TypeAlias = Callable[[bytes | msgspec.Raw], object]
+"""The same for encoded JSON; no means that nothing in it is to be cut."""
+
 
 class Matcher:
     """Finds a fixed set of values.
@@ -33,6 +37,7 @@ class Matcher:
 
     Attributes:
         search: whether there is anything in a text; the quick first look.
+        search_encoded: the same for encoded JSON.
         numbers: values that are cut where a number of structured data is one.
         longest: of the forms, in bytes.
     """
@@ -52,6 +57,7 @@ class Matcher:
         self._heads = BytesAhoCorasick(sorted({form[:HEAD] for form in self._forms}))
         self.longest: int = max(map(len, self._forms), default=0)
         self.search: Search = self._text.find_matches_as_indexes
+        self.search_encoded: SearchEncoded = self._encoded.find_matches_as_indexes
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -77,10 +83,6 @@ class Matcher:
         first = len(self._patterns)
         found = self._text.find_matches_as_indexes(text, overlapping=True) if self.search(text) else ()
         return [(start, end) for number, start, end in found if number >= first]
-
-    def maybe(self, data: bytes) -> bool:
-        """Whether encoded JSON may hold any of it; no means no."""
-        return bool(self._encoded.find_matches_as_indexes(data))
 
     # -- bytes ------------------------------------------------------------------------------------
 

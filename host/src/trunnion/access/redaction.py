@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
-from trunnion.access.matching import Matcher, Search, merged
+from trunnion.access.matching import Matcher, Search, SearchEncoded, merged
 from trunnion.access.patterns import KeyNames, Span
 from trunnion.config.redaction_settings import KEY_NAMES
 from trunnion.model.errors import ErrorInfo
@@ -40,7 +40,8 @@ class Redaction:
     """What the host as a whole keeps from sight. From any thread; what is registered counts at once.
 
     Attributes:
-        search: the quick first look at a text, see ``Matcher.search``.
+        search: the quick first look at a text, see ``Matcher``.
+        search_encoded: the same for encoded JSON.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class Redaction:
         self._lock = threading.Lock()
         self._matcher: Matcher | None = None
         self.search: Search = self._rebuilt_search
+        self.search_encoded: SearchEncoded = self._rebuilt_search_encoded
 
     def configure(self, section: JsonObject) -> None:
         """Take over the section ``[redaction]`` of the configuration: what is cut beside registered values."""
@@ -99,16 +101,19 @@ class Redaction:
         if found is None:
             with self._lock:
                 found = self._matcher = Matcher(self._counts, patterns=self._patterns, keys=self._keys)
-                self.search = found.search
+                self.search, self.search_encoded = found.search, found.search_encoded
         return found
 
     def _changed(self) -> None:
         """Many changes in a row cost one building."""
         self._matcher = None
-        self.search = self._rebuilt_search
+        self.search, self.search_encoded = self._rebuilt_search, self._rebuilt_search_encoded
 
     def _rebuilt_search(self, text: str) -> object:
         return self.matcher.search(text)
+
+    def _rebuilt_search_encoded(self, data: bytes | msgspec.Raw) -> object:
+        return self.matcher.search_encoded(data)
 
 
 class Redactor:
@@ -157,9 +162,14 @@ class Redactor:
 
     def encoded(self, data: bytes) -> bytes:
         """Compact JSON without the secrets; it stays JSON, whatever they look like."""
-        if not (self._host.matcher.maybe(data) or (self.own is not None and self.own.maybe(data))):
-            return data
-        return encode(self._cut(decode(data)))
+        return encode(self._cut(decode(data))) if self._in_encoded(data) else data
+
+    def raw(self, raw: msgspec.Raw) -> msgspec.Raw:
+        """``encoded`` for what waits to be put into another document."""
+        return msgspec.Raw(encode(self._cut(decode(raw)))) if self._in_encoded(raw) else raw
+
+    def _in_encoded(self, data: bytes | msgspec.Raw) -> bool:
+        return bool(self._host.search_encoded(data) or (self.own is not None and self.own.search_encoded(data)))
 
     def value(self, value: Json) -> Json:
         """Plain data without the secrets; the same object where there is none."""

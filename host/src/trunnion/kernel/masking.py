@@ -33,6 +33,8 @@ def redactor_for(secrets: JsonObject, redactor: Redactor) -> Redactor:
 
 def mask(args: Mapping[str, Json], secrets: JsonObject) -> dict[str, Json]:
     """Arguments as they may be shown."""
+    if not secrets:
+        return dict(args)
     return {name: MASK if name in secrets else value for name, value in args.items()}
 
 
@@ -61,8 +63,5 @@ def refuse_secret_key(key: str | None, redactor: Redactor) -> None:
 
 def clean_event(event: Event, redactor: Redactor) -> Event:
     """An event of a plugin's own stream as it may be shown."""
-    text, data = redactor.text(event.text), bytes(event.raw)
-    clean = redactor.encoded(data)
-    if text is event.text and clean is data:
-        return event
-    return msgspec.structs.replace(event, text=text, raw=msgspec.Raw(clean))
+    text, raw = redactor.text(event.text), redactor.raw(event.raw)
+    return event if text is event.text and raw is event.raw else msgspec.structs.replace(event, text=text, raw=raw)

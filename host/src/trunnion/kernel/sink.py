@@ -72,10 +72,9 @@ class Sink:
         Raises:
             Busy: too much waits for its commit; ``await ctx.flush()`` now and then.
         """
-        if text:
-            text = self.redactor.text(text)
+        text = self.redactor.text(text)
         if raw is not NULL:
-            raw = self._clean(raw)
+            raw = self.redactor.raw(raw)
         if get_ident() == self._loop_thread:
             log = self.log
             if log is None or self.closed:
@@ -85,8 +84,6 @@ class Sink:
             else:
                 raise self._behind(log)
         else:
-            if not isinstance(text, str):
-                raise TypeError(f"the text of an event is a str, not {type(text).__name__}")
             size = EVENT_OVERHEAD + len(text) + len(memoryview(raw))
             self._send(size, Emitted(kind, text, raw, level, by))
 
@@ -130,11 +127,6 @@ class Sink:
             f"{log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "
             "call `await ctx.flush()` while producing much"
         )
-
-    def _clean(self, raw: msgspec.Raw) -> msgspec.Raw:
-        data = bytes(raw)
-        clean = self.redactor.encoded(data)
-        return raw if clean is data else msgspec.Raw(clean)
 
     # -- on the loop ------------------------------------------------------------------------------
 
