@@ -32,6 +32,7 @@ from trunnion.kernel.clock import Clock, SystemClock
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.documents import DocumentLimits
 from trunnion.kernel.door import Door
+from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.handle import HostHandle
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.limits import Limits
@@ -124,7 +125,6 @@ class Host:
         self._hurry = asyncio.Event()
         self._stack = AsyncExitStack()
         self._hold: Hold | None = None
-        self._redaction = Redaction()
         self._started = 0
         self.stop_reason = ""
         self.failure = ""
@@ -191,7 +191,7 @@ class Host:
             self._hold = stack.enter_context(hold(self.data))
         store = store_for(self.config, self.data, options.mode, self.clock)
         stack.callback(store.close)
-        self._redaction.configure(self.config.section("redaction"))
+        self._redaction = Redaction.of(self.config)
         log_path = None if options.mode == "readonly" else self.data.host_log
         host_log = HostLog(self.clock, log_path, self._log_level(), Redactor(self._redaction))
         stack.callback(host_log.close)
@@ -223,6 +223,7 @@ class Host:
         await self.kernel.secrets.open()
         await self._open_providers()
         self.kernel.executor.placement.park_all = cold
+        await self.kernel.files.upkeep.take_up()
         self.kernel.recovery.recover()
         self._start_observers(contributions)
         self._parts = Parts(parts, self._serve, host_log.report, self._fail)
@@ -262,6 +263,8 @@ class Host:
             records=lambda: self._plugins.records,
             readonly=readonly,
             documents=msgspec.convert(self.config.section("state"), DocumentLimits),
+            files=msgspec.convert(self.config.section("bytes"), FileLimits),
+            uploads=self.data.root / "uploads",
             backups=None if self.config.get("store.durability") == "memory" else self.data.root / "db",
         )
         self._reloading = Reloading(self.kernel, self._setup, self._settings)

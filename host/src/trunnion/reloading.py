@@ -111,6 +111,7 @@ class Reloading:
         """Everything up to the swap may fail and has changed nothing; the swap itself does not wait."""
         fresh = await self._in_time()
         config, changes = taken_up(self._settings.config, fresh)
+        self._kernel.redaction.register_settings(config)  # before anybody can say them
         contributed = await self._ask_again(config, changes.sections)
         swaps = self._settings.prepared(config, changes.sections)
         if contributed:

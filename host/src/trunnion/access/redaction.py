@@ -15,6 +15,8 @@ import msgspec
 from trunnion.access.matching import Matcher, Search, SearchEncoded, merged
 from trunnion.access.patterns import KeyNames, Span
 from trunnion.config.redaction_settings import KEY_NAMES
+from trunnion.config.secret_values import secret_values
+from trunnion.config.values import Config
 from trunnion.model.errors import ErrorInfo
 from trunnion.model.json import Json, JsonObject, decode, encode, valid_text
 
@@ -54,12 +56,24 @@ class Redaction:
         self.search: Search = self._rebuilt_search
         self.search_encoded: SearchEncoded = self._rebuilt_search_encoded
 
+    @classmethod
+    def of(cls, config: Config) -> Redaction:
+        """As a configuration wants it, with that configuration's own secrets."""
+        redaction = cls()
+        redaction.configure(config.section("redaction"))
+        redaction.register_settings(config)
+        return redaction
+
     def configure(self, section: JsonObject) -> None:
         """Take over the section ``[redaction]`` of the configuration: what is cut beside registered values."""
         settings = msgspec.convert(section, RedactionSettings)
         with self._lock:
             self._patterns, self._keys = settings.patterns, KeyNames(settings.keys)
             self._changed()
+
+    def register_settings(self, config: Config) -> None:
+        """Have the secret values of a configuration cut from now on."""
+        self.register(*(leaf for value in secret_values(config) for leaf in leaves(value)), owner="config")
 
     def register(self, *values: str, owner: str) -> Release:
         """Have values cut wherever they come up, until they are released as often as they were registered.

@@ -119,7 +119,7 @@ class HostLog:
         log, mailbox = self._log, self._mailbox
         if log is None or mailbox is None:
             return
-        raw = msgspec.Raw(encode(data))
+        raw = self._redactor.raw(msgspec.Raw(encode(data)))
         if threading.get_ident() == self._loop_thread:
             self._append(log, stream, kind, text, raw, level)
         else:
