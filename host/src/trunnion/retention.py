@@ -14,16 +14,20 @@ US_PER_DAY = 86_400_000_000
 
 
 async def keep_trimmed(kernel: Kernel, settings: Settings) -> None:
-    """Prune now and then, by ``store.retention_days`` and ``store.retention_runs`` as they are at the time."""
+    """Now and then remove old runs, and uploads that have expired or that served removed runs."""
     while True:
         await asyncio.sleep(RETENTION_INTERVAL)
-        days, keep = settings.config.get("store.retention_days"), settings.config.get("store.retention_runs")
-        before = kernel.clock.utc() - int(days) * US_PER_DAY if isinstance(days, int) and days else None
-        most = keep if isinstance(keep, int) and keep else None
-        if before is None and most is None:
-            continue
-        prune = partial(kernel.store.prune, before, most, dry_run=False)
         try:
-            await in_thread(kernel.readers, prune)
+            await _prune(kernel, settings)
+            await kernel.files.upkeep.sweep()
         except Exception as error:
-            kernel.host_log.report("retention.failed", "old runs could not be removed", error)
+            kernel.host_log.report("retention.failed", "old runs and uploads could not be removed", error)
+
+
+async def _prune(kernel: Kernel, settings: Settings) -> None:
+    """Go by ``store.retention_days`` and ``store.retention_runs`` as they are at the time."""
+    days, keep = settings.config.get("store.retention_days"), settings.config.get("store.retention_runs")
+    before = kernel.clock.utc() - int(days) * US_PER_DAY if isinstance(days, int) and days else None
+    most = keep if isinstance(keep, int) and keep else None
+    if before is not None or most is not None:
+        await in_thread(kernel.readers, partial(kernel.store.prune, before, most, dry_run=False))

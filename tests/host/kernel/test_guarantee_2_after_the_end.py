@@ -78,7 +78,7 @@ async def test_an_artifact_that_is_still_being_written_when_the_run_ends_is_not_
         go.set()
         with pytest.raises(Unavailable, match="has ended"):
             await kept[0]
-        assert not kept[1].exists()
+        assert not kept[1].path.exists()
         assert await rig.ended(run) == run
         assert (await rig.run("t.leaves")).status == "succeeded"
 

@@ -91,6 +91,10 @@ class Binder:
             pass
         raise invalid(list(self._problems(filled)))
 
+    def converted(self, args: Mapping[str, Json]) -> Bound:
+        """Make the handler's values of arguments that were validated before."""
+        return self._bound(dict(args))
+
     def _bound(self, filled: dict[str, Json]) -> Bound:
         if self._convert is None:
             args = self._travelling(filled) if self._exact else filled

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from trunnion.arguments.argv import ArgvShape, Command, shape_of
 from trunnion.arguments.binding import Binder, Bound
 from trunnion.arguments.completion import Completion, complete
+from trunnion.arguments.file_places import replaced, speaks_of_files
 from trunnion.arguments.foreign import closed, plan_of_schema
 from trunnion.arguments.integers import published
 from trunnion.arguments.judge import judge, refuse
 from trunnion.arguments.plan import CallShape, Plan
 from trunnion.arguments.signature import function_name, plan_of_signature
-from trunnion.arguments.walk import is_list, is_object, resolve
 from trunnion.model.commands import Handler
 from trunnion.model.json import Json, JsonObject
 
@@ -26,7 +27,7 @@ class Parameters:
         schema: JSON Schema 2020-12 for meta.
         argv: how many words may be given by position.
         secret: arguments whose values must not be shown or stored in the clear.
-        files: arguments that are paths of files.
+        files: arguments that name files, or hold names of files.
         bind: validates arguments given by name; raises ``InvalidArguments`` whose
             ``details["problems"]`` lists path and message of each problem.
     """
@@ -35,9 +36,12 @@ class Parameters:
         self.schema = plan.schema
         self.argv: ArgvShape = shape_of(plan)
         self.secret = frozenset(a.name for a in plan.arguments if a.secret)
-        self.files = frozenset(a.name for a in plan.arguments if _is_file(resolve(plan.schema, a.schema)))
+        self.files = frozenset(a.name for a in plan.arguments if speaks_of_files(plan.schema, a.schema))
+        self._file_schemas = {a.name: a for a in plan.arguments if a.name in self.files}
         self._shape = plan.shape
-        self.bind: Callable[[Mapping[str, Json]], Bound] = Binder(plan, recursive=recursive).bind
+        binder = Binder(plan, recursive=recursive)
+        self.bind: Callable[[Mapping[str, Json]], Bound] = binder.bind
+        self._converted = binder.converted
         self._command = Command(plan)
         self._queries = complete
 
@@ -57,6 +61,22 @@ class Parameters:
         """What may stand in place of ``incomplete`` after ``words``; nothing past the last argument."""
         return complete(self._command, words, incomplete, self._queries)
 
+    def with_files(self, bound: Bound, change: Callable[[str, str], str]) -> Bound:
+        """The same arguments with each file they name given as ``change(argument, name)`` says.
+
+        A default is the author's own word, not the caller's, and stays as it is.
+
+        Args:
+            bound: validated arguments; what replaces a name of a file is not held against the schema again.
+            change: may raise what refuses the call.
+        """
+        changed: dict[str, Json] = {
+            name: replaced(self.schema, argument.schema, bound.args[name], partial(change, name))
+            for name, argument in self._file_schemas.items()
+            if name in bound.args and bound.args[name] != argument.default
+        }
+        return self._converted({**bound.args, **changed}) if changed else bound
+
     def call(self, handler: Handler, context: object, bound: Bound) -> object:
         """Call the handler, giving it ``context`` first if it takes one; an async one returns its coroutine."""
         shape, values = self._shape, bound.values
@@ -70,14 +90,6 @@ def _by_position(shape: CallShape, values: Mapping[str, object]) -> list[object]
     found = [values[name] for name in shape.positional]
     rest = values[shape.spread] if shape.spread is not None else ()
     return [*found, *rest] if isinstance(rest, list) else found
-
-
-def _is_file(schema: JsonObject) -> bool:
-    """Whether a (resolved) schema is that of a path, or of a list or a choice of paths."""
-    if schema.get("format") == "path":
-        return True
-    parts = schema.get("anyOf", [schema["items"]] if "items" in schema else [])
-    return is_list(parts) and any(is_object(part) and part.get("format") == "path" for part in parts)
 
 
 def compile_parameters(

@@ -87,6 +87,16 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
         _count("max_plugin_bytes", 64 * _MIB, "All documents of one plugin together"),
         _count("max_documents", 100_000, "Documents of one plugin"),
     ),
+    "bytes": (
+        _count("max_artifact", 1024 * _MIB, "One file kept with a run"),
+        _count("max_run_artifacts", 4096 * _MIB, "All files kept with one run"),
+        _count("max_upload", 1024 * _MIB, "One upload"),
+        _count("max_uploads", 100, "Uploads one principal may have, finished or not"),
+        _count("max_principal_uploads", 4096 * _MIB, "All uploads of one principal together"),
+        _count("max_all_uploads", 16384 * _MIB, "All uploads together"),
+        _seconds("upload_ttl", 86_400, "How long an upload is kept that serves no run"),
+        _names("roots", "Folders in which a path given as a file argument must lie, links followed", default=["/"]),
+    ),
     "frontends": (
         Setting(
             key="",

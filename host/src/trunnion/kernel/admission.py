@@ -20,6 +20,7 @@ from trunnion.kernel.committer import Committer
 from trunnion.kernel.entries import CommandEntry
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
+from trunnion.kernel.file_arguments import FileArguments
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
@@ -27,6 +28,8 @@ from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_key, secrets_of
 from trunnion.kernel.sink import Sink
+from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.kernel.uploads import Uploads
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import (
     Busy,
@@ -103,6 +106,9 @@ class Admissions:
         sealer: Sealer,
         redactor: Redactor,
         host_id: str,
+        uploads: Uploads,
+        files: FileArguments,
+        threads: DaemonThreads,
     ) -> None:
         self.closed = ""
         self.counts: Counter[str] = Counter()
@@ -118,6 +124,9 @@ class Admissions:
         self._sealer = sealer
         self._redactor = redactor
         self._host_id = host_id
+        self._uploads = uploads
+        self._files = files
+        self._threads = threads
         self._claims: dict[tuple[str, str], asyncio.Task[Admitted]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -171,6 +180,7 @@ class Admissions:
         if not entry.available:
             raise Unavailable(f"command {entry.id} is not available at the moment: {entry.owner} is down")
         bound = bind(entry.parameters, invocation.args, argv)
+        bound = self._files.settled(entry.parameters, bound, caller, invocation.cwd)
         refuse_secret_key(invocation.idempotency_key, self._redactor)
         secrets = secrets_of(bound.args, entry.parameters, self._redactor)
         self._validate(entry, bound, secrets)
@@ -273,22 +283,41 @@ class Admissions:
         self._committer.refuse_if_unable()
         self._has_room(caller, checked.entry)
         run = self._run(caller, invocation, checked, origin)
+        try:
+            return await self._placed(run, caller, checked, origin)
+        finally:
+            self._uploads.arrived(run.id)
+
+    async def _placed(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> LiveRun:
+        if checked.entry.parameters.files:
+            await self._take_files(run.id, caller, checked)
+            self._still_open(origin)
         if self._gates.covers("commands"):
             hold = await self._gates.admit(_question(run, caller, checked))
             if hold is not None:
                 run = msgspec.structs.replace(
                     run, status="held", labels={**run.labels, "held": self._redactor.text(hold.reason)}
                 )
-            if self.closed and origin.nested_in is None:
-                raise Unavailable(self.closed)
-            if origin.parent is not None and origin.parent.phase != "running":
-                raise Unavailable(f"the run {origin.parent.id} that asked for it has ended")
+            self._still_open(origin)
         live = self._live(run, caller, checked, origin.parent)
         key = run.idempotency_key
         row = KeyRow(run.principal, key, run.id, run.command_id, run.args_digest, run.created) if key else None
         sealed = self._sealer.seal(run.id, encode(checked.secrets)) if checked.secrets and not live.ephemeral else None
         self._executor.accept(live, None if live.ephemeral else row, sealed)
         return live
+
+    async def _take_files(self, run_id: str, caller: Caller, checked: _Checked) -> None:
+        """See to it that the files it names are there and may be used, and keep uploads for it."""
+        parameters, bound = checked.entry.parameters, checked.bound
+        await in_thread(self._threads, lambda: self._files.located(parameters, bound, caller))
+        await self._uploads.claim(run_id, self._files.uploads_in(parameters, bound))
+
+    def _still_open(self, origin: Origin) -> None:
+        """Look again after a wait."""
+        if self.closed and origin.nested_in is None:
+            raise Unavailable(self.closed)
+        if origin.parent is not None and origin.parent.phase != "running":
+            raise Unavailable(f"the run {origin.parent.id} that asked for it has ended")
 
     def _run(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Run:
         entry, nested_in = checked.entry, origin.nested_in

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
+import stat
+import weakref
+from collections.abc import AsyncIterable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
+from trunnion.kernel.file_limits import FileLimits
+from trunnion.kernel.file_writing import Allowance, Content, NewFile
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun, Outcome
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.errors import InvalidArguments, Unavailable
 from trunnion.model.events import ARTIFACT
+from trunnion.model.file_names import display_name
 from trunnion.model.json import encode
 from trunnion.model.runs import ArtifactInfo
 from trunnion.store.base import Store
@@ -23,32 +30,71 @@ from trunnion.store.base import Store
 CHUNK = 1 << 20
 
 
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class ArtifactKeeper:
     """Keeps files with runs."""
 
-    def __init__(self, store: Store, committer: Committer, clock: Clock, threads: DaemonThreads) -> None:
+    def __init__(
+        self, store: Store, committer: Committer, clock: Clock, threads: DaemonThreads, limits: FileLimits
+    ) -> None:
         self._store = store
         self._committer = committer
         self._clock = clock
         self._threads = threads
+        self._limits = limits
+        self._allowances: weakref.WeakKeyDictionary[LiveRun, Allowance] = weakref.WeakKeyDictionary()
 
-    async def keep(self, live: LiveRun, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
+    async def keep(self, live: LiveRun, name: str, content: Content, media_type: str) -> ArtifactInfo:
         """Copy ``content`` to the run's artifacts; it is on record when this returns.
 
         Raises:
-            InvalidArguments: the file cannot be read, or the run keeps nothing.
+            InvalidArguments: the file cannot be read or is too large, or the run keeps nothing.
             Unavailable: the copy cannot be written, or the run ended meanwhile.
         """
         if live.log is None:
             raise InvalidArguments(f"{live.run.command_id} keeps no history (keep='none'), so no artifacts either")
+        shown = display_name(live.sink.redactor.text(name))
         artifact_id = new_id()
-        target = self._store.artifact_path(live.id, artifact_id)
-        size, sha256 = await in_thread(self._threads, lambda: _copy(content, target))
-        if live.phase != "running":
-            await in_thread(self._threads, target.unlink)
-            raise Unavailable(f"run {live.id} has ended: {name!r} is not kept with it")
-        shown = live.sink.redactor.text(name)
-        info = ArtifactInfo(artifact_id, live.id, shown, size, sha256, media_type, self._clock.utc())
+        file = await self._new_file(live, artifact_id, f"artifact {shown!r} of run {live.id}")
+        try:
+            sha256 = await self._filled(file, content)
+            _refuse_if_over(live, shown)
+        except BaseException:
+            await in_thread(self._threads, file.abandon)
+            raise
+        info = ArtifactInfo(artifact_id, live.id, shown, file.size, sha256, media_type, self._clock.utc())
+        await self._on_record(live, info)
+        return info
+
+    async def keep_result(self, live: LiveRun, outcome: Outcome) -> Outcome:
+        """Keep a result that is too large for its row as the artifact ``result.json``."""
+        info = await self.keep(live, "result.json", outcome.large, "application/json")
+        return Outcome({"artifact": info.id, "name": info.name, "size": info.size, "sha256": info.sha256})
+
+    async def _new_file(self, live: LiveRun, artifact_id: str, what: str) -> NewFile:
+        def made() -> NewFile:
+            if live not in self._allowances:
+                used = sum(kept.size for kept in self._store.artifacts_of(live.id))
+                self._allowances.setdefault(live, Allowance(self._limits.max_run_artifacts, used))
+            path = self._store.artifact_path(live.id, artifact_id)
+            return NewFile(path, what, self._limits.max_artifact, self._allowances[live])
+
+        return await in_thread(self._threads, made)
+
+    async def _filled(self, file: NewFile, content: Content) -> str:
+        if isinstance(content, AsyncIterable):
+            async for piece in content:
+                await in_thread(self._threads, partial(file.write, piece))
+        else:
+            await in_thread(self._threads, lambda: _copy(content, file))
+        return await in_thread(self._threads, file.finish)
+
+    async def _on_record(self, live: LiveRun, info: ArtifactInfo) -> None:
+        assert live.log is not None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def settled(error: Exception | None) -> None:
@@ -58,29 +104,40 @@ class ArtifactKeeper:
         live.log.append(ARTIFACT, info.name, msgspec.Raw(encode(info)), by="handler")
         self._committer.change(Change(live.log, settled, artifacts=(info,)))
         await done
-        return info
-
-    async def keep_result(self, live: LiveRun, outcome: Outcome) -> Outcome:
-        """Keep a result that is too large for its row as the artifact ``result.json``."""
-        info = await self.keep(live, "result.json", outcome.large, "application/json")
-        return Outcome({"artifact": info.id, "name": info.name, "size": info.size, "sha256": info.sha256})
 
 
-def _copy(content: bytes | Path, target: Path) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    if isinstance(content, Path) and not content.is_file():
-        raise InvalidArguments(f"{content} is not a regular file, so it cannot be kept")
+def _refuse_if_over(live: LiveRun, name: str) -> None:
+    if live.phase != "running":
+        raise Unavailable(f"run {live.id} has ended: {name!r} is not kept with it")
+
+
+def _copy(content: bytes | Path | BinaryIO | Iterable[bytes], file: NewFile) -> None:
+    if isinstance(content, bytes):
+        file.write(content)
+    elif isinstance(content, Path):
+        with _opened(content) as source:
+            _write_each(_pieces_of(source), file)
+    else:
+        _write_each(_pieces_of(content) if isinstance(content, _Readable) else content, file)
+
+
+def _write_each(pieces: Iterable[bytes], file: NewFile) -> None:
+    for piece in pieces:
+        file.write(piece)
+
+
+def _pieces_of(source: _Readable) -> Iterator[bytes]:
+    while piece := source.read(CHUNK):
+        yield piece
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file, open; anything else could block for ever."""
     try:
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
-            if isinstance(content, bytes):
-                out.write(content)
-                return len(content), hashlib.sha256(content).hexdigest()
-            with content.open("rb") as source:
-                while chunk := source.read(CHUNK):
-                    out.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        target.unlink(missing_ok=True)
-        raise Unavailable(f"the artifact cannot be written to {target.parent.name}: {error.strerror}") from error
-    return size, digest.hexdigest()
+        raise InvalidArguments(f"{path} cannot be kept: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InvalidArguments(f"{path} is not a regular file, so it cannot be kept")
+    return os.fdopen(descriptor, "rb")

@@ -7,13 +7,13 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from trunnion.access.streams import StreamRedactor, TextRedactor
 from trunnion.kernel.eventlog import NULL
+from trunnion.kernel.file_writing import Content
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.kernel.stats import Stats
@@ -49,7 +49,7 @@ class Nested(Protocol):
     def require(self, context: Context, kind: type[T]) -> T:
         """The object of a type; from any thread."""
 
-    async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
+    async def keep_artifact(self, context: Context, name: str, content: Content, media_type: str) -> ArtifactInfo:
         """Keep a file with the run."""
 
     async def flush(self, context: Context) -> None:
@@ -283,20 +283,24 @@ class Context:
         """Wait until everything emitted so far is on record; paces a handler that produces much."""
         await self._nested.flush(self)
 
-    async def artifact(
-        self, name: str, content: bytes | Path, media_type: str = "application/octet-stream"
-    ) -> ArtifactInfo:
+    async def artifact(self, name: str, content: Content, media_type: str = "application/octet-stream") -> ArtifactInfo:
         """Keep a file with the run.
 
         Args:
             name: shown to people; not a path.
-            content: bytes, or a file to copy.
+            content: bytes, a file to copy, an open binary file, or an (async) iterable of bytes: what comes in
+                pieces is written as it comes and never in memory as a whole.
             media_type: what it is; never used to decide how to run it.
+
+        Raises:
+            InvalidArguments: it cannot be read, or would be larger than ``bytes.max_artifact`` or, with what the
+                run keeps already, than ``bytes.max_run_artifacts``; nothing of it is kept.
+            Unavailable: the disk is full, or the run has ended.
         """
         return await self._nested.keep_artifact(self, name, content, media_type)
 
     def artifact_blocking(
-        self, name: str, content: bytes | Path, media_type: str = "application/octet-stream"
+        self, name: str, content: Content, media_type: str = "application/octet-stream"
     ) -> ArtifactInfo:
         """``artifact`` for sync handlers."""
         return self._blocking(self.artifact(name, content, media_type))

@@ -13,7 +13,6 @@ from trunnion.access.policy import Policy
 from trunnion.access.redaction import Redaction, Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.kernel.admission import Admissions
-from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.authentication import Authentication
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
@@ -24,8 +23,10 @@ from trunnion.kernel.documents import DocumentLimits, Documents
 from trunnion.kernel.entries import Compiler
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
+from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.identity import Identities
+from trunnion.kernel.kept_files import KeptFiles
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Phase
 from trunnion.kernel.lookup import Lookup
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 
 NO_OTHER_LIMITS = DocumentLimits()
+NO_OTHER_FILE_LIMITS = FileLimits()
 CLOSING = 1.0
 """Seconds the last words of threads may take when the host closes."""
 
@@ -91,6 +93,7 @@ class Kernel:
     Attributes:
         parts: frontends and daemons, once the host has them.
         documents: what plugins keep.
+        files: kept with runs, and brought by clients.
         observers: the pumps of all observers.
         providers: the objects that handlers ask for by type.
         records: what became of each plugin.
@@ -111,6 +114,8 @@ class Kernel:
         documents: DocumentLimits = NO_OTHER_LIMITS,
         backups: Path | None = None,
         redaction: Redaction | None = None,
+        files: FileLimits = NO_OTHER_FILE_LIMITS,
+        uploads: Path,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.loop = loop
@@ -155,7 +160,18 @@ class Kernel:
         self.providers.give_each(Secrets, self.secrets.for_plugin)
         self.providers.give_each(State, self.documents.state)
         nested = NestedRuns()
-        self.artifacts = ArtifactKeeper(store, self.committer, clock, self.readers)
+        self.files = KeptFiles(
+            uploads,
+            files,
+            store=store,
+            committer=self.committer,
+            policy=self.policy,
+            clock=clock,
+            state=self.documents.state("host"),
+            threads=self.readers,
+            report=host_log.report,
+            is_live=lambda run_id: run_id in self.executor.table.live,
+        )
         self.executor = Executor(
             registry=self.registry,
             committer=self.committer,
@@ -165,7 +181,8 @@ class Kernel:
             limits=limits,
             report=host_log.report,
             nested=nested,
-            keep_result=self.artifacts.keep_result,
+            keep_result=self.files.keeper.keep_result,
+            locate=self.files.arguments.located,
         )
         self.lookup = Lookup(self.registry, self.policy)
         self.admissions = Admissions(
@@ -181,13 +198,16 @@ class Kernel:
             sealer=sealer,
             redactor=self.redactor,
             host_id=identity.host_id,
+            uploads=self.files.uploads,
+            files=self.files.arguments,
+            threads=self.readers,
         )
         self.identities = Identities(self.policy, self.log, host_log.report)
         self.authentication = Authentication(
             self.identities, clock, self.readers, self.admissions.counts, host_log.report
         )
         self.waiting = Waiting(self.executor, store, self.committer, self.readers, self.wards)
-        nested.wire(self.executor, self.admissions, self.waiting, self.artifacts, self.providers)
+        nested.wire(self.executor, self.admissions, self.waiting, self.files.keeper, self.providers)
         self.queries = Queries(
             self.lookup,
             self.gates,
@@ -196,6 +216,7 @@ class Kernel:
             self.readers,
             host_log.report,
             self.redactor,
+            self.files.arguments,
         )
         self.recovery = Recovery(
             registry=self.registry,

@@ -24,7 +24,8 @@ from trunnion.model.errors import Forbidden, InvalidArguments, NotFound, Trunnio
 from trunnion.model.events import RUN_STREAM, Event
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import Caller, Invocation, Run
+from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run
+from trunnion.model.uploads import UploadInfo
 
 COMPLETION_LIMIT = 200
 
@@ -220,6 +221,82 @@ class Door:
             return await self.get(caller, stream.removeprefix(RUN_STREAM))
         except NotFound:
             raise NotFound(f"there is no stream {stream!r}", {"stream": stream}) from None
+
+    # -- files ------------------------------------------------------------------------------------
+
+    async def artifact(self, caller: Caller, artifact_id: str) -> ArtifactInfo:
+        """A file kept with a run.
+
+        Raises:
+            NotFound: there is none, or its run may not be seen.
+        """
+        return await self._kernel.files.artifacts.info(self._stamped(caller), artifact_id)
+
+    def read_artifact(
+        self, caller: Caller, artifact_id: str, offset: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a range of a kept file in pieces of at most 256 KiB; one beyond its end stops there.
+
+        Raises:
+            NotFound: there is none, or its run may not be seen, or no longer.
+            InvalidArguments: it begins beyond the end; ``details["size"]`` is the file's size.
+            Unavailable: the file is gone from the disk or was cut short.
+        """
+        return self._kernel.files.artifacts.read(self._stamped(caller), artifact_id, offset, length)
+
+    async def open_upload(
+        self, caller: Caller, name: str, *, size: int | None = None, media_type: str = "application/octet-stream"
+    ) -> UploadInfo:
+        """Begin to bring a file.
+
+        Args:
+            caller: whose it will be.
+            name: shown to people; not a path.
+            size: bytes that will come, if they are known: then fewer do not pass for the whole.
+            media_type: what it is; never used to decide how to run it.
+
+        Raises:
+            Forbidden: the caller may run nothing.
+            InvalidArguments, Busy: too large, or too many; the message names the limit.
+        """
+        return await self._kernel.files.uploads.open(self._stamped(caller), name, size, media_type)
+
+    async def write_upload(self, caller: Caller, upload_id: str, offset: int, chunk: bytes) -> UploadInfo:
+        """Add bytes; after a crash or on a new connection an upload goes on where ``upload`` says it is.
+
+        Raises:
+            NotFound: there is none, or it is another's.
+            Conflict: ``offset`` is not how much has arrived, which ``details["offset"]`` says.
+            InvalidArguments, Busy: too large; the message names the limit.
+            Unavailable: the disk is full; nothing of the chunk was taken.
+        """
+        return await self._kernel.files.uploads.write(self._stamped(caller), upload_id, offset, chunk)
+
+    async def finish_upload(self, caller: Caller, upload_id: str, sha256: str | None = None) -> UploadInfo:
+        """Say that all of it has come; from then on its handle is a file argument.
+
+        Raises:
+            NotFound: there is none, or it is another's.
+            Conflict: fewer bytes have come than were announced; ``details["offset"]`` says how many.
+            InvalidArguments: what came has another digest; the upload is gone.
+        """
+        return await self._kernel.files.uploads.finish(self._stamped(caller), upload_id, sha256)
+
+    async def upload(self, caller: Caller, upload_id: str) -> UploadInfo:
+        """An upload as it is now.
+
+        Raises:
+            NotFound: there is none, or it is another's.
+        """
+        return self._kernel.files.uploads.found(self._stamped(caller), upload_id)
+
+    async def drop_upload(self, caller: Caller, upload_id: str) -> None:
+        """Remove an upload.
+
+        Raises:
+            NotFound: there is none, or it is another's.
+        """
+        await self._kernel.files.uploads.drop(self._stamped(caller), upload_id)
 
     # -- what there is ----------------------------------------------------------------------------
 

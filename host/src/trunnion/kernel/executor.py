@@ -12,7 +12,7 @@ from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.context import Context, Nested
 from trunnion.kernel.ending import Ending, KeepResult
 from trunnion.kernel.eventlog import EventLog
-from trunnion.kernel.handlers import Handlers
+from trunnion.kernel.handlers import Handlers, Locate
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Outcome, RunTable
 from trunnion.kernel.mailbox import Mailbox
@@ -56,6 +56,7 @@ class Executor:
         report: Report,
         nested: Nested,
         keep_result: KeepResult,
+        locate: Locate,
     ) -> None:
         self.limits = limits
         self.table = RunTable()
@@ -70,7 +71,7 @@ class Executor:
             report=report,
             keep_result=keep_result,
         )
-        self._handlers = Handlers(mailbox, clock, report, self.ending.settle, limits)
+        self._handlers = Handlers(mailbox, clock, report, self.ending.settle, limits, locate)
         self._registry = registry
         self._committer = committer
         self._log = log

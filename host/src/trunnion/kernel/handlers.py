@@ -6,7 +6,9 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
+from trunnion.arguments import Bound, Parameters
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.context import Context
 from trunnion.kernel.limits import Limits
@@ -15,7 +17,11 @@ from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.outcome import is_defect, raised, returned
 from trunnion.kernel.output import current
 from trunnion.kernel.reporting import Report
-from trunnion.kernel.threads import Breather, DaemonThreads
+from trunnion.kernel.threads import Breather, DaemonThreads, in_thread
+from trunnion.model.runs import Caller
+
+Locate: TypeAlias = Callable[[Parameters, Bound, Caller], Bound]
+"""From the files that arguments name to real paths; blocks."""
 
 
 class Handlers:
@@ -27,6 +33,7 @@ class Handlers:
     Args:
         settle: told on the loop how a handler came to its end.
         limits: results larger than ``max_result_bytes`` stay encoded.
+        locate: finds the files that arguments name, just before the first step.
     """
 
     def __init__(
@@ -36,11 +43,13 @@ class Handlers:
         report: Report,
         settle: Callable[[LiveRun, Outcome], None],
         limits: Limits,
+        locate: Locate,
     ) -> None:
         self._mailbox = mailbox
         self._report = report
         self._settle = settle
         self._limits = limits
+        self._locate = locate
         self._threads = DaemonThreads("trunnion-handler")
         self._breather = Breather(clock)
         self._loop = asyncio.get_running_loop()
@@ -64,7 +73,10 @@ class Handlers:
     async def _drive(self, live: LiveRun, context: Context) -> None:
         current.set(context)
         try:
-            value = _call(live, context)
+            bound = live.bound
+            if live.command_entry.parameters.files:
+                bound = await in_thread(self._threads, lambda: self._located(live))
+            value = _call(live, context, bound)
             outcome = self._returned(live, await value if isinstance(value, Awaitable) else value)
         except BaseException as error:
             outcome = self._raised(live, error)
@@ -74,7 +86,8 @@ class Handlers:
         """The whole life of a sync handler, in its thread."""
         outcome: Outcome | Awaitable[object]
         try:
-            value = contextvars.copy_context().run(_call_as_current, live, context)
+            bound = self._located(live)
+            value = contextvars.copy_context().run(_call_as_current, live, context, bound)
             outcome = value if isinstance(value, Awaitable) else self._returned(live, value)
         except BaseException as error:
             outcome = self._raised(live, error)
@@ -100,6 +113,9 @@ class Handlers:
             outcome = self._raised(live, error)
         self._settle(live, outcome)
 
+    def _located(self, live: LiveRun) -> Bound:
+        return self._locate(live.command_entry.parameters, live.bound, live.caller)
+
     def _returned(self, live: LiveRun, value: object) -> Outcome:
         """A result that is kept nowhere is shown to who asked for it, who may be there to get a secret."""
         redactor = live.sink.redactor
@@ -112,11 +128,11 @@ class Handlers:
         return raised(error, live.sink.redactor)
 
 
-def _call_as_current(live: LiveRun, context: Context) -> object:
+def _call_as_current(live: LiveRun, context: Context, bound: Bound) -> object:
     current.set(context)
-    return _call(live, context)
+    return _call(live, context, bound)
 
 
-def _call(live: LiveRun, context: Context) -> object:
+def _call(live: LiveRun, context: Context, bound: Bound) -> object:
     entry = live.command_entry
-    return entry.parameters.call(entry.command.handler, context, live.bound)
+    return entry.parameters.call(entry.command.handler, context, bound)

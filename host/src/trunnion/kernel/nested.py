@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +11,7 @@ from trunnion.kernel.admission import Admissions, Admitted, Origin
 from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.context import Context, RunHandle, result_of
 from trunnion.kernel.executor import Executor
+from trunnion.kernel.file_writing import Content
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.providers import Providers
 from trunnion.kernel.waiting import Waiting
@@ -69,7 +69,7 @@ class NestedRuns:
         admitted = await self._submit(parent, command_id, args, timeout, detach=detach)
         return RunHandle(admitted.run.id, lambda: self._await(parent, admitted))
 
-    async def keep_artifact(self, context: Context, name: str, content: bytes | Path, media_type: str) -> ArtifactInfo:
+    async def keep_artifact(self, context: Context, name: str, content: Content, media_type: str) -> ArtifactInfo:
         """Keep a file with the run."""
         return await self._artifacts.keep(self._live(context), name, content, media_type)
 

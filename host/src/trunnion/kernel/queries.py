@@ -12,6 +12,7 @@ from trunnion.arguments import Bound
 from trunnion.kernel.admission import Admissions, bind
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.entries import QueryEntry
+from trunnion.kernel.file_arguments import FileArguments
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.masking import cleaned, mask, redactor_for, secrets_of
@@ -38,6 +39,7 @@ class Queries:
         readers: DaemonThreads,
         report: Report,
         redactor: Redactor,
+        files: FileArguments,
     ) -> None:
         self._lookup = lookup
         self._gates = gates
@@ -46,6 +48,7 @@ class Queries:
         self._readers = readers
         self._report = report
         self._redactor = redactor
+        self._files = files
 
     async def query(
         self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None = None
@@ -81,6 +84,7 @@ class Queries:
         if not entry.available:
             raise Unavailable(f"query {entry.id} is not available at the moment: {entry.owner} is down")
         bound = bind(entry.parameters, args, None if argv is None else tuple(argv))
+        bound = self._files.settled(entry.parameters, bound, caller)
         secrets = secrets_of(bound.args, entry.parameters, self._redactor)
         redactor = redactor_for(secrets, self._redactor)
         if self._gates.covers("queries"):
@@ -95,6 +99,9 @@ class Queries:
                     effect="read",
                 )
             )
+        if entry.parameters.files:
+            named = bound
+            bound = await in_thread(self._readers, lambda: self._files.located(entry.parameters, named, caller))
         return entry, bound, redactor
 
     async def _answer(self, entry: QueryEntry, redactor: Redactor, call: Callable[[], object]) -> Json:

@@ -52,6 +52,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         idempotency_key: a second invocation with the same key joins the first one's run.
         revision: the command's revision the client has seen; a mismatch is ``stale_meta``.
         not_before: UTC µs before which the run must not start.
+        cwd: the folder a local client is in; relative paths in file arguments are relative to it.
     """
 
     command_id: str = ""
@@ -65,6 +66,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
     revision: str | None = None
     not_before: int | None = None
+    cwd: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -62,6 +62,7 @@ class SubmitParams(Params, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     revision: str | None = None
     not_before: int | None = None
+    cwd: str | None = None
     cancel_on_disconnect: bool = False
 
     def invocation(self) -> Invocation:
