@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from kernel_kit import ANN, FakeClock, Rig, Valve, cmd, until
+from kernel_kit import ANN, FakeClock, Plugin, Rig, Valve, cmd, until
 
 from trunnion.host import Host, HostOptions
 from trunnion.kernel import committer
+from trunnion.kernel.context import Context
 from trunnion.kernel.documents import DocumentLimits
 from trunnion.kernel.state import State
 from trunnion.model.errors import Busy, Conflict, Forbidden, InvalidArguments, NotFound, Unavailable
@@ -322,8 +326,8 @@ async def test_a_change_whose_caller_went_away_is_made_all_the_same(start: Start
 
 
 async def test_handlers_in_threads_have_twins(start: Start, durability: str) -> None:
-    def works(key: str) -> object:
-        state = holder[0]
+    def works(ctx: Context, key: str) -> object:
+        state = ctx.require(State)
         state.put_blocking(key, 1)
         for _ in range(5):
             state.update_blocking("shared", lambda n: (n or 0) + 1)
@@ -332,17 +336,47 @@ async def test_handlers_in_threads_have_twins(start: Start, durability: str) -> 
         removed = state.delete_blocking(key, revision=found.revision)
         return [[document.key for document in page.items], found.value, removed]
 
-    holder: list[State] = []
     async with start(cmd(works), durability=durability) as rig:
-        holder.append(state_of(rig))
+        state = state_of(rig, "p")
         runs = [await rig.submit("t.works", key=f"k{n}") for n in range(8)]
         for n, run in enumerate(runs):
             assert (await rig.ended(run)).result == [[f"k{n}"], 1, True]
-        assert (await holder[0].get("shared")).value == 40
+        assert (await state.get("shared")).value == 40
         with pytest.raises(RuntimeError, match="async twin"):
-            holder[0].get_blocking("a")
+            state.get_blocking("a")
         with pytest.raises(RuntimeError, match="async twin"):
-            holder[0].update_blocking("a", lambda n: n)
+            state.update_blocking("a", lambda n: n)
+
+
+async def test_a_handler_asks_for_its_plugins_documents(start: Start) -> None:
+    async def keep(ctx: Context, value: int) -> object:
+        document = await ctx.require(State).put("kept", value)
+        return [ctx.require(State).owner, document.revision]
+
+    others = {"q": Plugin([cmd(keep, console="u")])}
+    async with start(cmd(keep), more_plugins=others) as rig:
+        assert (await rig.run("t.keep", value=1)).result == ["p", 1]
+        assert (await rig.run("u.keep", value=2)).result == ["q", 1]
+        assert (await state_of(rig, "p").get("kept")).value == 1
+
+
+async def test_threads_that_ask_at_once_get_the_same(start: Start) -> None:
+    """Defence: ``Documents.state`` keeps the first; two would not know of each other's changes."""
+    async with start() as rig:
+        together = threading.Barrier(4)
+
+        def ask(owner: str) -> State:
+            together.wait(5)
+            return state_of(rig, owner)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for n in range(20):
+                found = await asyncio.gather(*[asyncio.to_thread(ask, f"o{n}") for _ in range(4)])
+                assert len({id(state) for state in found}) == 1
+        finally:
+            sys.setswitchinterval(interval)
 
 
 # -- telling --------------------------------------------------------------------------------------
@@ -497,6 +531,23 @@ async def test_a_full_disk_refuses_changes_at_once_and_reads_go_on(
         assert [(await state.put("a", 4)).revision for state in (one, two)] == [2, 2]
         assert [event.data["revision"] for event in await changes(one)] == [1, 2]
         assert {"store.full", "store.healed"} <= set(await rig.codes())
+
+
+async def test_a_damaged_document_is_named_and_can_be_put_anew(start: Start) -> None:
+    async with start(durability="process") as rig:
+        state = state_of(rig)
+        await state.put("good", 1)
+        await state.put("bad", {"n": 1})
+        connection = sqlite3.connect(rig.kernel.store.path)
+        connection.execute("UPDATE documents SET value = X'7B22' WHERE key = 'bad'")
+        connection.commit()
+        connection.close()
+        for read in (state.get("bad"), state.list()):
+            with pytest.raises(Unavailable, match="document 'bad' of demo is damaged"):
+                await read
+        assert (await state.get("good")).value == 1
+        assert (await state.put("bad", 2)).revision == 3
+        assert [document.value for document in (await state.list()).items] == [2, 1]
 
 
 async def test_a_stopped_host_changes_nothing(start: Start) -> None:

@@ -59,6 +59,11 @@ def test_kill_loses_nothing_acknowledged(durability: Durability, tmp_path: Path)
                 assert [e.seq for e in events] == list(range(1, last + 1))
                 assert all(len(e.text) in {100, 600_000} for e in events if e.kind == "text")
             assert not set(live) & set(ended)
+            newest = {words[3]: int(words[4]) for words in said if words[0] == "ended"}
+            for key, revision in newest.items():
+                document = bench.store.document("child", key)
+                assert document is not None, "an acknowledged document is lost"
+                assert document.revision >= revision, "an acknowledged change is lost"
             first = bench.store.next_num()
             assert all(run.num < first for run in bench.store.get_runs(sorted(accepted)))
     print(f"{len(said)} acknowledgements")

@@ -1,6 +1,6 @@
 """A host that writes as fast as it can and says what was acknowledged, until it is killed.
 
-``python writing_child.py DURABILITY DATA_DIR``: one line ``accepted ID`` or ``ended ID LAST`` per answer.
+``python writing_child.py DURABILITY DATA_DIR``: one line ``accepted ID`` or ``ended ID LAST KEY REVISION`` per answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import store_kit as kit
 
 from trunnion.model.events import run_stream
 from trunnion.model.runs import Run
-from trunnion.store import Accept, Batch, Store, open_store
+from trunnion.store import Accept, Batch, DocumentWrite, Store, open_store
 
 
 async def commit(store: Store, batch: Batch) -> None:
@@ -31,7 +31,7 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def one(store: Store) -> None:
+async def one(store: Store, worker: int) -> None:
     run: Run = kit.make_run(store.next_num())
     stream = run_stream(run.id)
     await commit(store, Batch([Accept(run)], appends={stream: [kit.event(run, 1)]}))
@@ -41,20 +41,21 @@ async def one(store: Store) -> None:
         text = "x" * (600_000 if run.num % 50 == 0 else 100)
         await commit(store, Batch(appends={stream: [kit.event(run, seq, "text", text)]}))
     ended = kit.end(run, last=last)
-    await commit(store, Batch(appends={stream: [kit.event(run, last)]}, finishes=[ended]))
-    say("ended", run.id, last)
+    document = DocumentWrite("child", f"workers/{worker}", run.num, run.created, b"%d" % last)
+    await commit(store, Batch(appends={stream: [kit.event(run, last)]}, finishes=[ended], documents=[document]))
+    say("ended", run.id, last, document.key, document.revision)
 
 
 async def main(durability: str, data_dir: str) -> None:
     store = open_store(durability, Path(data_dir), lambda: time.time_ns() // 1000)
 
-    async def work() -> None:
+    async def work(worker: int) -> None:
         while True:
-            await one(store)
+            await one(store, worker)
             await asyncio.sleep(0)
 
     say("ready")
-    await asyncio.gather(*[work() for _ in range(8)])
+    await asyncio.gather(*[work(worker) for worker in range(8)])
 
 
 if __name__ == "__main__":

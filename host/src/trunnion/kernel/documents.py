@@ -19,7 +19,7 @@ from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.threads import DaemonThreads, in_thread
-from trunnion.model.errors import Busy, Conflict, InvalidArguments, TrunnionError, Unavailable
+from trunnion.model.errors import Busy, Conflict, InvalidArguments, TrunnionError, Unavailable, error_from_info
 from trunnion.model.events import DATA
 from trunnion.model.json import Json, encode
 from trunnion.model.names import is_segment
@@ -238,7 +238,8 @@ class OwnDocuments:
         if error is not None and self._usage is not None:
             self._usage = (self._usage[0] - grown[0], self._usage[1] - grown[1])
         if not future.done():
-            future.set_result(None) if error is None else future.set_exception(error)
+            # An exception of its own for each: they are raised in several places at once.
+            future.set_result(None) if error is None else future.set_exception(error_from_info(error.info))
 
 
 def _told(write: DocumentWrite) -> msgspec.Raw:

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from trunnion.kernel.document_value import checked_key, encoded
 from trunnion.kernel.documents import OwnDocuments
-from trunnion.model.errors import Conflict, InvalidArguments
+from trunnion.model.errors import Conflict, InvalidArguments, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.json import Json, decode
 from trunnion.model.state import Document, DocumentPage
@@ -52,6 +54,7 @@ class State:
 
         Raises:
             InvalidArguments: the key cannot be one.
+            Unavailable: it is damaged.
         """
         found = self._own.committed(checked_key(key))
         return document_of(found) if found is not None else None
@@ -127,6 +130,7 @@ class State:
 
         Raises:
             InvalidArguments: the limit or the cursor is not one.
+            Unavailable: one of them is damaged.
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise InvalidArguments(f"a page has 1 to {MAX_LIMIT} documents, not {limit}")
@@ -290,5 +294,16 @@ class Transaction:
 
 
 def document_of(write: DocumentWrite) -> Document:
-    """A document on record as it is handed out."""
-    return Document(write.key, decode(write.value or b"null"), write.revision, write.updated)
+    """A document on record as it is handed out.
+
+    Raises:
+        Unavailable: it is damaged.
+    """
+    try:
+        return Document(write.key, decode(write.value or b"null"), write.revision, write.updated)
+    except msgspec.DecodeError as error:
+        raise Unavailable(
+            f"document {write.key!r} of {write.owner} is damaged on the disk ({error}): put or delete it, or restore a"
+            " backup of the data directory",
+            {"owner": write.owner, "key": write.key},
+        ) from error
