@@ -17,6 +17,7 @@ from trunnion_scripts.declaration import read
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("plugins/*/README.md")]
+    + list(ROOT.glob("examples/*/README.md"))
 )
 
 
@@ -57,7 +58,7 @@ def test_every_exit_status_is_in_the_table_of_the_operating_guide() -> None:
 def test_subcommands_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"`trunnion(?: --\w[\w-]*(?: \S+)?)* ([a-z]+)\b", text))
-    named |= set(re.findall(r"^\$ trunnion(?: --\w[\w-]*)* ([a-z]+)\b", text, re.M))
+    named |= set(re.findall(r"^\$ trunnion(?: --data-dir \S+| --\w[\w-]*)* ([a-z]+)\b", text, re.M))
     assert named <= set(cli.list_commands(click.Context(cli)))
 
 
