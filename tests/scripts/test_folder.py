@@ -2,12 +2,12 @@
 
 import asyncio
 import os
+from typing import ClassVar
 
 import pytest
 
 from trunnion import NotFound
 from trunnion_scripts.folder import Refused, read_folders
-from trunnion_scripts.library import Library
 from trunnion_scripts.watcher import _Watcher
 
 CONFIG = '[scripts]\nfolders = ["{folder}"]\npoll_interval = 0.02'
@@ -70,10 +70,12 @@ async def test_a_broken_file_is_reported_and_the_last_good_version_stays(serve, 
 
 async def test_a_file_still_being_written_is_not_read(drop, folder):
     class Handle:
+        settings: ClassVar = {"folders": [str(folder)], "poll_interval": 1}
+
         async def in_thread(self, function):
             return function()
 
-    watcher = _Watcher(Handle(), Library({"folders": [str(folder)], "poll_interval": 1}))
+    watcher = _Watcher(Handle(), asyncio.Event())
     assert not await watcher.look()
     drop("x", "#!/bin/sh\n", "run = [")
     assert not await watcher.look(), "just changed"

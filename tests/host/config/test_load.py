@@ -118,7 +118,7 @@ def test_text_values_follow_the_type_of_the_setting() -> None:
         ("executor.threads = 0\n", "{file}:1: executor.threads: 0 is less than"),
         ("executor = 3\n", "{file}:1: executor: expected a table"),
         ("[log]\nlevel = 'loud'\n", '"loud" is not one of debug, info, warning, error, critical'),
-        ("[scripts.b]\nrun = ['x']\ntimeot = 3\n", "{file}:1: scripts.b: Additional properties are not allowed"),
+        ("[scripts.b]\nrun = ['x']\ntimeot = 3\n", "{file}:3: scripts.b.timeot: unknown key; did you mean 'timeout'?"),
         ("[scripts.b]\nrun = ['x']\ntimeout = 'x'\n", "{file}:3: scripts.b.timeout: "),
         ("[store\n", "{file}:1:7: "),
         ("a = 1\na = 2\n", "{file}:2:6: Cannot overwrite a value"),

@@ -84,7 +84,7 @@ async def test_an_embedded_host_without_a_file_reads_its_environment_again(tmp_p
         ("\n[executor]\nmax_running = 'many'\n", "executor.max_running", 3, "is not of type"),
         ("[words]\nwords = ['darn']\n", "words.words.0", 2, "is not said here"),
         ("[frontends]\nsockett = true\n", "frontends.sockett", 2, "did you mean 'socket'"),
-        ("[access.tokens.x]\nprincipal = 'a'\nsha256 = 'b'\nexpirs = 'c'\n", "access.tokens.x", 1, "expirs"),
+        ("[access.principals.ann]\nrol = 'admin'\n", "access.principals.ann.rol", 2, "did you mean 'role'"),
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value else "",
 )
@@ -202,7 +202,7 @@ async def test_each_part_goes_by_its_section(tmp_path: Path) -> None:
             "[access.principals.ann]\nrole = 'operator'\n[executor]\npark_timeout = 9\nthreads = 3\n"
         )
         assert on.kernel.documents.limits.max_documents == 7
-        assert Redactor(on.kernel.redaction).json({"door_pin": "1234"}) == {"door_pin": "***"}
+        assert Redactor(on.kernel.redaction).value({"door_pin": "1234"}) != {"door_pin": "1234"}
         assert "ann" in on.kernel.identities.register.configured.principals
         assert on.kernel.executor.placement.slots.threads == 3
         on.kernel.host_log.log("somebody", "warning", "not written")
@@ -333,7 +333,7 @@ def test_sets_of_several_owners_change_together_or_not_at_all() -> None:
         "x.two": ("a", True),
         "x.one": ("b", False),
     }
-    with pytest.raises(Conflict, match="b wants the name 'x.three', which a already has"):
+    with pytest.raises(Conflict, match=r"b wants the name 'x\.three', which a already has"):
         registry.replace_all({"a": owning("x.three"), "b": owning("x.three")})
     assert {e.id for e in registry.all_commands()} == {"x.one", "x.two"}
     assert changes == [1]

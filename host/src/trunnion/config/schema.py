@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from trunnion.model.contributions import Setting
 from trunnion.model.json import Json, JsonObject
+from trunnion.model.names import nearest
+
+if TYPE_CHECKING:
+    from jsonschema_rs import ValidationError
 
 MASK = "***"
 
@@ -34,10 +39,34 @@ def violations(schema: JsonObject, value: Json) -> list[Violation]:
 
     mask = MASK if _has_secret(schema) else None
     validator = jsonschema_rs.Draft202012Validator(_plain_object(schema), mask=mask, offline=True)
-    return [
-        Violation(tuple(str(part) for part in error.instance_path), _worded(error.message, schema))
-        for error in validator.iter_errors(_plain(value))
-    ]
+    return [found for error in validator.iter_errors(_plain(value)) for found in _found(error, schema)]
+
+
+def _found(error: ValidationError, schema: JsonObject) -> list[Violation]:
+    at = tuple(str(part) for part in error.instance_path)
+    unexpected = getattr(error.kind, "unexpected", None)  # only where properties are not allowed
+    if not isinstance(unexpected, list):
+        return [Violation(at, _worded(error.message, schema))]
+    known = _properties_at(schema, error.schema_path[:-1])
+    return [Violation((*at, name), _unknown(name, known)) for name in map(str, unexpected)]
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    close = nearest(name, known)
+    if close:
+        return f"unknown key; did you mean {' or '.join(map(repr, close))}?"
+    return f"unknown key; known here: {', '.join(sorted(known)) or 'none'}"
+
+
+def _properties_at(schema: Json, path: Sequence[str | int]) -> list[str]:
+    """The properties that a part of a schema declares; none where the way to it leads through a reference."""
+    for part in path:
+        if isinstance(schema, Mapping):
+            schema = schema.get(str(part))
+        elif isinstance(schema, Sequence) and not isinstance(schema, str) and isinstance(part, int):
+            schema = schema[part]
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return list(properties) if isinstance(properties, Mapping) else []
 
 
 def _worded(message: str, schema: JsonObject) -> str:

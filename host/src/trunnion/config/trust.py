@@ -29,20 +29,26 @@ def read_trusted(path: Path) -> bytes:
     """
     # Without O_NONBLOCK the opening of a pipe would wait for somebody who writes.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-            raise InvalidConfig(f"{path}: the configuration is a regular file, and this is {kind}")
-        if status.st_mode & stat.S_IWOTH:
-            raise InvalidConfig(
-                f"{path}: every user may change it (mode {stat.S_IMODE(status.st_mode):04o}), and with it what runs "
-                f"here; look through it, then run: chmod o-w {path}"
-            )
-        content = file.read(LARGEST + 1)
+    try:
+        _refuse(path, os.fstat(fd).st_mode)
+        with open(fd, "rb", closefd=False) as file:
+            content = file.read(LARGEST + 1)
+    finally:
+        os.close(fd)
     if len(content) > LARGEST:
         raise InvalidConfig(f"{path}: a configuration has {LARGEST} bytes at most")
     return content
+
+
+def _refuse(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise InvalidConfig(f"{path}: the configuration is a regular file, and this is {kind}")
+    if mode & stat.S_IWOTH:
+        raise InvalidConfig(
+            f"{path}: every user may change it (mode {stat.S_IMODE(mode):04o}), and with it what runs here; "
+            f"look through it, then run: chmod o-w {path}"
+        )
 
 
 def refuse_shown_secret(path: Path, key: str) -> None:

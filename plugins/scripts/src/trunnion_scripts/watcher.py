@@ -37,7 +37,7 @@ class _Watcher:
     def __init__(self, handle: HostHandle, changed: asyncio.Event) -> None:
         self._handle = handle
         self._changed = changed
-        self._library = Library({})
+        self._library = Library(handle.settings)
         self.interval = 0.0
         self._seen = self._read = snapshot([])
         self._told: set[str] = set()
