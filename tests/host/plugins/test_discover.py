@@ -57,7 +57,7 @@ def test_an_installed_plugin_is_loaded_with_its_distribution(site: Path) -> None
 RAN = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\n"
 
 
-def test_another_generation_is_refused_before_import_in_readable_words(site: Path) -> None:
+def test_h5_another_generation_is_refused_before_import_in_readable_words(site: Path) -> None:
     distribution(site, "acme_new", entry("acme_new", 2), code=RAN)
     plugins = load()
     assert facts(plugins, "acme_new") == [("acme_new", "incompatible", "acme_new", "1.0")]
@@ -73,7 +73,7 @@ def test_a_plugin_for_several_generations_is_taken_for_this_one(site: Path) -> N
     assert facts(load(), "acme_both") == [("acme_both", "loaded", "acme_both", "1.0")]
 
 
-def test_one_name_in_two_distributions_is_refused_before_import(site: Path) -> None:
+def test_h5_one_name_in_two_distributions_is_refused_before_import(site: Path) -> None:
     for name in ("acme_left", "acme_right"):
         distribution(site, name, entry(name, plugin_id="same"), code=RAN)
     plugins = load()
@@ -92,7 +92,7 @@ def test_of_a_distribution_found_twice_the_first_counts(
     assert facts(load(), "acme_dup") == [("acme_dup", "loaded", "acme_dup", "2.0")]
 
 
-def test_a_missing_dependency_is_named_with_its_plugin(site: Path) -> None:
+def test_h5_a_missing_dependency_is_named_with_its_plugin(site: Path) -> None:
     distribution(site, "acme_needy", entry("acme_needy"), code="import no_such_library\n")
     plugins = load()
     (record,) = [r for r in plugins.records if r.id == "acme_needy"]
@@ -114,7 +114,7 @@ def test_a_given_plugin_replaces_an_installed_one(site: Path) -> None:
     assert not list(site.glob("*.ran"))
 
 
-def test_safe_mode_imports_nothing_installed(site: Path) -> None:
+def test_h12_safe_mode_imports_nothing_installed(site: Path) -> None:
     distribution(site, "acme_safe", entry("acme_safe"), code=RAN)
     plugins = load(Selection(safe_mode=True))
     assert facts(plugins, "acme_safe") == [("acme_safe", "disabled", "acme_safe", "1.0")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from pathlib import Path
@@ -79,7 +80,7 @@ KINDS = [
 
 @pytest.mark.parametrize("error", KINDS, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("hook", sorted(ITEMS))
-def test_whatever_a_hook_raises_breaks_that_plugin_only(hook: str, error: BaseException) -> None:
+def test_h1_whatever_a_hook_raises_breaks_that_plugin_only(hook: str, error: BaseException) -> None:
     def raising() -> object:
         raise error
 
@@ -94,9 +95,24 @@ def test_whatever_a_hook_raises_breaks_that_plugin_only(hook: str, error: BaseEx
     assert commands(plugins)["good"] == ["good.run"]
 
 
-@pytest.mark.parametrize("error", ["ValueError('x')", "SystemExit(1)", "KeyboardInterrupt()", "RecursionError()"])
-def test_whatever_an_import_raises_breaks_that_plugin_only(tmp_path: Path, error: str) -> None:
-    (tmp_path / "bad.py").write_text(f"raise {error}\n")
+WRITTEN = """
+class Nasty(Exception):
+    def __str__(self):
+        raise ValueError('no text for you')
+"""
+SPELLED = [
+    "ValueError('x')",
+    "SystemExit(1)",
+    "KeyboardInterrupt()",
+    "BaseException('bare')",
+    "RecursionError()",
+    "Nasty()",
+]
+
+
+@pytest.mark.parametrize("error", SPELLED)
+def test_h1_whatever_an_import_raises_breaks_that_plugin_only(tmp_path: Path, error: str) -> None:
+    (tmp_path / "bad.py").write_text(f"{WRITTEN if error == 'Nasty()' else ''}raise {error}\n")
     (tmp_path / "good.py").write_text(
         "from trunnion.hookspecs import hookimpl\n"
         "from trunnion.model.contributions import Command\n"
@@ -106,9 +122,31 @@ def test_whatever_an_import_raises_breaks_that_plugin_only(tmp_path: Path, error
     kind, reason = state(plugins, "bad")
     assert kind == "broken"
     assert reason.startswith("plugin 'bad' at import: ")
-    assert "(bad.py:1)" in reason
+    assert "(bad.py:" in reason
     assert commands(plugins) == {"host": [], "good": ["file.run"]}
     assert "trunnion_plugin_file_bad" not in sys.modules
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", KINDS, ids=lambda e: type(e).__name__)
+def test_h1_whatever_is_raised_while_something_is_thrown_away_is_nothing_to_the_host(error: BaseException) -> None:
+    gone = []
+
+    class Dying:
+        def __del__(self) -> None:
+            gone.append(error)
+            raise error
+
+    def answers() -> object:
+        one = Dying()
+        yield Command(id="bad.run", handler=noop, validate=lambda args, held=one: None)
+
+    plugins = load({"bad": make(trunnion_commands=answers), "good": good()})
+    assert commands(plugins) == {"host": [], "bad": ["bad.run"], "good": ["good.run"]}
+    del plugins
+    gc.collect()
+    assert gone == [error]
+    assert commands(load({"good": good()})) == {"host": [], "good": ["good.run"]}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +190,7 @@ def test_a_generator_that_fails_midway_leaves_nothing() -> None:
     assert "half done" in state(plugins, "bad")[1]
 
 
-def test_a_plugin_that_hangs_is_named_and_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+def test_h3_a_plugin_that_hangs_is_named_and_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
 
     def hangs() -> object:
@@ -190,7 +228,7 @@ async def is_async() -> list[object]:
     ],
     ids=["unknown hook", "unmarked", "unknown parameter", "async", "wrapper"],
 )
-def test_a_plugin_that_misuses_hooks_is_not_registered_at_all(plugin: SimpleNamespace, expected: str) -> None:
+def test_h5_a_plugin_that_misuses_hooks_is_not_registered_at_all(plugin: SimpleNamespace, expected: str) -> None:
     plugin.trunnion_queries = hookimpl(lambda: pytest.fail("asked although it is broken"))
     plugins = load({"bad": plugin})
     kind, reason = state(plugins, "bad")
@@ -229,7 +267,7 @@ def test_a_module_without_a_name_of_its_own_gets_that_of_the_module() -> None:
     assert state(plugins, "my_tools")[0] == "loaded"
 
 
-def test_one_name_in_two_folders_is_refused_before_import(tmp_path: Path) -> None:
+def test_h5_one_name_in_two_folders_is_refused_before_import(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "twin.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
@@ -252,7 +290,7 @@ def test_what_is_not_selected_is_not_imported(tmp_path: Path) -> None:
     assert (tmp_path / "ran").exists()
 
 
-def test_safe_mode_loads_built_ins_only_even_of_what_is_given() -> None:
+def test_h12_safe_mode_loads_built_ins_only_even_of_what_is_given() -> None:
     plugins = load({"good": good()}, Selection(safe_mode=True, only=frozenset({"good"})))
     assert plugins.loaded == ("host",)
     assert state(plugins, "good") == ("disabled", "safe mode loads built-ins only")
