@@ -7,7 +7,7 @@ import re
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kernel_kit import FakeClock
 
@@ -60,6 +60,7 @@ def test_the_longest_password_counts_to_its_last_character():
     hashed = passwords.hash(longest)
     assert passwords.fits(longest, hashed)
     assert not passwords.fits(longest[:-1] + "y", hashed)
+    assert not passwords.fits(longest + "y", hashed), "what is longer is not cut to fit"
 
 
 def test_whoever_has_no_password_costs_the_same_work(monkeypatch):
@@ -212,6 +213,8 @@ def test_a_name_that_is_gone_is_a_strangers_again(throttle):
 
 
 @given(names)
+@example("a" * 120 + "." + "b" * 50)
+@example("a" * 119 + "/" * 80)
 def test_every_name_has_a_key_of_its_own(name):
     key = f"principals/{encode_name(name)}"
     assert is_document_key(key)

@@ -108,8 +108,9 @@ class Passwords:
         """
         from argon2.exceptions import InvalidHashError, VerificationError
 
+        hashed = hashed if len(password) <= LONGEST else None
         try:
-            return self._hasher.verify(hashed or self._nobodys(), _bytes(password[:LONGEST])) and bool(hashed)
+            return self._hasher.verify(hashed or self._nobodys(), _bytes(password[:LONGEST]))
         except (VerificationError, InvalidHashError):
             return False
 
