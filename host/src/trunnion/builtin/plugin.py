@@ -8,6 +8,7 @@ from trunnion.builtin.access_commands import AccessCommands
 from trunnion.builtin.access_queries import AccessQueries
 from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.builtin.explain_query import ExplainQuery
+from trunnion.builtin.file_commands import FileCommands
 from trunnion.builtin.host_queries import HostQueries
 from trunnion.builtin.keeper import KEEPER
 from trunnion.builtin.lane_commands import LaneCommands
@@ -57,6 +58,7 @@ class HostPlugin:
             *SecretCommands(self._kernel).commands(),
             *AccessCommands(self._kernel).commands(),
             *TokenCommands(self._kernel).commands(),
+            *FileCommands(self._kernel).commands(),
             Command.of(
                 self._control.drain,
                 console="host",
@@ -84,6 +86,7 @@ class HostPlugin:
             *ExplainQuery(self._kernel).queries(),
             *SecretCommands(self._kernel).queries(),
             *AccessQueries(self._kernel).queries(),
+            *FileCommands(self._kernel).queries(),
             *HostQueries(self._kernel, self._control, self._config).queries(),
         ]
 
@@ -126,6 +129,8 @@ class HostPlugin:
         return [
             Console(path="runs", title="Runs", description="What was run, and what became of it."),
             Console(path="secrets", title="Secrets", description="What plugins need and nobody is shown."),
+            Console(path="artifacts", title="Artifacts", description="Files kept with runs."),
+            Console(path="uploads", title="Uploads", description="Files brought before a run needs them."),
             Console(path="lanes", title="Lanes", description="What waits for what."),
             Console(path="principals", title="Principals", description="People and programs that may do something."),
             Console(path="grants", title="Grants", description="Roles on some commands, queries, streams and runs."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -73,7 +74,7 @@ class RunCommands:
         )
         return _brief(await door.submit(caller, invocation, rerun_of=old.id))
 
-    def prune(
+    async def prune(
         self, *, older_than: timedelta | None = None, keep: int | None = None, dry_run: bool = False
     ) -> dict[str, Json]:
         """Remove ended runs with their output and files.
@@ -88,7 +89,9 @@ class RunCommands:
         before = None
         if older_than is not None:
             before = self._kernel.clock.utc() - int(older_than.total_seconds() * US_PER_SECOND)
-        result = self._kernel.store.prune(before, keep, dry_run=dry_run)
+        prune = partial(self._kernel.store.prune, before, keep, dry_run=dry_run)
+        result = await in_thread(self._kernel.readers, prune)
+        await self._kernel.files.upkeep.sweep()
         return {"dry_run": dry_run, **_figures(result)}
 
     async def forget(self, ctx: Context, run_id: str) -> dict[str, Json]:
@@ -105,6 +108,7 @@ class RunCommands:
             raise Conflict(f"run {run_id} has not ended: cancel it first")
         if not await in_thread(self._kernel.readers, lambda: self._kernel.store.forget(run_id)):
             raise NotFound(f"there is no run {run_id!r}")
+        await self._kernel.files.upkeep.sweep()
         return {"forgotten": run_id}
 
     def _door(self, ctx: Context) -> tuple[Door, Caller]:

@@ -31,6 +31,8 @@ SUBCOMMANDS: Mapping[str, Lazy] = {
     "query": Lazy("query", "query", "Ask a query and print its value."),
     "follow": Lazy("follow", "follow", "Print the events of a stream as they come."),
     "runs": Lazy("runs", "runs", "List runs; show, cancel, repeat, export or remove them."),
+    "artifacts": Lazy("files", "artifacts", "List, check and save files kept with runs."),
+    "upload": Lazy("files", "upload", "Copy a file to an upload and print its handle."),
     "principals": Lazy("access", "principals", "List, add and change people and programs."),
     "grants": Lazy("access", "grants", "List, add and remove roles on some things."),
     "tokens": Lazy("access", "tokens", "List, make and revoke API tokens."),

@@ -50,3 +50,11 @@ def _from_file(config: Path | None) -> str:
     section = read_toml(config).table.get("host")
     named = section.get("data_dir") if isinstance(section, Mapping) else None
     return named if isinstance(named, str) else ""
+
+
+def here() -> str | None:
+    """The folder this process is in, None if it is gone."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return None

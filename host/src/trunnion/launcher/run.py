@@ -70,6 +70,7 @@ def run(
     """
     import uuid
 
+    from trunnion.launcher.place import here
     from trunnion.launcher.running import run_in_loop
     from trunnion.launcher.secrets import missing, words_for
     from trunnion.launcher.usage import print_usage, wants_usage, with_hint
@@ -82,7 +83,9 @@ def run(
         return 0
 
     def start(words: tuple[str, ...]) -> int:
-        asked = Invocation(command_id=command_id, argv=words, timeout=timeout, idempotency_key=once, labels=labels)
+        asked = Invocation(
+            command_id=command_id, argv=words, timeout=timeout, idempotency_key=once, labels=labels, cwd=here()
+        )
         return run_in_loop(options, screen, asked, detach=detach)
 
     once, given = key or uuid.uuid4().hex, (*words_for(secrets), *argv)

@@ -114,10 +114,12 @@ def _run(context: click.Context, view: View, argv: Sequence[str]) -> int:
     from functools import partial
 
     from trunnion.launcher.attend import tell_end, tell_result
+    from trunnion.launcher.place import here
     from trunnion.launcher.running import run_in_loop
     from trunnion.model.runs import Invocation
 
-    invocation = Invocation(command_id=view.target, argv=tuple(argv), idempotency_key=uuid.uuid4().hex)
+    once = uuid.uuid4().hex
+    invocation = Invocation(command_id=view.target, argv=tuple(argv), idempotency_key=once, cwd=here())
     tell = tell_end if view.show is None else partial(tell_result, view.show)
     return run_in_loop(options_of(context), screen_of(context), invocation, tell=tell)
 

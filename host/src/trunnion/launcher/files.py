@@ -1,0 +1,103 @@
+"""``trunnion artifacts`` and ``trunnion upload``: files go past the socket, from disk to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from trunnion.launcher.options import json_option, options_of, screen_of
+from trunnion.launcher.views import View, ViewGroup, moment, show_value, table_of, text_of
+
+if TYPE_CHECKING:
+    from trunnion.launcher.screen import Screen
+    from trunnion.model.json import Json
+
+
+def _row(info: Mapping[str, Json]) -> list[str]:
+    return [*text_of(info, "id", "name", "size", "media_type"), moment(info.get("created"))]
+
+
+class ArtifactGroup(ViewGroup):
+    """The table's subcommands, and ``save``, which copies."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the table, then ``save``."""
+        return [*super().list_commands(ctx), "save"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of a name."""
+        return save if cmd_name == "save" else super().get_command(ctx, cmd_name)
+
+
+artifacts = ArtifactGroup(
+    "artifacts",
+    "List, check and save files kept with runs.",
+    {
+        "list": View(
+            "queries",
+            "runs.artifacts",
+            "List the files kept with a run.",
+            table_of(("artifact", "name", "bytes", "type", "created"), _row),
+        ),
+        "show": View("queries", "artifacts.get", "Show what is known of a file."),
+        "verify": View(
+            "queries",
+            "artifacts.verify",
+            "Read a file again and compare it with what is on record.",
+            status=lambda value: 0 if isinstance(value, Mapping) and value.get("ok") else 1,
+        ),
+    },
+)
+
+
+@click.command("save", help="Copy a file kept with a run; its digest is checked on the way.")
+@json_option
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.argument("artifact_id", metavar="ARTIFACT")
+@click.argument("target", metavar="[FILE]", required=False)
+@click.pass_context
+def save(context: click.Context, *, artifact_id: str, target: str | None, force: bool) -> int:
+    """``trunnion artifacts save``; ``-`` writes to standard output."""
+    from pathlib import Path
+
+    from trunnion.launcher.copying import copy_out, copy_to
+    from trunnion.launcher.hosted import ask
+    from trunnion.model.file_names import display_name
+
+    screen = screen_of(context)
+    found = ask(options_of(context), "artifacts.path", {"artifact_id": artifact_id})
+    facts = found if isinstance(found, Mapping) else {}
+    source, sha256 = Path(str(facts.get("path"))), str(facts.get("sha256"))
+    if target == "-":
+        copy_out(source, sha256)
+        return 0
+    saved = Path(target or display_name(str(facts.get("name"))))
+    copy_to(source, saved / display_name(str(facts.get("name"))) if saved.is_dir() else saved, sha256, force=force)
+    screen.value({"saved": str(saved), "sha256": sha256}) if screen.as_json else screen.note(f"saved {saved}")
+    return 0
+
+
+def _show_handle(screen: Screen, value: Json) -> None:
+    show_value(screen, str(value.get("handle")) if isinstance(value, Mapping) else value)
+
+
+@click.command(help="Copy a file to an upload and print its handle, for file arguments.")
+@json_option
+@click.option("--type", "media_type", default="application/octet-stream", help="Media type of the file.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.pass_context
+def upload(context: click.Context, *, file: str, media_type: str) -> int:
+    """``trunnion upload``: the host copies the file itself, so its bytes pass no door."""
+    import uuid
+    from functools import partial
+    from pathlib import Path
+
+    from trunnion.launcher.attend import tell_result
+    from trunnion.launcher.running import run_in_loop
+    from trunnion.model.runs import Invocation
+
+    args: dict[str, Json] = {"file": str(Path(file).absolute()), "media_type": media_type}
+    asked = Invocation(command_id="uploads.add", args=args, idempotency_key=uuid.uuid4().hex)
+    return run_in_loop(options_of(context), screen_of(context), asked, tell=partial(tell_result, _show_handle))
