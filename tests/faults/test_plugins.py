@@ -1,0 +1,116 @@
+"""Part H: a host whose every plugin is broken in its own way still starts, names each, and works."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faults_kit import PATIENCE, Ground, Up, tell
+
+BROKEN = {
+    "exits": "import sys\nsys.exit(3)\n",
+    "interrupts": "raise KeyboardInterrupt\n",
+    "base": "raise BaseException('bare')\n",
+    "misses": "import no_such_library\n",
+    "syntax": "def (\n",
+    "misnames": "from trunnion import hookimpl\n@hookimpl\ndef trunnion_comands():\n    return []\n",
+    "lies": "from trunnion import hookimpl\n@hookimpl\ndef trunnion_commands():\n    return ['a']\n",
+    "raises": "from trunnion import hookimpl\n@hookimpl\ndef trunnion_queries():\n    raise RecursionError('deep')\n",
+    "dies": "class Dies:\n    def __del__(self):\n        raise SystemExit(9)\nDies()\n",
+}
+HANGS = "import threading\nthreading.Event().wait()\n"
+GONE = "import os\nos._exit(99)\n"
+SOUND = """
+from trunnion import Command, hookimpl
+def greet(name: str) -> str:
+    return f"hello {name}"
+@hookimpl
+def trunnion_commands():
+    return [Command.of(greet, console="sound")]
+"""
+
+
+class Broken(Ground):
+    """A ground with a folder of plugins that do what they should not."""
+
+    def __init__(self, root: Path, seed: str) -> None:
+        super().__init__(root, seed)
+        self.config.write_text('[plugins]\ndir = ["plugins"]\n')
+        self.folder = root / "plugins"
+        self.folder.mkdir()
+        self.options: list[str] = []
+
+    def plugins(self, sources: dict[str, str]) -> None:
+        for name, source in sources.items():
+            (self.folder / f"{name}.py").write_text(source)
+
+    def command(self, *args: str, without: str = "none") -> list[str]:
+        program = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
+        return [*program, "--config", str(self.config), "--data-dir", str(self.data), *self.options, *args]
+
+
+@pytest.fixture
+def broken(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broken]:
+    ground = Broken(tmp_path, request.node.name)
+    yield ground
+    ground.close()
+
+
+def states(ground: Broken) -> dict[str, tuple[str, str]]:
+    done = ground.run("plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    records = listed["plugins"] if isinstance(listed, dict) else listed
+    return {record["id"]: (record["state"], record.get("reason", "")) for record in records}
+
+
+def test_h1_a_host_full_of_broken_plugins_names_each_and_works(broken: Broken) -> None:
+    broken.plugins({**BROKEN, "sound": SOUND})
+    host = broken.up()
+    found = states(broken)
+    assert {name: found[name][0] for name in BROKEN if name != "dies"} == {n: "broken" for n in BROKEN if n != "dies"}
+    assert all(found[name][1] for name in BROKEN if name != "dies")
+    assert found["dies"][0] == found["sound"][0] == "loaded"
+    done = broken.run("run", "sound.greet", "Ada")
+    assert (done.returncode, done.stdout) == (0, "hello Ada\n")
+    assert host.stop() == 0
+
+
+def test_h1_without_the_fault(broken: Broken) -> None:
+    broken.plugins({"sound": SOUND})
+    host = broken.up()
+    assert states(broken)["sound"] == ("loaded", "")
+    assert host.stop() == 0
+
+
+@pytest.mark.parametrize("source", [GONE, HANGS], ids=["leaves the process", "hangs"])
+def test_h12_safe_mode_starts_whatever_is_installed(broken: Broken, source: str) -> None:
+    """In at most 3 s, and none of the plugins' code runs: one of them would end or stop the process at import."""
+    broken.plugins({**BROKEN, "worst": source})
+    broken.options = ["--safe-mode"]
+    times = []
+    for _ in range(3):
+        host = broken.up()
+        times.append(host.ready_after)
+        assert host.stop() == 0
+    tell("H12", {"seed": broken.seed, "seconds": [round(t, 2) for t in times]})
+    assert min(times) <= 3.0
+
+
+def test_h12_without_safe_mode_it_does_not_start(broken: Broken) -> None:
+    broken.plugins({"worst": GONE})
+    host: Up = broken.start()
+    assert host.process.wait(PATIENCE) == 99
+
+
+def test_h12_safe_mode_tells_what_it_left_out(broken: Broken) -> None:
+    broken.plugins({"worst": GONE, "sound": SOUND})
+    broken.options = ["--safe-mode"]
+    done = subprocess.run(broken.command("run", "sound.greet", "Ada"), check=False, capture_output=True, text=True,
+                          timeout=PATIENCE, env=broken.environment())  # fmt: skip
+    assert done.returncode == 5
+    assert "there is no command" in done.stderr
