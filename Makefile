@@ -37,7 +37,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 faults: $(READY)
-	TRUNNION_FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults -m "heavy or not heavy" -s
+	TRUNNION_FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults tests/doors -m "heavy or not heavy" -s
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

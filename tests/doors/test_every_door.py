@@ -38,7 +38,7 @@ def put_to(
     number: int,
     chosen_seed: int,
     made: st.SearchStrategy[Call] | None = None,
-    phases: Sequence[Phase] = (Phase.generate,),
+    phases: Sequence[Phase] = (Phase.generate, Phase.shrink),
 ) -> Trial:
     """Put made-up calls to some doors; the first difference fails, made as small as possible."""
     trial = Trial(served, doors)
