@@ -119,7 +119,7 @@ def test_m7_a_secret_every_user_can_read_is_refused(open_folder: Path, mode: int
     file.write_text("[door]\ntoken = 'hunter2-and-more'\n")
     file.chmod(mode)
     if refused:
-        with pytest.raises(InvalidConfig, match="door.token is a secret.*chmod o-r") as caught:
+        with pytest.raises(InvalidConfig, match=r"door.token is a secret.*chmod o-r") as caught:
             load_config(file, environ={}, settings=SECRET)
         assert "hunter2" not in str(caught.value)
     else:
@@ -143,7 +143,7 @@ def test_m7_a_secret_from_the_environment_makes_the_file_no_secret(open_folder: 
 
 
 def test_m7_a_bad_secret_in_the_environment_is_named_and_not_shown(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="environment variable TRUNNION__DOOR__TOKEN: door.token: ") as caught:
+    with pytest.raises(InvalidConfig, match=r"environment variable TRUNNION__DOOR__TOKEN: door.token: ") as caught:
         load_config(None, environ={"TRUNNION__DOOR__TOKEN": "hunter2"}, settings=SECRET)
     assert "hunter2" not in str(caught.value)
 

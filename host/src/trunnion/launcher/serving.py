@@ -47,7 +47,7 @@ async def serve(options: Options, screen: Screen) -> int:
             await host.run_until_stopped()
             if host.failure:
                 screen.error("unavailable", f"the host stops: {host.failure}", {})
-            else:
+            elif not signals.terminal_closed:
                 screen.note(f"stopping: {host.stop_reason or 'asked to'}; once more to stop at once")
     return exit_status("unavailable") if host.failure else 0
 
@@ -56,11 +56,15 @@ class _Signals:
     """What signals do while entered: those of ``ENDING`` end the host or its start, SIGHUP has it reload.
 
     SIGHUP is also what a terminal sends as it closes; the host it had in its foreground stops in order then.
+
+    Attributes:
+        terminal_closed: whether it did, so that nobody can be told anything any more.
     """
 
     def __init__(self) -> None:
         self._host: Host | None = None
         self._on_terminal = on_terminal()
+        self.terminal_closed = False
         self._reload = False
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
@@ -87,7 +91,8 @@ class _Signals:
             self._task.cancel()
 
     def _hung_up(self) -> None:
-        if self._on_terminal and not on_terminal():
+        self.terminal_closed = self._on_terminal and not on_terminal()
+        if self.terminal_closed:
             self._stop(signal.SIGHUP)
         elif self._host is not None:
             self._host.request_reload()

@@ -1,0 +1,92 @@
+"""SIGHUP to a real host: what is new in the file is there, and what is wrong with it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+PATIENCE = 20
+
+CONFIG = """
+[host]
+data_dir = "data"
+[plugins]
+only = ["scripts"]
+[executor]
+cancel_grace = 0.3
+[scripts.hello]
+run = ["echo", "hello"]
+"""
+
+
+@pytest.fixture
+def up(place) -> subprocess.Popen:
+    place.config.write_text(CONFIG)
+    return place.up()
+
+
+def rewrite(place, text: str) -> None:
+    partial = place.root / "partial"
+    partial.write_text(text)
+    partial.replace(place.config)
+
+
+def told(place, code: str) -> str:
+    """What the host's log tells under a code, once it does."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        page = place.json("query", "--json", "log.query", "--limit", "1000")
+        found = [line["text"] for line in page["items"] if line["data"]["logger"] == code]
+        if found:
+            return found[-1]
+    pytest.fail(f"nothing was told of {code}")
+
+
+def test_a_script_comes_and_goes_by_sighup(place, up: subprocess.Popen) -> None:
+    rewrite(place, CONFIG.replace("[scripts.hello]", "[scripts.bye]"))
+    up.send_signal(signal.SIGHUP)
+    assert "scripts.bye, scripts.hello" in told(place, "config.reloaded")
+    assert "hello" in place.run("run", "scripts.bye").out
+    assert place.run("run", "scripts.hello").code == 5
+    assert up.poll() is None
+
+
+def test_what_is_wrong_is_told_and_changes_nothing(place, up: subprocess.Popen) -> None:
+    rewrite(place, CONFIG + 'rum = ["x"]\n')
+    up.send_signal(signal.SIGHUP)
+    text = told(place, "config.refused")
+    assert f"{place.config}:10: scripts.hello.rum: unknown key; did you mean 'run'?" in text
+    done = place.run("run", "host.reload")
+    assert done.code == 12
+    assert "scripts.hello.rum: unknown key; did you mean 'run'?" in done.err
+    assert "hello" in place.run("run", "scripts.hello").out
+
+
+def test_the_command_reloads_and_show_tells_what_waits(place, up: subprocess.Popen) -> None:
+    rewrite(place, CONFIG.replace("cancel_grace = 0.3", 'cancel_grace = 0.4\ndefault_lock = "one"'))
+    assert place.json("run", "--json", "host.reload")["result"] == {
+        "changed": ["executor.cancel_grace", "executor.default_lock"],
+        "live": ["executor.cancel_grace"],
+        "restart": ["executor.default_lock"],
+    }
+    lines = place.run("config", "show").out.splitlines()
+    assert "executor.cancel_grace\t0.4\tfile\tlive" in lines
+    assert 'executor.default_lock\t"{command_id}"\tdefault\trestart: "one"' in lines
+    assert place.json("query", "--json", "host.status")["config"]["pending_restart"] == ["executor.default_lock"]
+
+
+def test_a_terminal_that_closes_ends_the_host_in_its_foreground(place) -> None:
+    """Defence: after a hang-up no terminal is open any more, which tells it from ``kill -HUP``."""
+    place.config.write_text(CONFIG)
+    on_terminal = place.spawn("up")
+    on_terminal.expect("is up on")
+    rewrite(place, CONFIG.replace("[scripts.hello]", "[scripts.bye]"))
+    os.kill(on_terminal.pid, signal.SIGHUP)
+    told(place, "config.reloaded")
+    os.close(on_terminal.child_fd)
+    on_terminal.wait()
+    assert on_terminal.exitstatus == 0
