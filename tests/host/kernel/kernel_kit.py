@@ -203,11 +203,13 @@ async def rig(
     more_plugins: dict[str, object] | None = None,
     plugin: dict[str, Iterable[object]] | None = None,
     mode: str = "serve",
+    settings: dict[str, object] | None = None,
     **executor: object,
 ) -> AsyncIterator[Rig]:
-    """Start a host; keyword arguments left over are settings of ``[executor]``."""
-    settings = {"cancel_grace": 2.0, "shutdown_grace": 0.2, **executor}
-    overrides = [f"store.durability={durability}", *(f"executor.{k}={v}" for k, v in settings.items())]
+    """Start a host; keyword arguments left over are settings of ``[executor]``, ``settings`` has those of others."""
+    of_executor = {"cancel_grace": 2.0, "shutdown_grace": 0.2, **executor}
+    overrides = [f"store.durability={durability}", *(f"executor.{k}={v}" for k, v in of_executor.items())]
+    overrides += [f"{key}={value}" for key, value in (settings or {}).items()]
     options = HostOptions(data_dir=data or root / "data", capture=capture, mode=mode, overrides=tuple(overrides))
     plugins = {"p": Plugin(commands, **(plugin or {})), **(more_plugins or {})}
     async with Host(options, plugins=plugins, discovery=False, environ={}, clock=clock) as host:
