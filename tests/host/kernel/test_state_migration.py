@@ -166,6 +166,15 @@ async def test_without_a_copy_nothing_is_migrated(start: Start) -> None:
         assert list(backup(rig).parent.glob("*.partial")) == []
 
 
+async def test_without_a_host_nothing_is_migrated_or_copied(start: Start) -> None:
+    async with start(durability="process") as rig:
+        await fill(rig.kernel.documents.state("demo"))
+    async with start(durability="process", mode="readonly") as rig:
+        with pytest.raises(Unavailable, match="no host is running"):
+            await rig.kernel.documents.state("demo").migrate(STEPS)
+        assert not backup(rig).exists()
+
+
 # -- killed ---------------------------------------------------------------------------------------
 
 POINTS = [

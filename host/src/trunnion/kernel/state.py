@@ -187,6 +187,7 @@ class State:
         Raises:
             IncompatibleData: the documents have seen more steps than these; nothing was touched.
             Conflict: something else changed documents meanwhile.
+            Unavailable: nothing can be stored at the moment, or the copy cannot be written.
         """
         from trunnion.kernel.state_migration import migrate
 

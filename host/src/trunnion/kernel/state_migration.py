@@ -67,7 +67,10 @@ async def migrate(own: OwnDocuments, steps: Sequence[StateMigration]) -> None:
             " was changed. Use the newer version of it, or restore a backup made before the upgrade",
             {"owner": own.owner, "version": version, "newest": len(steps)},
         )
-    if version < len(steps) and own.shared.backups is not None:
+    if version == len(steps):
+        return
+    await own.ready()
+    if own.shared.backups is not None:
         target = own.shared.backups / f"{own.owner}.state-v{version}.bak.jsonl"
         await in_thread(own.shared.readers, partial(_keep_backup, own, target))
     for number, step in enumerate(steps[version:], version + 1):

@@ -169,7 +169,8 @@ def prepare(state: State, batch: Batch) -> Rows:
     rows.artifacts = [(info.id, info.run_id, info.size, _encode(info)) for info in batch.artifacts]
     if batch.documents:
         _change_documents(rows, batch.documents)
-    rows.resealed = [(sealed, num) for num, sealed in batch.sealed.items()]
+    if batch.sealed:
+        rows.resealed = [(sealed, num) for num, sealed in batch.sealed.items()]
     return rows
 
 
