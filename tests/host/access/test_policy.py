@@ -87,10 +87,11 @@ callers = st.builds(
     chain=st.lists(st.sampled_from(SOURCES), max_size=2).map(tuple),
     credential=st.sampled_from(["", "password", "login", *(f"token:{t}" for t in TOKENS), "token:none"]),
 )
+kinds = st.sampled_from(["command", "query"])
 targets = st.one_of(
-    st.builds(Target, st.sampled_from(["command", "query"]), st.sampled_from(IDS), st.just("1"), st.sampled_from(ROLES), doors),
+    st.builds(Target, kinds, st.sampled_from(IDS), st.just("1"), st.sampled_from(ROLES), doors),
     st.builds(Target, st.just("stream"), st.sampled_from(STREAMS), st.just("1"), st.sampled_from(ROLES), doors),
-)  # fmt: skip
+)
 
 
 def run_of(principal: str, command_id: str) -> Run:
