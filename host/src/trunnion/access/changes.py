@@ -14,8 +14,6 @@ from trunnion.access.register import (
     Records,
     Register,
     TokenRecord,
-    all_of,
-    records_of,
 )
 from trunnion.model.access import SYSTEM, Grant, Principal, Token, is_principal_name, is_scope
 from trunnion.model.errors import Conflict, InvalidArguments, NotFound
@@ -45,12 +43,7 @@ class Change(msgspec.Struct, frozen=True):
 
 def applied(records: Records, change: Change) -> Records:
     """Managed records after a change."""
-    found = all_of(records)
-    for record in change.remove:
-        found.pop(record.key, None)
-    for record in change.put:
-        found[record.key] = record
-    return records_of(found.values())
+    return records.changed(change.remove, change.put)
 
 
 # -- principals ------------------------------------------------------------------------------------
@@ -238,7 +231,7 @@ def add_token(register: Register, token: Token, sha256: str) -> Change:
     known_principal(register, token.principal)
     check_scopes(token.on)
     facts: dict[str, Json] = {
-        "principal": token.principal, "token": token.id, "role": token.role, "on": list(token.on),
+        "principal": token.principal, "token_id": token.id, "role": token.role, "on": list(token.on),
         "expires": token.expires,
     }  # fmt: skip
     record = TokenRecord(msgspec.structs.replace(token, managed=True), sha256)
@@ -257,14 +250,14 @@ def remove_token(register: Register, token_id: str) -> Change:
         raise no_token(token_id)
     if token_id in register.configured.tokens:
         raise _read_only(register, "token", token_id)
-    facts: dict[str, Json] = {"principal": record.about.principal, "token": token_id}
+    facts: dict[str, Json] = {"principal": record.about.principal, "token_id": token_id}
     text = f"token {token_id} of {record.about.principal} was revoked"
     return Change("access.token_revoked", text, facts, (record,))
 
 
 def no_token(token_id: str) -> NotFound:
     """The one answer for a token there is not and for one that is not the caller's."""
-    return NotFound(f"there is no token {token_id!r}", {"token": token_id})
+    return NotFound(f"there is no token {token_id!r}", {"token_id": token_id})
 
 
 # -- both ------------------------------------------------------------------------------------------
@@ -285,4 +278,7 @@ def check_scopes(patterns: Iterable[str]) -> None:
 
 
 def _read_only(register: Register, kind: str, name: str) -> Conflict:
-    return Conflict(f"{kind} {name} is set in {register.file}, in the section [access]; change it there", {kind: name})
+    return Conflict(
+        f"{kind} {name} is set in {register.file}, in the section [access]; change it there",
+        {"kind": kind, "name": name},
+    )

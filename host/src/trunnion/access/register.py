@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,11 @@ class PrincipalRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     password_hash: str = ""
 
     @property
+    def name(self) -> str:
+        """What it goes by."""
+        return self.about.name
+
+    @property
     def key(self) -> str:
         """The document it is kept in."""
         return f"principals/{encode_name(self.about.name)}"
@@ -34,6 +39,11 @@ class TokenRecord(msgspec.Struct, frozen=True):
 
     about: Token
     sha256: str
+
+    @property
+    def name(self) -> str:
+        """What it goes by."""
+        return self.about.id
 
     @property
     def key(self) -> str:
@@ -47,12 +57,18 @@ class GrantRecord(msgspec.Struct, frozen=True):
     about: Grant
 
     @property
+    def name(self) -> str:
+        """What it goes by."""
+        return self.about.id
+
+    @property
     def key(self) -> str:
         """The document it is kept in."""
         return f"grants/{self.about.id}"
 
 
 Record: TypeAlias = PrincipalRecord | TokenRecord | GrantRecord
+R = TypeVar("R", PrincipalRecord, TokenRecord, GrantRecord)
 
 
 class Records(msgspec.Struct, frozen=True):
@@ -66,6 +82,22 @@ class Records(msgspec.Struct, frozen=True):
         """The tokens and grants of one principal."""
         tied: list[TokenRecord | GrantRecord] = [t for t in self.tokens.values() if t.about.principal == principal]
         return [*tied, *(g for g in self.grants.values() if g.about.principal == principal)]
+
+    def changed(self, remove: Sequence[Record], put: Sequence[Record]) -> Records:
+        """Without some and with others, which take the place of those of the same name."""
+        return Records(
+            _changed(self.principals, PrincipalRecord, remove, put),
+            _changed(self.tokens, TokenRecord, remove, put),
+            _changed(self.grants, GrantRecord, remove, put),
+        )
+
+
+def _changed(table: Mapping[str, R], kind: type[R], remove: Sequence[Record], put: Sequence[Record]) -> dict[str, R]:
+    found = dict(table)
+    for record in remove:
+        if isinstance(record, kind):
+            found.pop(record.name, None)
+    return found | {record.name: record for record in put if isinstance(record, kind)}
 
 
 class Register(msgspec.Struct, frozen=True):
@@ -160,23 +192,7 @@ def _record(kind: str, value: Json) -> Record:
 
 def records_of(records: Iterable[Record]) -> Records:
     """Records by name and id."""
-    principals: dict[str, PrincipalRecord] = {}
-    tokens: dict[str, TokenRecord] = {}
-    grants: dict[str, GrantRecord] = {}
-    for record in records:
-        if isinstance(record, PrincipalRecord):
-            principals[record.about.name] = record
-        elif isinstance(record, TokenRecord):
-            tokens[record.about.id] = record
-        else:
-            grants[record.about.id] = record
-    return Records(principals, tokens, grants)
-
-
-def all_of(records: Records) -> dict[str, Record]:
-    """Records by the key of their document."""
-    both: list[Record] = [*records.principals.values(), *records.tokens.values(), *records.grants.values()]
-    return {record.key: record for record in both}
+    return Records().changed((), tuple(records))
 
 
 # -- configuration ---------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ class Authentication:
         if not fits:
             self.throttle.begin(key)
         if record is None or not fits or not self._counts_now(record):
-            raise self._refused(source, "token", {"token": record.about.id} if record is not None else {})
+            raise self._refused(source, "token", {"token_id": record.about.id} if record is not None else {})
         self.throttle.succeeded(key)
         self.last_used[record.about.id] = self._clock.utc()
         role = self._role(record.about.principal)

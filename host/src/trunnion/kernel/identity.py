@@ -10,7 +10,7 @@ import msgspec
 
 from trunnion.access.changes import Change, applied
 from trunnion.access.policy import Policy
-from trunnion.access.register import Records, Register, from_config, from_documents, to_document
+from trunnion.access.register import Register, from_config, from_documents, to_document
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.state import State
@@ -36,7 +36,7 @@ class Identities:
 
     Attributes:
         register: who there is, as of now.
-        listeners: called with the names and ids that are gone after a change.
+        listeners: called after a change with the names and ids of what was removed.
     """
 
     def __init__(self, policy: Policy, log: EventLog, report: Report) -> None:
@@ -111,10 +111,9 @@ class Identities:
                     await transaction.delete(record.key)
                 for record in change.put:
                     await transaction.put(record.key, to_document(record))
-            before, after = self.register.managed, applied(self.register.managed, change)
-            self._replace(msgspec.structs.replace(self.register, managed=after))
+            self._replace(msgspec.structs.replace(self.register, managed=applied(self.register.managed, change)))
         for listener in self.listeners:
-            listener(_names(before) - _names(after))
+            listener({record.name for record in change.remove})
         self.tell(change.code, change.text, {**change.facts, "by": by.principal, "source": by.source})
         return change
 
@@ -122,10 +121,6 @@ class Identities:
         """Add an event to the stream of changes."""
         raw = msgspec.Raw(encode({"code": code, **facts}))
         self._log.stream(ACCESS_STREAM).append(LOG, text, raw, level=level)
-
-
-def _names(records: Records) -> set[str]:
-    return {*records.principals, *records.tokens}
 
 
 async def _all(state: State, prefix: str) -> AsyncIterator[tuple[str, Json]]:
