@@ -132,6 +132,7 @@ class Ground:
         self.config = root / "trunnion.toml"
         self.config.write_text(CONFIG.format(grace=grace, durability=durability))
         self.temporary = root / "tmp"
+        self.only = "faults,scripts"
         self.tag = f"{os.getpid()}-{random.SystemRandom().getrandbits(64):x}"
         self.told = History(self.history, "harness")
         self.hosts: list[Up] = []
@@ -153,7 +154,7 @@ class Ground:
     def command(self, *args: str, without: str = "none") -> list[str]:
         """The program's command line, with a defence taken out on demand."""
         options = ["--config", self.config, "--data-dir", self.data, "--plugin-dir", HERE / "plugins"]
-        program = [sys.executable, HERE / "sabotage.py", without, *options, "--only", "faults,scripts", *args]
+        program = [sys.executable, HERE / "sabotage.py", without, *options, "--only", self.only, *args]
         return [str(part) for part in program]
 
     def start(self, *, without: str = "none", wrapper: Sequence[str] = (), **env: str) -> Up:

@@ -21,6 +21,8 @@ from trunnion.model.errors import ErrorInfo
 from trunnion.model.json import Json, JsonObject, decode, encode, valid_text
 
 MASK = "•••"
+SECRET_SETTINGS = (*KEY_NAMES, "*token", "*key", "*pass", "*pwd", "*credentials", "*secrets")
+"""Names a user may have given to a secret in a table of settings that is hidden as a whole."""
 
 Release = Callable[[], None]
 """Takes back a registration; doing so twice is harmless."""
@@ -73,7 +75,9 @@ class Redaction:
 
     def register_settings(self, config: Config) -> None:
         """Have the secret values of a configuration cut from now on."""
-        self.register(*(leaf for value in secret_values(config) for leaf in leaves(value)), owner="config")
+        names = KeyNames(SECRET_SETTINGS)
+        found = (value for name, value in secret_values(config) if name is None or name in names)
+        self.register(*(leaf for value in found for leaf in leaves(value)), owner="config")
 
     def register(self, *values: str, owner: str) -> Release:
         """Have values cut wherever they come up, until they are released as often as they were registered.
@@ -192,12 +196,15 @@ class Redactor:
         return value if clean is data else decode(clean)
 
     def error(self, error: ErrorInfo) -> ErrorInfo:
-        """An error without the secrets."""
-        message = self.text(error.message)
-        details = self.value(error.details) if error.details else {}
-        if message is error.message and (not details or details is error.details):
+        """An error without the secrets; details that JSON has no form for, in which none would be found, go too."""
+        message, details = self.text(error.message), error.details
+        try:
+            shown = self.value(details) if details else details
+        except (TypeError, ValueError, RecursionError):
+            shown = {}
+        if message is error.message and shown is details:
             return error
-        return ErrorInfo(error.code, message, dict(details) if isinstance(details, Mapping) else {})
+        return ErrorInfo(error.code, message, dict(shown) if isinstance(shown, Mapping) else {})
 
     def _spans(self, text: str) -> list[Span]:
         matcher = self._host.matcher

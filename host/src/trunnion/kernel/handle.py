@@ -15,7 +15,7 @@ from trunnion.kernel.settings import Settings
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import in_thread
 from trunnion.model.access import SYSTEM
-from trunnion.model.errors import InvalidArguments
+from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError
 from trunnion.model.events import event_word
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
@@ -134,6 +134,10 @@ class HostHandle:
         """The plugin itself as a caller: ``system:<plugin>``, operator unless the configuration says otherwise."""
         name = f"{SYSTEM}{self.owner}"
         return Caller(name, name, self._kernel.identities.system_role(self.owner))
+
+    def shown(self, error: TrunnionError) -> ErrorInfo:
+        """An error as a client may be told of it: without what the host keeps from sight."""
+        return self._kernel.redactor.error(error.info)
 
     def report(self, code: str, text: str, error: BaseException | None = None) -> None:
         """Tell operators something, on stream ``host`` and in the log; from any thread."""

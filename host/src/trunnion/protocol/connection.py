@@ -122,7 +122,7 @@ class Connection:
             named = error.details.get("id")
             if call_id is None and isinstance(named, str | int):
                 call_id = named
-            self._outlet.write(error_frame(call_id, error.info))
+            self._outlet.write(error_frame(call_id, self.host.shown(error)))
             return
         self._calls[call.id] = asyncio.create_task(self._answer(call), name=f"rpc {call.method}")
 
@@ -163,7 +163,7 @@ class Connection:
                 reply = await dispatch(self, call)
             return reply, result_frame(call.id, reply.result)
         except TrunnionError as error:
-            return None, error_frame(call.id, error.info)
+            return None, error_frame(call.id, self.host.shown(error))
         except asyncio.CancelledError:
             if self._closed:
                 raise
@@ -270,7 +270,7 @@ class Connection:
                     await self._outlet.room(self.limits.soft_buffer)
                     self._outlet.write(frame)
         except TrunnionError as error:
-            failure = error.info
+            failure = self.host.shown(error)
         except Exception:
             log.exception("defect while following %s", stream)
             failure = ErrorInfo("internal", f"following {stream} failed; the host's log says why")

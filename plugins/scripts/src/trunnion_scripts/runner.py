@@ -33,6 +33,8 @@ def handler_for(script: Script) -> Callable[[Context, Mapping[str, Json]], Await
 
 async def _run(script: Script, ctx: Context, args: Mapping[str, Json]) -> Json:
     wanted = request(script, args, os.environ)
+    # What the host knows to be secret is searched for in the program's bytes, wherever they are split.
+    ctx.register_secrets(*(value for value in wanted.spawn.env.values() if ctx.redacted(value) != value))
     marks = {"TRUNNION_RUN_ID": ctx.run_id, "TRUNNION_COMMAND": script.id}
     spawn = msgspec.structs.replace(wanted.spawn, env={**wanted.spawn.env, **marks})
     async with await ctx.require(Keeper).spawn(spawn, on_step=_told(ctx)) as process:
