@@ -83,6 +83,14 @@ class BlockingHost:
         """
         return self._thread.call(lambda: self.host.run(command_id, timeout=timeout, **args))
 
+    def reload(self) -> dict[str, Json]:
+        """Put the configuration in force as file, environment and overrides say now; as ``Host.reload``.
+
+        Raises:
+            InvalidConfig: something is wrong with it, and everything stays as it is.
+        """
+        return self._thread.call(self.host.reload)
+
     def submit(self, invocation: Invocation | str, /, **args: Json) -> Run:
         """Start a run; returns once it is on record.
 

@@ -9,6 +9,7 @@ import msgspec
 from trunnion.assembly import refuse_unknown_frontends
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.documents import DocumentLimits
+from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.output import set_level
 from trunnion.kernel.settings import Settings, Swap
@@ -19,7 +20,7 @@ from trunnion.plugins.hooks import Contributed
 def consume_settings(
     kernel: Kernel, settings: Settings, contributions: Sequence[Contributed], *, capturing: bool
 ) -> None:
-    """Have executor, documents, access, redaction and log go by their sections from now on.
+    """Have executor, documents, files, access, redaction and log go by their sections from now on.
 
     Args:
         kernel: has them all.
@@ -40,6 +41,10 @@ def consume_settings(
 
         return swap
 
+    def files(section: JsonObject) -> Swap:
+        limits = msgspec.convert(section, FileLimits)
+        return lambda: kernel.files.limits.take(limits)
+
     def access(section: JsonObject) -> Swap:
         return lambda: kernel.identities.configure(section)
 
@@ -58,6 +63,7 @@ def consume_settings(
     settings.checks.append(lambda config: refuse_unknown_frontends(config, doors))
     settings.consume("executor", executor)
     settings.consume("state", documents)
+    settings.consume("bytes", files)
     settings.consume("access", access)
     settings.consume("redaction", redaction)
     settings.consume("log", log)

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reload_kit import reloadable, until
 
-from trunnion import InvalidConfig
+from trunnion import InvalidConfig, retention
 from trunnion.access.redaction import Redactor
 from trunnion.config.changes import taken_up
+from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.config.load import load_config
 from trunnion.config.values import Config, describe
 from trunnion.kernel.registry import Contributed
@@ -198,15 +199,38 @@ async def test_each_part_goes_by_its_section(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     async with reloadable(tmp_path) as on:
         await on.reload(
-            "[state]\nmax_documents = 7\n[redaction]\nkeys = ['*pin']\n[log]\nlevel = 'error'\n"
-            "[access.principals.ann]\nrole = 'operator'\n[executor]\npark_timeout = 9\nthreads = 3\n"
+            "[state]\nmax_documents = 7\n[bytes]\nmax_uploads = 6\n[redaction]\nkeys = ['*pin']\n"
+            "[log]\nlevel = 'error'\n[access.principals.ann]\nrole = 'operator'\n[executor]\npark_timeout = 9\nthreads = 3\n"
         )
         assert on.kernel.documents.limits.max_documents == 7
+        assert on.kernel.files.limits.max_uploads == 6
         assert Redactor(on.kernel.redaction).value({"door_pin": "1234"}) != {"door_pin": "1234"}
         assert "ann" in on.kernel.identities.register.configured.principals
         assert on.kernel.executor.placement.slots.threads == 3
         on.kernel.host_log.log("somebody", "warning", "not written")
         assert "not written" not in on.host.data.host_log.read_text()
+
+
+async def test_what_is_said_to_be_live_is_gone_by(tmp_path: Path) -> None:
+    async with reloadable(tmp_path) as on:
+        live = {name for name, each in HOST_SETTINGS.items() if any(s.reload == "live" for s in each)}
+        asked_each_time = {"store"}
+        assert live - asked_each_time == on.host._settings.consumed
+
+
+async def test_old_runs_are_removed_by_the_limits_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: ``keep_trimmed`` asks for the settings each time, also after there were none."""
+    monkeypatch.setattr(retention, "RETENTION_INTERVAL", 0.01)
+    text = "[words]\nwords = ['a']\n[store]\nretention_days = 0\nretention_runs = {}\n"
+    async with reloadable(tmp_path, text.format(0)) as on:
+        on.words.let_go.set()
+        for _ in range(5):
+            await on.wait(await on.submit("words.a"))
+        await on.reload(text.format(2))
+        caller, door = on.host.local_caller(), on.host.door("cli")
+        async with asyncio.timeout(10):
+            while len((await door.query(caller, "runs.list"))["items"]) > 2:
+                await asyncio.sleep(0.01)
 
 
 # -- one after the other --------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import msgspec
 MIB = 1 << 20
 
 
-class FileLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What section ``[bytes]`` says.
+class FileLimits(msgspec.Struct, kw_only=True):
+    """What section ``[bytes]`` says; one object for all who go by it.
 
     Attributes:
         max_artifact: bytes of one file kept with a run.
@@ -29,3 +29,8 @@ class FileLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_all_uploads: int = 16384 * MIB
     upload_ttl: float = 86_400.0
     roots: tuple[str, ...] = ("/",)
+
+    def take(self, other: FileLimits) -> None:
+        """Be as ``other`` from now on."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(other, name))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from trunnion.access.policy import Policy
 from trunnion.kernel.artifact_reading import Artifacts
 from trunnion.kernel.artifacts import ArtifactKeeper
@@ -32,6 +34,7 @@ class KeptFiles:
         keeper: writes files of runs; ``artifacts`` reads them.
         uploads: brought by clients; ``upkeep`` removes what nobody needs.
         arguments: finds the files that arguments name.
+        limits: what all of them go by; its own copy, changed with ``take``.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class KeptFiles:
         report: Report,
         is_live: Callable[[str], bool],
     ) -> None:
+        limits = self.limits = msgspec.structs.replace(limits)
         self.keeper = ArtifactKeeper(store, committer, clock, threads, limits)
         self.artifacts = Artifacts(store, policy, threads)
         self.uploads = Uploads(folder, state=state, policy=policy, clock=clock, threads=threads, limits=limits)

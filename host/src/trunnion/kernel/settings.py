@@ -60,6 +60,11 @@ class Settings:
         return end
 
     @property
+    def consumed(self) -> frozenset[str]:
+        """The sections a part of the host goes by."""
+        return frozenset(section for section, _ in self._prepare)
+
+    @property
     def following(self) -> int:
         """How many are told of changes."""
         return len(self._followers)

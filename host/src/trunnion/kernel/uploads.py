@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,10 +66,13 @@ class Uploads:
         self._state = state
         self._policy = policy
         self._threads = threads
-        self._ttl = int(limits.upload_ttl * 1e6)
+        self._limits = limits
         self._quota = UploadQuota(limits)
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+
+    def _ttl(self) -> int:
+        return int(self._limits.upload_ttl * 1e6)
 
     # -- bringing one -----------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ class Uploads:
             size=size,
             media_type=media_type,
             created=now,
-            expires=now + self._ttl,
+            expires=now + self._ttl(),
         )
         self._quota.admit(info)
         return await self._finished(self._begin(info))
@@ -171,7 +175,7 @@ class Uploads:
                 raise InvalidArguments(text, {"sha256": digest})
             if info.finished:
                 return info
-            expires = self.clock.utc() + self._ttl
+            expires = self.clock.utc() + self._ttl()
             return await self._put(msgspec.structs.replace(info, sha256=digest, size=info.offset, expires=expires))
 
     def _digest(self, info: UploadInfo) -> str:
@@ -227,19 +231,42 @@ class Uploads:
     # -- keeping ----------------------------------------------------------------------------------
 
     async def claim(self, run_id: str, upload_ids: Iterable[str]) -> None:
-        """Keep uploads for a run that is about to be accepted, for as long as that is kept; then call ``arrived``.
+        """Keep uploads for a run that is about to be accepted, for as long as that is kept. Inside ``serving``.
 
         Raises:
             InvalidArguments: one is no longer there.
             Busy: one serves too many runs.
         """
-        self.arriving.add(run_id)
         for upload_id in upload_ids:
             await self._finished(self._claim(run_id, upload_id))
 
-    def arrived(self, run_id: str) -> None:
-        """A run was accepted, or will never be."""
-        self.arriving.discard(run_id)
+    @contextmanager
+    def serving(self, run_id: str, upload_ids: Sequence[str]) -> Iterator[Callable[[asyncio.Future[None]], None]]:
+        """While a run is accepted: claims of a run that comes to nothing are released.
+
+        What is yielded is to be given the future that tells whether the run is on record.
+        """
+        self.arriving.add(run_id)
+
+        def over(accepted: asyncio.Future[None]) -> None:
+            self.arriving.discard(run_id)
+            if accepted.cancelled() or accepted.exception() is not None:
+                self._start(self._release(run_id, upload_ids))
+
+        try:
+            yield lambda accepted: accepted.add_done_callback(over)
+        except BaseException:
+            self.arriving.discard(run_id)
+            self._start(self._release(run_id, upload_ids))
+            raise
+
+    async def _release(self, run_id: str, upload_ids: Sequence[str]) -> None:
+        for upload_id in upload_ids:
+            async with self._turn(upload_id):
+                info = self.held.get(upload_id)
+                if info is not None and run_id in info.runs:
+                    runs = tuple(other for other in info.runs if other != run_id)
+                    await self._put(msgspec.structs.replace(info, runs=runs))
 
     async def _claim(self, run_id: str, upload_id: str) -> None:
         async with self._turn(upload_id):
@@ -285,7 +312,16 @@ class Uploads:
 
     async def _finished(self, work: Coroutine[None, None, T]) -> T:
         """What was begun is brought to its end, even if nobody waits for it any more."""
+        return await asyncio.shield(self._start(work))
+
+    def _start(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[object]) -> None:
+        """What failed when nobody waited any more is of no use to anybody: the next sweep or start sees to it."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
