@@ -12,6 +12,9 @@ from trunnion.model.errors import InvalidArguments
 from trunnion.model.json import Json, encode
 from trunnion.model.runs import Invocation
 
+FOLDER = "/usr"
+"""Where a launcher stands, when it matters."""
+
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody asks for.
@@ -19,6 +22,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         who: a principal of the test's directory, ``""`` for the owner of the data directory.
         args, argv, line: one way of giving arguments, or none.
+        cwd: the folder that relative names of files are relative to.
         cancel: the caller waits until the command is at work, then cancels it.
     """
 
@@ -32,12 +36,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     labels: dict[str, str] = {}
     cancel: bool = False
+    cwd: str | None = None
 
     def invocation(self, key: str | None) -> Invocation:
         """For doors that take one as it is."""
         return Invocation(
             command_id=self.name, args=self.args, argv=self.argv, line=self.line, revision=self.revision,
-            timeout=self.timeout, labels=self.labels, idempotency_key=key,
+            timeout=self.timeout, labels=self.labels, idempotency_key=key, cwd=self.cwd,
         )  # fmt: skip
 
 

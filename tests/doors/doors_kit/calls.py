@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 import msgspec
-from doors_kit.call import Call
+from doors_kit.call import FOLDER, Call
 from doors_kit.operations import Ways
 from hypothesis import strategies as st
 
@@ -165,6 +165,8 @@ def calls(
     name = draw(st.sampled_from(sorted(table)))
     args = dict(draw(table[name]))
     call = Call(kind=kind, name=name, args=args, who=draw(who) if who is not None else "")
+    if name == "d.file" and draw(st.booleans()):
+        call = msgspec.structs.replace(call, cwd=FOLDER)
     wrong = draw(st.sampled_from(["", "", "", "", *WRONG]))
     return _settled(WRONG[wrong](draw, call) if wrong else call)
 

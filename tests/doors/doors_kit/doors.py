@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
-from doors_kit.call import Call
+from doors_kit.call import FOLDER, Call
 from doors_kit.outcome import Told, told_by_run
 from doors_kit.served import PATIENCE, Served
 
@@ -149,7 +149,7 @@ class SocketById:
 
     def takes(self, call: Call) -> bool:
         by_name = call.argv is None and call.line is None
-        plain = call.revision is None and call.timeout is None and not call.labels
+        plain = call.revision is None and call.timeout is None and not call.labels and call.cwd is None
         is_query = self._served.host.kernel.registry.query(call.name) is not None
         meant = is_query == (call.kind == "query") and 0 < len(call.name) <= 256
         return not call.who and by_name and plain and meant and not call.cancel
@@ -171,7 +171,10 @@ class Launcher:
         self._served = served
 
     def takes(self, call: Call) -> bool:
-        return not call.who and call.argv is not None and call.revision is None and "--help" not in call.argv
+        if call.who or call.argv is None or call.revision is not None or "--help" in call.argv:
+            return False
+        entry = self._served.host.kernel.registry.get(call.name)
+        return call.cwd is not None or entry is None or not entry.parameters.files
 
     def call(self, call: Call, key: str) -> Told:
         if call.kind == "query":
@@ -204,7 +207,7 @@ class Launcher:
 
     def _trunnion(self, *words: str) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.chdir(FOLDER), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = trunnion(["--data-dir", str(self._served.host.data.root), *words])
         return status, out.getvalue(), err.getvalue()
 
@@ -237,7 +240,7 @@ class LauncherProcess(Launcher):
         root = self._served.host.data.root
         done = subprocess.run(
             [*PROGRAM, "--data-dir", str(root), *words], check=False, capture_output=True, text=True,
-            timeout=PATIENCE, env=environment, cwd=root, stdin=subprocess.DEVNULL,
+            timeout=PATIENCE, env=environment, cwd=FOLDER, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 

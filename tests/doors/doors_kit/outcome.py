@@ -21,8 +21,9 @@ LEGITIMATE = {
     "kind": "a call by id does not say whether it means a command or a query: the name decides, and one that nothing "
     "has is looked for among commands. Names are 1 to 256 characters long there.",
     "ids and times": "each execution has its own run ids, numbers and times.",
-    "says less": "revision and labels cannot be said by id, a revision not on a command line; such a call is not put "
-    "to that door. Words and lines cannot be said by id, arguments by name not on a command line.",
+    "says less": "revision, labels and folder cannot be said by id, a revision not on a command line, where the folder "
+    "is always said. Words and lines cannot be said by id, arguments by name not on a command line. A call that says "
+    "more than a door can hear is not put to it.",
     "--help": "among words --help is the launcher's, as is the hint about --json after the name.",
 }
 """All differences between doors that are meant, each with its reason. ``compared`` knows no others."""
