@@ -37,6 +37,7 @@ SUBCOMMANDS: Mapping[str, Lazy] = {
     "grants": Lazy("access", "grants", "List, add and remove roles on some things."),
     "tokens": Lazy("access", "tokens", "List, make and revoke API tokens."),
     "secrets": Lazy("sealed", "secrets", "List, keep and remove secrets; change their key."),
+    "explain": Lazy("explain", "explain", "Say why something is allowed or not, and what would change it."),
     "plugins": Lazy("look", "plugins", "List the plugins and what became of them."),
     "meta": Lazy("look", "meta", "List everything there is to run, ask and follow."),
     "config": Lazy("config", "config", "Show or check the configuration."),
