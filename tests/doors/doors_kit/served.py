@@ -11,35 +11,44 @@ from typing import TypeVar
 from doors_kit.operations import Operations, rule
 
 from trunnion import Command, Host, HostOptions
-from trunnion.access.directory import Directory
 from trunnion.kernel.registry import Contributed
-from trunnion.model.access import Grant, Principal
+from trunnion.model.access import BearerToken
 from trunnion.model.events import Event, run_stream
-from trunnion.model.runs import Caller, Run, RunFilter
+from trunnion.model.json import Json
+from trunnion.model.runs import Caller, Invocation, Run, RunFilter
 from trunnion.running import new_loop, run
 
 T = TypeVar("T")
 PATIENCE = 10.0
 
-PEOPLE = [
-    *(
-        Principal(name=n, role=r, has_password=True)
-        for n, r in (("vera", "viewer"), ("otto", "operator"), ("adam", "admin"))
-    ),
-    Principal(name="gina", has_password=True),
-    Principal(name="nobody", has_password=True),
-    Principal(name="gone", role="admin", disabled=True, has_password=True),
-]
-GRANTS = [Grant(id="g1", principal="gina", role="operator", on=("d.say", "d.end", "query:d.count", "command:d.parent"))]
+PEOPLE = {
+    "vera": "viewer",
+    "otto": "operator",
+    "adam": "admin",
+    "gina": None,
+    "nobody": None,
+    "gone": "admin",
+    "lost": "admin",
+}
+"""Whom the host knows beside its owner, each with a token: gina has a grant, gone is disabled, lost's token revoked."""
+
+GRANTED = ["d.say", "d.end", "query:d.count", "command:d.parent"]
+REMOTE_SOURCES = ("web", "rpc")
 
 
 class Served:
-    """The host under test. Everything on its loop is done by ``do``."""
+    """The host under test. Everything on its loop is done by ``do``.
+
+    Attributes:
+        tokens: of the people, for doors that take them as text.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host: Host
         self.loop: asyncio.AbstractEventLoop
+        self.tokens: dict[str, str] = {}
+        self._callers: dict[tuple[str, str], Caller] = {}
         self._ready = threading.Event()
         self._over: asyncio.Event
         self._failure: BaseException | None = None
@@ -62,10 +71,28 @@ class Served:
         async with Host(options, plugins={"doors": Operations()}, discovery=False, environ={}) as self.host:
             down = Command.of(rule, console="d", name="down", lock=None)
             self.host.kernel.registry.replace("driver", Contributed(commands=[down]), available=False)
-            self.host.kernel.policy.replace(Directory(principals=PEOPLE, grants=GRANTS))
+            await self._meet_people()
             self.loop, self._over = asyncio.get_running_loop(), asyncio.Event()
             self._ready.set()
             await self._over.wait()
+
+    async def _meet_people(self) -> None:
+        for name, role in PEOPLE.items():
+            await self._do("principals.add", name=name, **({"role": role} if role else {}))
+            made = await self._do("tokens.create", principal=name)
+            self.tokens[name] = made["token"]
+            for source in REMOTE_SOURCES:
+                self._callers[name, source] = await self.host.door(source).authenticate(BearerToken(made["token"]))
+        await self._do("grants.add", principal="gina", role="operator", on=GRANTED)
+        await self._do("principals.set", name="gone", disabled=True)
+        await self._do("tokens.revoke", id=made["id"])
+
+    async def _do(self, command_id: str, **args: object) -> dict[str, Json]:
+        door, caller = self.host.door("cli"), self.host.local_caller()
+        run = await door.submit(caller, Invocation(command_id=command_id, args=args))
+        run = run if run.ended else await door.wait(caller, run.id)
+        assert isinstance(run.result, dict), run
+        return run.result
 
     def close(self) -> None:
         """Stop the host."""
@@ -85,10 +112,8 @@ class Served:
         return self.host.data.socket
 
     def caller(self, who: str, source: str) -> Caller:
-        """The owner, or a principal who has proved who it is."""
-        if not who:
-            return self.host.local_caller(source)
-        return Caller(who, source, "viewer", (), "password")
+        """The owner, or a principal who has proved who it is by its token."""
+        return self._callers[who, source] if who else self.host.local_caller(source)
 
     # -- what is on record ------------------------------------------------------------------------
 
