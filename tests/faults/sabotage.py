@@ -96,9 +96,45 @@ def show_secrets() -> None:
     admission.mask = lambda args, secrets: dict(args)  # type: ignore[attr-defined]
 
 
+def die_rotating() -> None:
+    """Be killed at one moment of a change of the key: DIE_AT."""
+    import os
+    import signal
+
+    from trunnion.access.sealing import Sealer
+    from trunnion.kernel.secrets import SecretStore
+
+    owner, name = {
+        "begun": (Sealer, "begin_rotation"),
+        "documents": (SecretStore, "_seal_documents_anew"),
+        "runs": (SecretStore, "_seal_runs_anew"),
+        "finished": (Sealer, "finish_rotation"),
+    }[os.environ["DIE_AT"]]
+    whole = getattr(owner, name)
+
+    def die(self: object) -> None:
+        whole(self)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def die_later(self: object) -> None:
+        await whole(self)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, die if owner is Sealer else die_later)
+
+
 DEFENCES = {
     function.__name__: function
-    for function in (answer_early, leave_running, forget_keys, run_again, forget_cancels, end_twice, show_secrets)
+    for function in (
+        answer_early,
+        leave_running,
+        forget_keys,
+        run_again,
+        forget_cancels,
+        end_twice,
+        show_secrets,
+        die_rotating,
+    )
 }
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ async def say(ctx: Context, secret: str) -> dict[str, Json]:
     for text in spelled(secret):
         ctx.echo(text)
         print("printed", text)
-        ctx.log(text, data={"said": [text, {"deep": text}], text[:200]: 1})
+        ctx.log(text, data={"said": [text, {"deep": text}], text: 1})
         logging.getLogger("canaries").warning("logged %s", text)
         ctx.progress(1, 2, text)
         ctx.table([[text, 1]], headers=[text], title=text)
@@ -78,7 +78,7 @@ async def say(ctx: Context, secret: str) -> dict[str, Json]:
     ctx.write("x" * ((64 << 10) - len(secret) // 2) + secret + "\n")
     ctx.log("y" * ((64 << 10) - len(secret) // 2) + secret)
     await ctx.artifact(f"from {secret}.txt", b"nothing", "text/plain")
-    return {"said": list(spelled(secret)), secret[:100]: 1}
+    return {"said": list(spelled(secret)), secret: 1}
 
 
 def fail(ctx: Context, secret: str, how: str) -> None:
@@ -135,6 +135,13 @@ def broken(ctx: Context, number: int, how: str) -> None:
     fail(ctx, secret, how)
 
 
+def noted(ctx: Context, text: str) -> None:
+    """A line of the host's own log, from beside the run."""
+    thread = threading.Thread(target=logging.getLogger("canaries").warning, args=("%s", text))
+    thread.start()
+    thread.join()
+
+
 async def large(ctx: Context, number: int) -> Json:
     """A result that is kept as a file."""
     secret = json.loads(PLACE.read_text())["registered"][number]
@@ -185,7 +192,7 @@ async def daemon(host: HostHandle, ready: Ready) -> None:
 def trunnion_commands() -> list[Command]:
     made = [
         Command.of(function, console="canaries", lock=None)
-        for function in (stored, given, registered, child, broken, large)
+        for function in (stored, given, registered, child, broken, large, noted)
     ]
     return [
         *made,
