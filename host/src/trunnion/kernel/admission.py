@@ -20,7 +20,7 @@ from trunnion.kernel.committer import Committer
 from trunnion.kernel.entries import CommandEntry
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
-from trunnion.kernel.file_arguments import FileArguments
+from trunnion.kernel.file_claims import FileClaims
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
@@ -28,8 +28,6 @@ from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_key, secrets_of
 from trunnion.kernel.sink import Sink
-from trunnion.kernel.threads import DaemonThreads, in_thread
-from trunnion.kernel.uploads import Uploads
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import (
     Busy,
@@ -106,9 +104,7 @@ class Admissions:
         sealer: Sealer,
         redactor: Redactor,
         host_id: str,
-        uploads: Uploads,
-        files: FileArguments,
-        threads: DaemonThreads,
+        files: FileClaims,
     ) -> None:
         self.closed = ""
         self.counts: Counter[str] = Counter()
@@ -124,9 +120,7 @@ class Admissions:
         self._sealer = sealer
         self._redactor = redactor
         self._host_id = host_id
-        self._uploads = uploads
         self._files = files
-        self._threads = threads
         self._claims: dict[tuple[str, str], asyncio.Task[Admitted]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -283,15 +277,15 @@ class Admissions:
         self._committer.refuse_if_unable()
         self._has_room(caller, checked.entry)
         run = self._run(caller, invocation, checked, origin)
-        try:
+        if not checked.entry.parameters.files:
             return await self._placed(run, caller, checked, origin)
-        finally:
-            self._uploads.arrived(run.id)
+        async with self._files.taken(run.id, checked.entry.parameters, checked.bound, caller) as follow:
+            self._still_open(origin)
+            live = await self._placed(run, caller, checked, origin)
+            follow(live.accepted)
+        return live
 
     async def _placed(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> LiveRun:
-        if checked.entry.parameters.files:
-            await self._take_files(run.id, caller, checked)
-            self._still_open(origin)
         if self._gates.covers("commands"):
             hold = await self._gates.admit(_question(run, caller, checked))
             if hold is not None:
@@ -305,12 +299,6 @@ class Admissions:
         sealed = self._sealer.seal(run.id, encode(checked.secrets)) if checked.secrets and not live.ephemeral else None
         self._executor.accept(live, None if live.ephemeral else row, sealed)
         return live
-
-    async def _take_files(self, run_id: str, caller: Caller, checked: _Checked) -> None:
-        """See to it that the files it names are there and may be used, and keep uploads for it."""
-        parameters, bound = checked.entry.parameters, checked.bound
-        await in_thread(self._threads, lambda: self._files.located(parameters, bound, caller))
-        await self._uploads.claim(run_id, self._files.uploads_in(parameters, bound))
 
     def _still_open(self, origin: Origin) -> None:
         """Look again after a wait."""

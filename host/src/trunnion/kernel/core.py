@@ -159,6 +159,7 @@ class Kernel:
         )
         self.providers.give_each(Secrets, self.secrets.for_plugin)
         self.providers.give_each(State, self.documents.state)
+        self.providers.give_each(State, self.documents.state)
         nested = NestedRuns()
         self.files = KeptFiles(
             uploads,
@@ -198,9 +199,7 @@ class Kernel:
             sealer=sealer,
             redactor=self.redactor,
             host_id=identity.host_id,
-            uploads=self.files.uploads,
-            files=self.files.arguments,
-            threads=self.readers,
+            files=self.files.claims,
         )
         self.identities = Identities(self.policy, self.log, host_log.report)
         self.authentication = Authentication(

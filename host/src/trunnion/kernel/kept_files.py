@@ -13,6 +13,7 @@ from trunnion.kernel.artifacts import ArtifactKeeper
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.file_arguments import FileArguments
+from trunnion.kernel.file_claims import FileClaims
 from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.state import State
@@ -33,7 +34,7 @@ class KeptFiles:
     Attributes:
         keeper: writes files of runs; ``artifacts`` reads them.
         uploads: brought by clients; ``upkeep`` removes what nobody needs.
-        arguments: finds the files that arguments name.
+        arguments: finds the files that arguments name; ``claims`` keeps them for new runs.
         limits: what all of them go by; its own copy, changed with ``take``.
     """
 
@@ -57,3 +58,4 @@ class KeptFiles:
         self.uploads = Uploads(folder, state=state, policy=policy, clock=clock, threads=threads, limits=limits)
         self.upkeep = UploadUpkeep(self.uploads, state, store, threads, report, is_live)
         self.arguments = FileArguments(self.uploads, self.artifacts, limits.roots)
+        self.claims = FileClaims(self.arguments, self.uploads, threads)

@@ -44,14 +44,18 @@ class UploadUpkeep:
         """Know the uploads an earlier host held; files and records that have lost each other are removed."""
         files = self._uploads.files
         sizes = await in_thread(self._threads, files.sizes)
-        for document in await self._documents():
-            info = msgspec.convert(document.value, UploadInfo)
+        documents = await self._documents()
+        found = [msgspec.convert(document.value, UploadInfo) for document in documents]
+        kept = await self._kept({run_id for info in found for run_id in info.runs})
+        for document, info in zip(documents, found, strict=True):
             size = sizes.get(info.id, -1)
             if size < 0 or (info.finished and size != info.offset):
                 await self._state.delete(document.key)
                 self._report("uploads.lost", f"upload {info.id} ({info.name}) was removed: its file is not as it was")
             else:
-                self._uploads.take_up(msgspec.structs.replace(info, offset=size))
+                # A run that a crash kept off the record may be asked for again: its upload is there until it expires.
+                runs = tuple(run_id for run_id in info.runs if run_id in kept)
+                self._uploads.take_up(msgspec.structs.replace(info, offset=size, runs=runs))
         left = [name for name, size in sizes.items() if name not in self._uploads.held and size >= 0]
         for name in left:
             await in_thread(self._threads, partial(files.remove, name))

@@ -261,12 +261,13 @@ class Uploads:
             raise
 
     async def _release(self, run_id: str, upload_ids: Sequence[str]) -> None:
+        """In memory alone, for the store may be what failed; a start forgets runs that are not on record."""
         for upload_id in upload_ids:
             async with self._turn(upload_id):
                 info = self.held.get(upload_id)
-                if info is not None and run_id in info.runs:
+                if info is not None:
                     runs = tuple(other for other in info.runs if other != run_id)
-                    await self._put(msgspec.structs.replace(info, runs=runs))
+                    self.held[upload_id] = msgspec.structs.replace(info, runs=runs)
 
     async def _claim(self, run_id: str, upload_id: str) -> None:
         async with self._turn(upload_id):
