@@ -88,5 +88,8 @@ def test_a_terminal_that_closes_ends_the_host_in_its_foreground(place) -> None:
     os.kill(on_terminal.pid, signal.SIGHUP)
     told(place, "config.reloaded")
     os.close(on_terminal.child_fd)
-    on_terminal.wait()
+    until = time.monotonic() + PATIENCE
+    while on_terminal.isalive() and time.monotonic() < until:
+        time.sleep(0.01)
+    on_terminal.kill(signal.SIGKILL)
     assert on_terminal.exitstatus == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ class Words:
         followed: what its daemon was told of.
         asked, daemons, opened: how often.
         failing: what the hook for commands raises, None for nothing.
+        pausing: whether that hook waits the next time: ``entered`` tells that it does, ``pause`` lets it go on.
+        crash: makes the daemon crash, once.
     """
 
     def __init__(self) -> None:
@@ -36,6 +39,9 @@ class Words:
         self.let_go = asyncio.Event()
         self.handle = None
         self.raising = False
+        self.entered, self.pause = threading.Event(), threading.Event()
+        self.pausing = False
+        self.crash = asyncio.Event()
 
     @hookimpl
     def trunnion_settings(self):
@@ -47,6 +53,10 @@ class Words:
     @hookimpl
     def trunnion_commands(self, settings):
         self.asked += 1
+        if self.pausing:
+            self.pausing = False
+            self.entered.set()
+            self.pause.wait(10)
         if self.failing is not None:
             raise self.failing
         return [Command(id=f"words.{word}", handler=self._wait) for word in settings["words"]]
@@ -66,14 +76,16 @@ class Words:
 
     @hookimpl
     def trunnion_daemons(self):
-        yield Daemon(name="words", run=self._follow)
+        yield Daemon(name="words", run=self._follow, on_crash="restart")
 
     async def _follow(self, handle, ready) -> None:
         self.daemons += 1
         self.handle = handle
         handle.on_settings(self._told)
         ready()
-        await asyncio.Event().wait()
+        await self.crash.wait()
+        self.crash.clear()
+        raise RuntimeError("as it was told to")
 
     def _told(self, section) -> None:
         if self.raising:

@@ -200,7 +200,8 @@ async def test_each_part_goes_by_its_section(tmp_path: Path) -> None:
     async with reloadable(tmp_path) as on:
         await on.reload(
             "[state]\nmax_documents = 7\n[bytes]\nmax_uploads = 6\n[redaction]\nkeys = ['*pin']\n"
-            "[log]\nlevel = 'error'\n[access.principals.ann]\nrole = 'operator'\n[executor]\npark_timeout = 9\nthreads = 3\n"
+            "[log]\nlevel = 'error'\n[access.principals.ann]\nrole = 'operator'\n"
+            "[executor]\npark_timeout = 9\nthreads = 3\n"
         )
         assert on.kernel.documents.limits.max_documents == 7
         assert on.kernel.files.limits.max_uploads == 6
@@ -248,6 +249,32 @@ async def test_reloads_wait_for_each_other_and_many_wishes_are_few(tmp_path: Pat
         on.host.request_reload()
         await until(lambda: on.kernel.limits.max_pending == 4)
         assert len(await on.told("config.reloaded")) <= 13
+
+
+async def test_an_earlier_reload_never_wins_over_a_later_one(tmp_path: Path) -> None:
+    """Defence: the lock. Without it the second reload overtakes the first, which then puts back what it had read."""
+    async with reloadable(tmp_path) as on:
+        on.words.pausing = True
+        on.write("[words]\nwords = ['two']\n")
+        first = asyncio.create_task(on.host.reload())
+        await until(on.words.entered.is_set)
+        on.write("[words]\nwords = ['three']\n")
+        second = asyncio.create_task(on.host.reload())
+        overtaken, _ = await asyncio.wait({second}, timeout=0.3)
+        on.words.pause.set()
+        await asyncio.gather(first, second)
+        assert not overtaken
+        assert on.commands() == {"words.three"}
+
+
+async def test_a_part_that_crashed_is_told_nothing_any_more(tmp_path: Path) -> None:
+    """Defence: ``let_go`` when a part ends."""
+    async with reloadable(tmp_path) as on:
+        await until(lambda: on.words.daemons == 1)
+        on.words.crash.set()
+        await until(lambda: on.words.daemons == 2)
+        await on.reload("[words]\nwords = ['one']\n")
+        assert len(on.words.followed) == 1
 
 
 async def test_the_host_stops_while_it_reloads(tmp_path: Path) -> None:
