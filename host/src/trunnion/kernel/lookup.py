@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from trunnion.access.policy import Decision, Policy, refusal
 from trunnion.kernel.entries import CommandEntry, QueryEntry
 from trunnion.kernel.registry import Registry
-from trunnion.model.errors import NotFound
+from trunnion.model.errors import NotFound, TrunnionError
 from trunnion.model.names import nearest
 from trunnion.model.runs import Caller
 
@@ -28,7 +28,10 @@ class Lookup:
         entry = self._registry.command(name)
         if entry is None:
             raise self.unknown("command", name, caller)
-        return entry, self._allowed(entry, name, caller)
+        decision = self._policy.decide(entry.target, caller)
+        if decision.verdict != "allowed":
+            raise self._refusal(decision, "command", name, caller)
+        return entry, decision
 
     def query(self, name: str, caller: Caller) -> tuple[QueryEntry, Decision]:
         """The query of an id or alias, and the decision by which the caller may ask it.
@@ -39,7 +42,10 @@ class Lookup:
         entry = self._registry.query(name)
         if entry is None:
             raise self.unknown("query", name, caller)
-        return entry, self._allowed(entry, name, caller)
+        decision = self._policy.decide(entry.target, caller)
+        if decision.verdict != "allowed":
+            raise self._refusal(decision, "query", name, caller)
+        return entry, decision
 
     def visible(self, name: str, caller: Caller) -> CommandEntry | QueryEntry:
         """The command or query of an id or alias, if the caller may know of it.
@@ -74,11 +80,5 @@ class Lookup:
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         return NotFound(f"there is no command or query {name!r}{hint}", {"nearest": close})
 
-    def _allowed(self, entry: CommandEntry | QueryEntry, name: str, caller: Caller) -> Decision:
-        decision = self._policy.decide(entry.target, caller)
-        kind = entry.target.kind
-        if decision.verdict == "not_found":
-            raise self.unknown(kind, name, caller)
-        if not decision.allowed:
-            raise refusal(decision, kind, name)
-        return decision
+    def _refusal(self, decision: Decision, kind: str, name: str, caller: Caller) -> TrunnionError:
+        return self.unknown(kind, name, caller) if decision.verdict == "not_found" else refusal(decision, kind, name)

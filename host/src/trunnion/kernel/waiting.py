@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from functools import partial
 
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.eventlog import StreamLog
 from trunnion.kernel.executor import Executor
-from trunnion.kernel.live import LiveRun
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.wards import Judge, Wards
 from trunnion.model.errors import DeadlineExceeded, NotFound, TrunnionError
@@ -58,19 +58,16 @@ class Waiting:
         if live is None:
             return await self.get(run_id)
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
-        if judge is None:
-            return await self._end_of(live, future, timeout)
-        with self._wards.ward(judge, partial(_refuse, future)):
-            return await self._end_of(live, future, timeout)
-
-    async def _end_of(self, live: LiveRun, future: asyncio.Future[Run], timeout: float | None) -> Run:
         live.waiters.append(future)
+        ward = None if judge is None else self._wards.ward(judge, partial(_refuse, future)).begin()
         try:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            raise DeadlineExceeded(f"run {live.id} has not ended within {timeout:g} s; it goes on") from None
+            raise DeadlineExceeded(f"run {run_id} has not ended within {timeout:g} s; it goes on") from None
         finally:
+            if ward is not None:
+                ward.end()
             if future in live.waiters:
                 live.waiters.remove(future)
 

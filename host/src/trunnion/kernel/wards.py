@@ -38,13 +38,21 @@ class Ward:
         self._timer: Timer | None = None
 
     def __enter__(self) -> Ward:
-        self._wards.open.add(self)
-        self.look()
-        return self
+        return self.begin()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def begin(self) -> Ward:
+        """Judge it from now on, for the first time at once."""
+        self._wards.open.add(self)
+        self.look()
+        return self
+
+    def end(self) -> None:
+        """It is closed."""
         self._wards.open.discard(self)
         self._disarm()
 
