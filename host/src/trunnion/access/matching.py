@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
@@ -39,7 +40,6 @@ class Matcher:
         search: whether there is anything in a text; the quick first look.
         search_encoded: the same for encoded JSON.
         numbers: values that are cut where a number of structured data is one.
-        longest: of the forms, in bytes.
     """
 
     def __init__(self, values: Collection[str] = (), *, patterns: bool = False, keys: KeyNames = NO_KEYS) -> None:
@@ -49,18 +49,12 @@ class Matcher:
         self._patterns = list(PATTERNS.values()) if patterns else []
         literals = list(PATTERNS) if patterns else []
         self._text = AhoCorasick([*literals, *found], store_patterns=False)
-        self._forms = sorted(form.encode() for form in found)
-        self._bytes = BytesAhoCorasick(self._forms)
+        self._found = found
         self._encoded = BytesAhoCorasick(
             [*_encoded(found), *(literal.encode() for literal in literals), *keys.literals]
         )
-        self._heads = BytesAhoCorasick(sorted({form[:HEAD] for form in self._forms}))
-        self.longest: int = max(map(len, self._forms), default=0)
         self.search: Search = self._text.find_matches_as_indexes
         self.search_encoded: SearchEncoded = self._encoded.find_matches_as_indexes
-
-    def __bool__(self) -> bool:
-        return bool(self._forms)
 
     def spans(self, text: str) -> list[Span]:
         """Where values and secrets of known looks are; they may overlap. ``text`` is valid Unicode."""
@@ -88,22 +82,43 @@ class Matcher:
 
     def byte_spans(self, data: bytes) -> list[Span]:
         """Where values are in a stream of bytes."""
-        if not self._bytes.find_matches_as_indexes(data):
-            return []
-        return [(start, end) for _, start, end in self._bytes.find_matches_as_indexes(data, overlapping=True)]
+        find = self._bytes.whole.find_matches_as_indexes
+        return [(start, end) for _, start, end in find(data, overlapping=True)] if find(data) else []
 
     def begun(self, data: bytes) -> int:
         """Where at the end of ``data`` a value may have begun that is not all there yet; its length if nowhere."""
-        near: int = max(0, len(data) - self.longest + 1)
+        near: int = max(0, len(data) - self._bytes.longest + 1)
         tail = data[near:]
-        heads: list[int] = [start for _, start, _ in self._heads.find_matches_as_indexes(tail, overlapping=True)]
+        heads: list[int] = [start for _, start, _ in self._bytes.heads.find_matches_as_indexes(tail, overlapping=True)]
         starts: list[int] = [*heads, *range(max(0, len(tail) - HEAD + 1), len(tail))]
         for start in starts:
-            if self._is_beginning(tail[start:]):
+            if self._bytes.is_beginning(tail[start:]):
                 return near + start
         return len(data)
 
-    def _is_beginning(self, text: bytes) -> bool:
+    @cached_property
+    def _bytes(self) -> _ByteForms:
+        """Made when bytes are searched: the secrets of the host as a whole never are."""
+        return _ByteForms(self._found)
+
+
+class _ByteForms:
+    """The same forms, for streams of bytes.
+
+    Attributes:
+        whole: finds them.
+        heads: finds what they begin with.
+        longest: of them, in bytes.
+    """
+
+    def __init__(self, found: Iterable[str]) -> None:
+        self._forms = sorted(form.encode() for form in found)
+        self.whole = BytesAhoCorasick(self._forms)
+        self.heads = BytesAhoCorasick(sorted({form[:HEAD] for form in self._forms}))
+        self.longest: int = max(map(len, self._forms), default=0)
+
+    def is_beginning(self, text: bytes) -> bool:
+        """Whether a form begins so and goes on."""
         at = bisect_left(self._forms, text)
         if at < len(self._forms) and self._forms[at] == text:  # whole, but maybe a longer one begins so too
             at += 1
