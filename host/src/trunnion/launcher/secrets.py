@@ -51,6 +51,17 @@ def refuse_in(argv: Sequence[str], names: Iterable[str]) -> None:
             )
 
 
+def refuse_unknown(given: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse sources for secret arguments that there are not, before anybody is asked for those there are.
+
+    Raises:
+        InvalidArguments: one is given.
+    """
+    for name in given:
+        if name not in names:
+            raise InvalidArguments(f"--secret {name}: there is no such secret argument but {', '.join(names)}")
+
+
 def missing(options: Options, command_id: str, error: TrunnionError) -> list[str]:
     """Ask the person at the terminal for required secret arguments that a refused call lacked.
 

@@ -65,6 +65,14 @@ class ViewGroup(click.Group):
         view = self._views.get(cmd_name)
         return None if view is None else _subcommand(cmd_name, view)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, or say which there are: verbs differ too much to be near one another."""
+        if args[0] not in self._views and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no subcommand {args[0]!r} but {', '.join(self._views)}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 def _subcommand(name: str, view: View) -> click.Command:
     settings = {"ignore_unknown_options": True, "help_option_names": []}
@@ -102,10 +110,11 @@ def _secret_words(view: View, argv: Sequence[str], given: Sequence[str]) -> list
     """The words for secret arguments, from where they were said to be or from whoever is at the terminal."""
     if not view.asks:
         return []
-    from trunnion.launcher.secrets import asked_twice, refuse_in, words_for
+    from trunnion.launcher.secrets import asked_twice, refuse_in, refuse_unknown, words_for
 
     refuse_in(argv, view.asks)
     named = {option.partition("=")[0] for option in given}
+    refuse_unknown(named, view.asks)
     return [*words_for(given), *asked_twice(name for name in view.asks if name not in named)]
 
 
