@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from trunnion import (
     Unavailable,
     command,
 )
+from trunnion.host_thread import HostThread
 
 
 @command(console="t", lock=None)
@@ -184,6 +186,51 @@ def test_whoever_waits_when_it_stops_is_answered(blocking) -> None:
     assert len(answers) == len(asks)
     assert [a.status for a in answers if hasattr(a, "status")] in ([], ["interrupted"])
     assert all(a is None or isinstance(a, Unavailable) or hasattr(a, "status") or a == [] for a in answers), answers
+
+
+def test_a_call_that_does_not_end_is_answered_when_the_host_has_stopped(embed) -> None:
+    """Defence: ``HostThread._close`` cancels the calls themselves; their tasks may not come to it any more."""
+    began, answers = threading.Event(), []
+
+    async def deaf() -> None:
+        began.set()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    def ask() -> None:
+        try:
+            thread.call(deaf)
+        except Unavailable as error:
+            answers.append(str(error))
+
+    thread = HostThread(embed())
+    thread.start()
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    began.wait(10)
+    thread.end()
+    asking.join(10)
+    assert answers == ["the host stopped before it answered"]
+
+
+def test_an_interrupted_call_cancels_its_run(host) -> None:
+    """Defence: the ``finally`` in ``HostThread.call``."""
+
+    class Enough(BaseException): ...
+
+    def interrupt(*_: object) -> None:
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Enough):
+            host.run("t.stay")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    (run,) = host.query("runs.list")["items"]
+    assert host.wait(run["id"], 10).status == "cancelled"
 
 
 def test_two_hosts_side_by_side(embed) -> None:

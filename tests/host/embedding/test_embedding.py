@@ -23,6 +23,7 @@ from trunnion import (
     HostOptions,
     InvalidArguments,
     InvalidConfig,
+    Invocation,
     NotFound,
     Provider,
     Query,
@@ -354,46 +355,46 @@ async def test_cancelling_the_embedding_task_ends_the_host_in_order(embed) -> No
         pass
 
 
-@pytest.mark.parametrize("cancels", ["twice", "scope"])
-async def test_being_cancelled_while_it_stops_does_not_break_the_stop_off(embed, cancels) -> None:
-    """Defence: ``Life``: the host stops in a task of its own, which neither a second cancel nor a scope reaches."""
-    watched = Watched()
-    long = ("executor.shutdown_grace=60",)
+async def test_being_cancelled_while_it_stops_hurries_the_stop_and_does_not_break_it_off(embed) -> None:
+    """Defence: ``Life`` and ``_outlast``: the host stops in a task of its own, which a second cancel does not reach."""
+    watched, stopping = Watched(), asyncio.Event()
 
     async def program() -> None:
-        async with embed(overrides=long, **watched.given) as host:
-            run = asyncio.create_task(host.run("t.stay"))
+        async with embed(overrides=("executor.shutdown_grace=600",), **watched.given) as host:
+            await host.door("cli").submit(host.local_caller(), Invocation(command_id="t.stay"))
             await watched.began.wait()
-            stopping.append(host)
-            run.add_done_callback(lambda done: done.exception())
+            stopping.set()
 
-    stopping: list[Host] = []
-    async with asyncio.timeout(20):
-        if cancels == "twice":
-            task = asyncio.create_task(program())
-            while not stopping:
-                await asyncio.sleep(0.001)
-            for _ in range(3):
-                await asyncio.sleep(0.01)
-                task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        else:
-            with anyio.CancelScope() as scope:
-                asyncio.get_running_loop().call_later(0.3, stop_hurrying, stopping)
-                async with embed(overrides=long, **watched.given) as host:
-                    stopping.append(host)
-                    scope.cancel()
-                    await anyio.sleep(60)
-    assert watched.notes[-1] == "closed"
+    task = asyncio.create_task(program())
+    await stopping.wait()
+    await asyncio.sleep(0)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 20)
+    assert watched.notes == ["run ended", "closed"]
     async with embed():
         pass
 
 
-def stop_hurrying(hosts: list[Host]) -> None:
-    for host in hosts:
-        host.request_stop()
-        host.request_stop()
+async def test_a_scope_that_cancels_every_wait_does_not_hurry_it(embed) -> None:
+    """Defence: the shield in ``_outlast``: what runs has its grace all the same."""
+    watched, go = Watched(), asyncio.Event()
+
+    async def brief() -> None:
+        await go.wait()
+        watched.notes.append("run done")
+
+    given = watched.given
+    commands = [Command.of(brief, console="t")]
+    with anyio.CancelScope() as scope:
+        async with embed(overrides=("executor.shutdown_grace=600",), **{**given, "commands": commands}) as host:
+            await host.door("cli").submit(host.local_caller(), Invocation(command_id="t.brief"))
+            asyncio.get_running_loop().call_later(0.2, go.set)
+            scope.cancel()
+            await anyio.sleep(60)
+    assert watched.notes == ["run done", "closed"]
 
 
 PROGRAM = """

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import kernel_kit
 import pytest
 from kernel_kit import ANN, Plugin, cmd, until
 
@@ -163,14 +164,15 @@ async def test_the_time_of_another_does_not_count(start) -> None:
     """Defence: ``Provision.time_left`` leaves out what was spent waiting."""
 
     async def slow(host) -> object:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.9)
         return Tank()
 
     async def needs_it(host) -> object:
         await host.require(Tank)
+        await asyncio.sleep(0.25)
         return Pump()
 
-    plugin = {"providers": [opens(Pump, needs_it), Provider(type=Tank, open=slow)]}
+    plugin = {"providers": [Provider(type=Pump, open=needs_it, start_timeout=0.5), Provider(type=Tank, open=slow)]}
     async with start(plugin=plugin) as rig:
         assert (await shown(rig, Pump))["state"] == "open"
 
@@ -314,12 +316,34 @@ async def test_a_failing_close_is_named_and_the_others_are_closed(start, monkeyp
 
     made = [notes.provider(Tank), notes.provider(Pump, close=fails), notes.provider(Valve, close=never)]
     async with start(plugin={"providers": made}, durability="process") as rig:
-        log, store_path = rig.host.data.host_log, rig.host.data.database
+        log, database = rig.host.data.host_log, rig.host.data.database.parent
     said = log.read_text()
     assert f"'p' did not close {type_name(Pump)}: SystemExit: stuck" in said
     assert f"'p' did not close {type_name(Valve)}: not within 0.05 s" in said
     assert notes.lines[-1] == "close Tank"
-    assert f"did not close {type_name(Pump)}".encode() in store_path.read_bytes(), "it is on record in stream host too"
+    stored = b"".join(path.read_bytes() for path in database.iterdir())
+    assert f"did not close {type_name(Pump)}".encode() in stored, "it is on record in stream host too"
+
+
+async def test_what_a_close_says_at_the_very_end_is_on_record(start) -> None:
+    """Defence: the store is flushed once more after the providers, however long a commit takes."""
+    valves: list[kernel_kit.Valve] = []
+
+    async def open_it(host) -> object:
+        return Tank()
+
+    async def close(value: object) -> None:
+        valves[0].close()
+        rig.kernel.host_log.report("tank.first", "the first word")
+        await until(lambda: valves[0].waiting)
+        rig.kernel.host_log.report("tank.last", "the last word")
+        asyncio.get_running_loop().call_later(0.1, valves[0].open)
+
+    plugin = {"providers": [Provider(type=Tank, open=open_it, close=close)]}
+    async with start(plugin=plugin, durability="process") as rig:
+        valves.append(kernel_kit.Valve(rig.kernel.store))
+        database = rig.host.data.database.parent
+    assert b"the last word" in b"".join(path.read_bytes() for path in database.iterdir())
 
 
 async def test_a_start_that_is_broken_off_closes_what_was_open(tmp_path, start) -> None:
@@ -341,7 +365,7 @@ async def test_a_start_that_is_broken_off_closes_what_was_open(tmp_path, start) 
     await asyncio.wait_for(opening.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await asyncio.wait_for(task, 10)
     assert ended.is_set()
     assert notes.lines == ["open Pump", "close Pump"]
 
