@@ -83,9 +83,14 @@ def set_principal(
     """Another role, note or state; what is None stays as it is.
 
     Raises:
+        InvalidArguments: nothing is given, as when ``null`` is meant to take a role away.
         NotFound, Conflict: see ``_managed_principal``.
     """
     record = _managed_principal(register, name)
+    if (role, note, disabled) == (None, None, None):
+        raise InvalidArguments(
+            f"nothing is to be changed of {name}: give role (none to take it away), note or disabled"
+        )
     about = record.about
     if role is not None:
         about = msgspec.structs.replace(about, role=None if role == "none" else role)
@@ -98,14 +103,14 @@ def set_principal(
     return Change("access.principal_changed", f"principal {name} was changed", facts, put=(changed,))
 
 
-def set_password(register: Register, name: str, hashed: str) -> Change:
-    """Another password.
+def set_password(register: Register, name: str, hashed: str, mark: str) -> Change:
+    """Another password; who logged in with the one before has to log in again.
 
     Raises:
         NotFound, Conflict: see ``_managed_principal``.
     """
     record = _managed_principal(register, name)
-    about = msgspec.structs.replace(record.about, has_password=True)
+    about = msgspec.structs.replace(record.about, has_password=True, password_mark=mark)
     put = (PrincipalRecord(about, hashed),)
     return Change("access.password_set", f"{name} has another password", {"principal": name}, put=put)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from trunnion.access.directory import Directory, covers, encloses, in_token_scope
-from trunnion.access.identity import ADMIN, credential_problem, role_everywhere, role_on, token_of
+from trunnion.access.identity import ADMIN, PASSWORD, credential_problem, role_everywhere, role_on, token_of
 from trunnion.access.ownership import run_role
 from trunnion.access.policy import Decision, Target, closed_door, decide, is_local
 from trunnion.model.access import Kind
@@ -133,7 +133,7 @@ def _for_credential(directory: Directory, target: Target, caller: Caller, now: i
         yield _line("principals", "add", caller.principal, "--role", target.role)
     elif principal.disabled:
         yield _line("principals", "set", caller.principal, "--no-disabled")
-    elif caller.credential == "password":
+    elif caller.credential.startswith(PASSWORD):
         yield _line("principals", "password", caller.principal)
     else:
         yield _line("tokens", "create", caller.principal)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from trunnion.access.directory import Directory
-from trunnion.model.access import Kind, Token
+from trunnion.model.access import Kind, Principal, Token
 from trunnion.model.runs import ROLES, Caller, Role
 
 TOKEN = "token:"  # noqa: S105  # how the credential of a token's bearer begins
+PASSWORD = "password"  # noqa: S105  # how the credential of whoever logged in with one begins
 ADMIN: Role = "admin"
 
 
@@ -25,9 +26,15 @@ def credential_problem(directory: Directory, caller: Caller, now: int) -> str:
             return "the token was revoked"
         if token.expires is not None and token.expires <= now:
             return "the token has expired"
-    elif caller.credential == "password" and not principal.has_password:
-        return f"{caller.principal} has no password any more"
+    elif caller.credential.startswith(PASSWORD):
+        return _password_problem(principal, caller.credential.partition(":")[2])
     return ""
+
+
+def _password_problem(principal: Principal, mark: str) -> str:
+    if not principal.has_password:
+        return f"{principal.name} has no password any more"
+    return "" if mark == principal.password_mark else f"{principal.name} has another password by now"
 
 
 def token_of(directory: Directory, caller: Caller) -> Token | None:

@@ -6,6 +6,7 @@ Where both name the same, the configuration counts and the managed one is shadow
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar
@@ -216,7 +217,9 @@ def _tables(section: JsonObject, key: str) -> list[tuple[str, JsonObject]]:
 def _configured_principal(name: str, entry: JsonObject) -> PrincipalRecord:
     hashed = str(entry.get("password_hash") or "")
     fields = {key: value for key, value in entry.items() if key != "password_hash"}
-    return PrincipalRecord(msgspec.convert({**fields, "name": name, "has_password": bool(hashed)}, Principal), hashed)
+    mark = hashlib.sha256(hashed.encode()).hexdigest()[:16] if hashed else ""
+    proof = {"has_password": bool(hashed), "password_mark": mark}
+    return PrincipalRecord(msgspec.convert({**fields, "name": name, **proof}, Principal), hashed)
 
 
 def _configured_token(token_id: str, entry: JsonObject) -> TokenRecord:

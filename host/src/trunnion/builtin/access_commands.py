@@ -46,9 +46,10 @@ class AccessCommands:
                 self.remove, "principals", title="Remove a principal", effect="destroy", complete=_NAME,
                 confirm="Remove the principal with its tokens and grants?",
             ),
+            # Without a record: the password is not even sealed, and whoever changes their own gets an answer.
             Command.of(
                 self.password, console="principals", title="Set a password", role="viewer", lock=None,
-                expose=REMOTE, complete=_NAME,
+                expose=REMOTE, keep="none", complete=_NAME,
             ),
             _admin(self.grant, "grants", name="add", title="Give a principal a role on some things",
                    complete={"principal": "principals.list"}),
@@ -113,6 +114,8 @@ class AccessCommands:
     ) -> dict[str, Json]:
         """Set the password of a principal. Whoever sets their own gives the present one too.
 
+        Whoever logged in with the one before has to log in again.
+
         Args:
             name: the principal.
             password: the new one, 8 to 1024 characters.
@@ -121,7 +124,8 @@ class AccessCommands:
         check_password(password)
         await self._may_set_password(ctx, name, current)
         hashed = await self._kernel.authentication.hashed(password)
-        await self._kernel.identities.change(ctx.caller, lambda register: set_password(register, name, hashed))
+        mark = secrets.token_hex(8)
+        await self._kernel.identities.change(ctx.caller, lambda register: set_password(register, name, hashed, mark))
         return {"principal": name}
 
     async def _may_set_password(self, ctx: Context, name: str, current: str | None) -> None:

@@ -31,14 +31,14 @@ class TokenCommands:
     def commands(self) -> list[Command]:
         """All of them."""
         return [
-            # Without a record, for its result is shown once and kept nowhere.
+            # Without a record: a new token is kept nowhere, and one that revokes itself gets an answer.
             Command.of(
                 self.create, console="tokens", title="Make an API token", role="viewer", lock=None, expose=REMOTE,
                 keep="none", complete={"principal": "principals.list"},
             ),
             Command.of(
                 self.revoke, console="tokens", title="Revoke an API token", role="viewer", effect="destroy",
-                lock=None, expose=REMOTE, complete={"id": "tokens.list"},
+                lock=None, expose=REMOTE, keep="none", complete={"id": "tokens.list"},
             ),
         ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from trunnion.access.changes import renew_password
 from trunnion.access.credentials import Passwords, token_fits, token_id_of
-from trunnion.access.identity import TOKEN
+from trunnion.access.identity import PASSWORD, TOKEN
 from trunnion.access.policy import is_local
 from trunnion.access.register import TokenRecord
 from trunnion.access.throttle import Throttle
@@ -153,7 +153,7 @@ class Authentication:
             known = self._identities.register.principal(name) is not None
             raise self._refused(source, "password", {"principal": name} if known else {})
         self.throttle.succeeded(key)
-        caller = Caller(name, source, self._role(name), credential="password")
+        caller = Caller(name, source, self._role(name), credential=f"{PASSWORD}:{self._mark(name)}")
         if self.passwords.outdated(hashed):
             await self._renew(caller, given.password, hashed)
         return caller
@@ -166,6 +166,10 @@ class Authentication:
                 return None
             if hashed == self._hash_of(name):
                 return hashed
+
+    def _mark(self, name: str) -> str:
+        record = self._identities.register.principal(name)
+        return "" if record is None else record.about.password_mark
 
     def _hash_of(self, name: str) -> str | None:
         record = self._identities.register.principal(name)

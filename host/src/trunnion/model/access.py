@@ -40,6 +40,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         note: for people.
         managed: made with ``principals.add``; those from the configuration are read-only.
         has_password: whether it can log in with a password.
+        password_mark: another one with each password; whoever logged in with an earlier one logs in again.
         created: UTC microseconds, 0 for those from the configuration.
     """
 
@@ -50,6 +51,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str = ""
     managed: bool = False
     has_password: bool = False
+    password_mark: str = ""
     created: int = 0
 
 

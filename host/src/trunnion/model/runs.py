@@ -26,7 +26,7 @@ class Caller(msgspec.Struct, frozen=True):
         role: the highest role this principal has at this door.
         chain: the sources behind this one, outermost first (a web call that started a run that
             invokes another: ``("web", "command")``).
-        credential: what proved who it is: ``password``, ``token:<id>``. Policy then asks what the principal
+        credential: what proved who it is: ``password:<mark>``, ``token:<id>``. Policy then asks what the principal
             may do now. Empty for the owner of the data directory and for plugins, whose role is ``role``.
     """
 
