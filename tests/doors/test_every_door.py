@@ -67,6 +67,13 @@ def test_i4_ten_thousand_calls(served: Served, chosen_seed: int) -> None:
     trial.check_not_vacuous({"well", *CODES})
 
 
+@pytest.mark.heavy
+def test_i4_ten_thousand_calls_of_people(served: Served, chosen_seed: int) -> None:
+    trial = put_to(served, remote_doors_of(served), HEAVY_COUNT, chosen_seed, calls(who=PEOPLE_NAMES))
+    trial.tell("I4, people", chosen_seed)
+    trial.check_not_vacuous({"well", "unauthenticated", *CODES})
+
+
 def test_i4_processes_of_their_own(served: Served, chosen_seed: int) -> None:
     trial = put_to(served, [InProcess(served), LauncherProcess(served)], PROCESSES, chosen_seed)
     trial.tell("I4, processes", chosen_seed)

@@ -124,6 +124,7 @@ QUERY_ARGS: dict[str, st.SearchStrategy[dict[str, Json]]] = {
     "d.number": _args({}, n=WHOLE),
     "d.look": _args({"text": TEXT}, point=st.none() | POINT, code=SECRET),
     "d.ask-end": _args({"how": HOW}, note=TEXT),
+    "d.ask-end-async": _args({"how": HOW}, note=TEXT),
     "d.late": _args({}),
     "d.ask-rule": _args({}, n=st.integers(0, 3)),
 }

@@ -247,6 +247,7 @@ QUERIES = [
     Query.of(count, console="d", aliases=("d.number",), expose=REMOTE),
     Query.of(look, console="d", expose=REMOTE),
     Query.of(end, console="d", name="ask-end", expose=REMOTE),
+    Query.of(end_async, console="d", name="ask-end-async", expose=REMOTE),
     Query.of(late, console="d", timeout=0.02, expose=REMOTE),
     Query.of(rule, console="d", name="ask-rule", role="admin", expose=REMOTE),
 ]
