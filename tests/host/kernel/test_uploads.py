@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from kernel_kit import ANN, FakeClock, Rig, Valve, cmd, rig, until
 
-from trunnion.model.contributions import Deny, Gate
+from trunnion.model.contributions import Allow, Deny, Gate
 from trunnion.model.errors import Busy, Conflict, Forbidden, InvalidArguments, NotFound, TrunnionError, Unavailable
 from trunnion.model.runs import Caller
 
@@ -223,20 +223,19 @@ async def test_it_expires_unless_a_run_that_names_it_is_kept(start) -> None:
             await rig.door.upload(BEN, used)
 
 
-async def test_a_run_on_its_way_to_the_record_keeps_its_upload(start, monkeypatch) -> None:
-    """Defence: ``Uploads.arriving``: a sweep in the moment between claim and record must not take the file."""
-    async with start(cmd(read)) as rig:
+async def test_a_run_on_its_way_to_the_record_keeps_its_upload(start) -> None:
+    """Defence: ``Uploads.arriving``: a sweep while the gates think must not take the file."""
+    sweep = []
+
+    async def sweeps(batch: list[object]) -> list[Allow]:
+        await sweep[0]()
+        return [Allow() for _ in batch]
+
+    gate = Gate(name="g", admit=sweeps, covers=frozenset({"commands"}))
+    async with start(cmd(read), plugin={"gates": [gate]}) as rig:
+        sweep.append(rig.kernel.files.upkeep.sweep)
         used = await brought(rig)
-        placed = type(rig.kernel.admissions)._still_open
-
-        def swept(self: object, origin: object) -> None:
-            placed(self, origin)
-            sweeps.append(asyncio.ensure_future(rig.kernel.files.upkeep.sweep()))
-
-        sweeps: list[asyncio.Future[None]] = []
-        monkeypatch.setattr(type(rig.kernel.admissions), "_still_open", swept)
         assert (await rig.run("t.read", BEN, file=f"upload:{used}")).result == "abcdef"
-        await sweeps[0]
         assert on_disk(rig) == [used]
 
 
