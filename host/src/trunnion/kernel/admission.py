@@ -21,14 +21,13 @@ from trunnion.kernel.entries import CommandEntry
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.file_claims import FileClaims
-from trunnion.kernel.gates import Gates
+from trunnion.kernel.gates import Gates, question_of
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_key, secrets_of
 from trunnion.kernel.sink import Sink
-from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import (
     Busy,
     Conflict,
@@ -174,10 +173,13 @@ class Admissions:
         if not entry.available:
             raise Unavailable(f"command {entry.id} is not available at the moment: {entry.owner} is down")
         bound = bind(entry.parameters, invocation.args, argv)
-        bound = self._files.settled(entry.parameters, bound, caller, invocation.cwd)
-        refuse_secret_key(invocation.idempotency_key, self._redactor)
-        secrets = secrets_of(bound.args, entry.parameters, self._redactor)
-        self._validate(entry, bound, secrets)
+        if entry.parameters.files:
+            bound = self._files.settled(entry.parameters, bound, caller, invocation.cwd)
+        if invocation.idempotency_key is not None:
+            refuse_secret_key(invocation.idempotency_key, self._redactor)
+        secrets = secrets_of(bound.args, entry.parameters, self._redactor) if bound.args else {}
+        if entry.command.validate is not None:
+            self._validate(entry, bound, secrets)
         deadline_at, expires = self._deadline(invocation, parent)
         digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
         return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires)
@@ -278,21 +280,27 @@ class Admissions:
         self._has_room(caller, checked.entry)
         run = self._run(caller, invocation, checked, origin)
         if not checked.entry.parameters.files:
-            return await self._placed(run, caller, checked, origin)
+            if self._gates.covers("commands"):
+                run = await self._admitted(run, caller, checked, origin)
+            return self._placed(run, caller, checked, origin)
         async with self._files.taken(run.id, checked.entry.parameters, checked.bound, caller) as follow:
             self._still_open(origin)
-            live = await self._placed(run, caller, checked, origin)
+            if self._gates.covers("commands"):
+                run = await self._admitted(run, caller, checked, origin)
+            live = self._placed(run, caller, checked, origin)
             follow(live.accepted)
         return live
 
-    async def _placed(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> LiveRun:
-        if self._gates.covers("commands"):
-            hold = await self._gates.admit(_question(run, caller, checked))
-            if hold is not None:
-                run = msgspec.structs.replace(
-                    run, status="held", labels={**run.labels, "held": self._redactor.text(hold.reason)}
-                )
-            self._still_open(origin)
+    async def _admitted(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> Run:
+        """The run as the gates let it pass."""
+        hold = await self._gates.admit(question_of(run, caller, checked.entry.command.effect))
+        self._still_open(origin)
+        if hold is None:
+            return run
+        labels = {**run.labels, "held": self._redactor.text(hold.reason)}
+        return msgspec.structs.replace(run, status="held", labels=labels)
+
+    def _placed(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> LiveRun:
         live = self._live(run, caller, checked, origin.parent)
         key = run.idempotency_key
         row = KeyRow(run.principal, key, run.id, run.command_id, run.args_digest, run.created) if key else None
@@ -379,19 +387,3 @@ def _same(command_id: str, digest: str, checked: _Checked, key: str) -> None:
             f"idempotency key {key!r} was used for another command or other arguments; use a new key",
             {"command_id": command_id},
         )
-
-
-def _question(run: Run, caller: Caller, checked: _Checked) -> Question:
-    return Question(
-        kind="command",
-        target=run.command_id,
-        revision=run.command_revision,
-        caller=caller,
-        run_id=run.id,
-        args=run.args,
-        args_digest=run.args_digest,
-        parent_run_id=run.parent_run_id,
-        session_id=run.session_id,
-        decision=run.decision,
-        effect=checked.entry.command.effect,
-    )

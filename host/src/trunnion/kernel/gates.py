@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
+from trunnion.model.commands import Effect
 from trunnion.model.contributions import Admission, Allow, Deny, Gate, Hold, Verdict
 from trunnion.model.errors import Busy as BusyError
 from trunnion.model.errors import Forbidden, TrunnionError, Unavailable
+from trunnion.model.runs import Caller, Run
 
 _DENIALS: dict[str, type[TrunnionError]] = {"forbidden": Forbidden, "unavailable": Unavailable, "busy": BusyError}
 
@@ -120,3 +122,20 @@ def _refuse(future: asyncio.Future[Hold | None], verdict: Deny, gate: Gate, admi
         error = _DENIALS.get(verdict.code, Forbidden)
         text = f"{admission.kind} {admission.target} was refused by gate {gate.name!r}: {verdict.reason}"
         future.set_exception(error(text, {"gate": gate.name, "reason": verdict.reason}))
+
+
+def question_of(run: Run, caller: Caller, effect: Effect) -> Admission:
+    """What gates are asked about a run to be."""
+    return Admission(
+        kind="command",
+        target=run.command_id,
+        revision=run.command_revision,
+        caller=caller,
+        run_id=run.id,
+        args=run.args,
+        args_digest=run.args_digest,
+        parent_run_id=run.parent_run_id,
+        session_id=run.session_id,
+        decision=run.decision,
+        effect=effect,
+    )
