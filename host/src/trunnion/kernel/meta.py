@@ -61,7 +61,6 @@ class MetaBuilder:
         self._host = host
         self._plugins = plugins
         self._built: dict[Caller, Meta] = {}
-        policy.listeners.append(self._built.clear)
 
     @property
     def generation(self) -> int:
@@ -93,8 +92,8 @@ class MetaBuilder:
         consoles = {str(c["path"]): canonical(_seen(c, names)) for c in _consoles(registry, commands, queries)}
         plugins = [plugin_shown(record, whole=self._policy.is_admin(caller)) for record in self._plugins()]
         revision = _revision(
-            [(f"command {e.id}", _revision_of(e, names)) for e in commands],
-            [(f"query {e.id}", _revision_of(e, names)) for e in queries],
+            [(f"command {e.id}", e.revision) for e in commands],
+            [(f"query {e.id}", e.revision) for e in queries],
             [(f"stream {e.source.pattern}", e.revision) for e in streams],
             [(f"console {path}", hashlib.sha256(shown).hexdigest()) for path, shown in consoles.items()],
             [(f"section {s['point']}/{s['id']}", digest(s)) for s in sections],
@@ -152,13 +151,12 @@ def _completing(entry: CommandEntry | QueryEntry) -> Mapping[str, str]:
 
 
 def _narrowed(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> dict[str, Json]:
-    """The descriptor without queries that may not be seen. Its own revision stays what clients send along."""
+    """The descriptor without queries that may not be seen, which the ids in meta's revision tell already.
+
+    Its own revision stays what clients send along.
+    """
     complete: dict[str, Json] = {arg: query for arg, query in _completing(entry).items() if query in names}
     return {**entry.descriptor, "complete": complete}
-
-
-def _revision_of(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> str:
-    return entry.revision if _whole(entry, names) else digest(_narrowed(entry, names))
 
 
 def _seen(console: Mapping[str, Json], names: frozenset[str]) -> dict[str, Json]:
