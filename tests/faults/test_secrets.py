@@ -323,7 +323,7 @@ class Planted:
             "lanes.list",
         ):
             await self._tried(client.query(query))
-        for stream in ("host", "host/log", "canaries/log", "state/host"):
+        for stream in ("host", "host/log", "canaries/log", "canaries/own", "state/host"):
             await self._read(client, stream)
 
     async def _read(self, client: Client, stream: str) -> None:

@@ -9,16 +9,19 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
+
+import msgspec
 
 from trunnion import (
     Command,
     CommandFailed,
     Context,
     Daemon,
+    Event,
     HostHandle,
     Json,
     MetaSection,
@@ -26,6 +29,7 @@ from trunnion import (
     Ready,
     Secret,
     Secrets,
+    StreamSource,
     hookimpl,
 )  # fmt: skip
 
@@ -170,6 +174,22 @@ def looked_wrong(number: int) -> Json:
     raise ValueError(json.loads(PLACE.read_text())["registered"][number])
 
 
+async def read_own(stream: str, after: int, limit: int) -> list[Event]:
+    """A stream that lives in the plugin, not in the host's log."""
+    said = [text for secret in json.loads(PLACE.read_text())["daemon"] for text in spelled(secret)]
+    events = [
+        Event(
+            stream, seq, 0, "text", text=text, raw=msgspec.Raw(json.dumps({"a": text}, separators=(",", ":")).encode())
+        )
+        for seq, text in enumerate(said, 1)
+    ]
+    return events[after : after + limit]
+
+
+async def follow_own(stream: str, after: int) -> AsyncIterator[list[Event]]:
+    yield await read_own(stream, after, 1 << 20)
+
+
 async def daemon(host: HostHandle, ready: Ready) -> None:
     """Says what it knows on a stream of its own, to operators, and beside every run."""
     secrets = await host.require(Secrets)
@@ -204,6 +224,14 @@ def trunnion_commands() -> list[Command]:
 @hookimpl
 def trunnion_queries() -> list[Query]:
     return [Query.of(look, console="canaries"), Query.of(looked_wrong, console="canaries")]
+
+
+@hookimpl
+def trunnion_streams() -> list[StreamSource]:
+    return [
+        StreamSource(pattern="canaries/log"),
+        StreamSource(pattern="canaries/own", read=read_own, follow=follow_own),
+    ]
 
 
 @hookimpl
