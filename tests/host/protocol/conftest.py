@@ -166,6 +166,7 @@ def make_host():
             version="0.1.0",
             registry=Registry(),
             data=SimpleNamespace(run=run),
+            shown=lambda error: error.info,
         )
 
     return make
