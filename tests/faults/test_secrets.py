@@ -48,7 +48,7 @@ for text in (secret, base64.b64encode(secret.encode()).decode(), urllib.parse.qu
             out.write(data[at:at + size]); out.flush()
             if size == 5: time.sleep(0.002)
         out.write(b"\\ngone\\r" + data + b"\\n" + data + b"\\rdone\\n")
-out.write(b"x" * (65536 - len(secret) // 2) + secret.encode() + b"\\n"); out.flush()
+out.write(b"x" * (65536 - 11) + secret.encode() + b"\\n"); out.flush()
 sys.stderr.write(secret[:4]); sys.stderr.flush(); time.sleep(0.05); sys.stderr.write(secret[4:] + "\\n")
 sys.exit(int(sys.argv[1]))
 """
@@ -93,7 +93,7 @@ import json, sys
 secret = sys.stdin.read()
 print(json.dumps(dict(a=secret, b=[secret])))
 print("no json " + secret)
-print("x" * (1048576 - len(secret) // 2) + secret)
+print("x" * (1048576 - 11) + secret)
 """
 DOCUMENT = """
 import json, sys
@@ -410,6 +410,15 @@ def test_n5_a_program_echoes_its_secret_in_pieces_and_in_other_forms(ground: Gro
     assert said.count("•••") >= 4 * 3 * 2 + 2
     assert run.error is not None
     assert "•••" in run.error.message
+
+
+def test_n5_a_secret_of_several_lines_is_printed_in_pieces(ground: Ground) -> None:
+    secret = "first-0123456789\nsecond-0123456789\nthird"
+    Planted(ground, 5).up()
+    said = output_of(ground, ask(ground, "canaries.pieces", word=secret))
+    assert not [line for line in secret.split("\n") if line in said]
+    assert "first-" not in said
+    assert said.count("•••") == 4
 
 
 def test_n5_other_codes_are_not_promised(ground: Ground) -> None:

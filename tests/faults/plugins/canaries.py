@@ -33,6 +33,9 @@ from trunnion import (
     hookimpl,
 )  # fmt: skip
 
+SHOWN = 11
+"""Characters of a secret before the place where a text is cut: enough to be found by."""
+
 PLACE = Path(os.environ.get("CANARIES", os.devnull))
 
 
@@ -79,8 +82,8 @@ async def say(ctx: Context, secret: str) -> dict[str, Json]:
         for at in range(0, len(secret), size):
             print(secret[at : at + size], end="")
         print(f"\r{secret}\rdone")
-    ctx.write("x" * ((64 << 10) - len(secret) // 2) + secret + "\n")
-    ctx.log("y" * ((64 << 10) - len(secret) // 2) + secret)
+    ctx.write("x" * ((64 << 10) - SHOWN) + secret + "\n")
+    ctx.log("y" * ((64 << 10) - SHOWN) + secret)
     await ctx.artifact(f"from {secret}.txt", b"nothing", "text/plain")
     return {"said": list(spelled(secret)), secret: 1}
 
@@ -92,13 +95,24 @@ def fail(ctx: Context, secret: str, how: str) -> None:
     if how == "expected":
         raise CommandFailed(f"{secret} was refused", {"with": secret, "as": list(spelled(secret))})
     if how == "long":
-        raise ValueError("z" * ((16 << 10) - 20) + secret)
+        raise ValueError("z" * ((16 << 10) - len("ValueError: ") - SHOWN) + secret)
     if how == "no json":
         return {"wrapped": Wrapped(secret)}  # type: ignore[return-value]
     try:
         raise KeyError(secret)
     except KeyError as error:
         raise RuntimeError(f"{Wrapped(secret)} {secret.encode()!r}") from error
+
+
+def pieces(ctx: Context, *, word: Annotated[str | None, Secret()] = None) -> None:
+    """In pieces, and over the place where a line that does not end is cut."""
+    half = len(word or "") // 2
+    for size in (1, 3, half):
+        for at in range(0, len(word or ""), size):
+            print((word or "")[at : at + size], end="")
+        print()
+    ctx.write("x" * (64 << 10) + (word or "")[:half])
+    ctx.write((word or "")[half:] + "\n")
 
 
 async def stored(ctx: Context, name: str) -> Json:
@@ -212,7 +226,7 @@ async def daemon(host: HostHandle, ready: Ready) -> None:
 def trunnion_commands() -> list[Command]:
     made = [
         Command.of(function, console="canaries", lock=None)
-        for function in (stored, given, registered, child, broken, large, noted)
+        for function in (stored, given, registered, child, broken, large, noted, pieces)
     ]
     return [
         *made,

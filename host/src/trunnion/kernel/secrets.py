@@ -122,7 +122,7 @@ class SecretStore:
         """Name, time of the last change and whether it can be opened, of some; never a value."""
         page = await self._state.list(PREFIX, limit=limit, cursor=None if cursor is None else PREFIX + cursor)
         items: list[Json] = [
-            {"name": name, "updated": document.updated, "readable": name in self._values}
+            {"name": name, "updated": document.updated, "readable": self._can_open(name, document.value)}
             for document in page.items
             if (name := document.key.removeprefix(PREFIX))
         ]
@@ -226,6 +226,12 @@ class SecretStore:
             cursor = page.next
             if cursor is None:
                 return
+
+    def _can_open(self, name: str, value: Json) -> bool:
+        try:
+            return bool(self._opened(name, value))
+        except TrunnionError:
+            return False
 
     def _opened(self, name: str, value: Json) -> str:
         return self._sealer.open(PREFIX + name, _unpacked(value)).decode()
