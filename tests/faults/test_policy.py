@@ -153,6 +153,21 @@ async def test_h10_a_plugin_cannot_open_what_is_another_owners(tmp_path) -> None
         assert (await reach(r))["t.local"] == "not_found"
 
 
+@pytest.mark.parametrize("source", ["cli", "command", "system:host", "web"])
+async def test_h10_a_door_of_a_plugin_cannot_pass_for_one_of_the_host(tmp_path, source: str) -> None:
+    """Such a source would reach everything, exposed or not; the plugin is withdrawn whole and named."""
+
+    async def run(host, ready) -> None:
+        ready()
+        await asyncio.Event().wait()
+
+    guest = Plugin(frontends=[Frontend(name="guest", run=run, source=source)])
+    async with rig(tmp_path, *H10, more_plugins={"guest": guest}) as r:
+        record = next(record for record in r.kernel.records() if record.id == "guest")
+        assert record.state == ("loaded" if source == "web" else "broken")
+        assert source == "web" or source in record.reason
+
+
 # -- I5: not exposed ----------------------------------------------------------------------------------
 
 

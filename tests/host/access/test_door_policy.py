@@ -18,7 +18,7 @@ from trunnion.kernel.registry import Contributed
 from trunnion.model.access import Exposure, Grant, Principal, Token
 from trunnion.model.commands import Query
 from trunnion.model.contributions import Console, Deny, Gate, MetaSection, StreamSource
-from trunnion.model.errors import Busy, Forbidden, NotFound, TrunnionError, Unauthenticated, Unavailable
+from trunnion.model.errors import Busy, Conflict, Forbidden, NotFound, TrunnionError, Unauthenticated, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.json import encode
 from trunnion.model.runs import Caller, Invocation, Run
@@ -483,7 +483,8 @@ HIDDEN = {
     ],
     "consoles": [
         Console(
-            path="t", on_miss="t.hidden", on_enter="t.quick", on_leave="t.hidden", completer="t.values", validator="t.shown"
+            path="t", on_miss="t.hidden", on_enter="t.quick", on_leave="t.hidden", completer="t.values",
+            validator="t.shown",
         )
     ],
     "sections": [MetaSection(point="menu", id="m", data=1, requires=("t.hidden",))],
@@ -585,6 +586,17 @@ async def _compare(root, questions) -> None:
             one, other = [[await answer for answer in _answers(each, name, kind)] for each in (full, bare)]
             assert one == other
             assert "zircon" not in str(one).replace(name, "")
+
+
+async def test_a_key_used_before_does_not_tell_a_narrow_token_for_what(start) -> None:
+    """Keys belong to a principal, whatever it came with; the answer names the key only."""
+    async with start(cmd(quick, expose=WEB), cmd(quick, name="wide", expose=WEB)) as rig:
+        rig.kernel.policy.replace(people(role="operator", tokens=[Token(id="t", principal="bob", on=("t.quick",))]))
+        web, bearer = rig.host.door("web"), Caller("bob", "web", "viewer", credential="token:t")
+        await web.submit(BOB, Invocation(command_id="t.wide", idempotency_key="k"))
+        with pytest.raises(Conflict) as caught:
+            await web.submit(bearer, Invocation(command_id="t.quick", idempotency_key="k"))
+        assert "wide" not in caught.value.message + str(caught.value.details)
 
 
 def _answers(rig: Rig, name: str, kind: str | None) -> list:

@@ -89,12 +89,12 @@ def _exposure(directory: Directory, target: Target, caller: Caller) -> Check:
     closed = closed_door(directory, target, caller)
     if closed is None and all(map(is_local, (*caller.chain, caller.source))):
         return Check("exposure", True, f"{caller.source} is a local door: it reaches everything")
-    exposed = ", ".join(sorted(directory.exposed(target.expose, target.name))) or "no remote door"
+    exposed = f"it is exposed to {', '.join(sorted(directory.exposed(target.expose, target.name))) or 'no remote door'}"
     if closed is None:
-        return Check("exposure", True, f"it is exposed to {exposed}")
+        return Check("exposure", True, exposed)
     withheld = list(_withholding(directory, target, closed))
-    why = f"withheld from {closed} by {withheld[0]!r}" if withheld else f"not exposed to {closed}, but to {exposed}"
-    return Check("exposure", False, f"it is {why}")
+    why = f"it is withheld from {closed} by {withheld[0]!r}" if withheld else f"not to {closed}: {exposed}"
+    return Check("exposure", False, why)
 
 
 def _withholding(directory: Directory, target: Target, source: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ def credential_problem(directory: Directory, caller: Caller, now: int) -> str:
         return ""
     principal = directory.principals.get(caller.principal)
     if principal is None:
-        return f"there is no principal {caller.principal!r} any more"
+        return f"there is no principal {caller.principal!r}"
     if principal.disabled:
         return f"{caller.principal} is disabled"
     if caller.credential.startswith(TOKEN):

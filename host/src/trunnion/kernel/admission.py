@@ -385,5 +385,5 @@ def _same(command_id: str, digest: str, checked: _Checked, key: str) -> None:
     if command_id != checked.entry.id or digest != checked.digest:
         raise Conflict(
             f"idempotency key {key!r} was used for another command or other arguments; use a new key",
-            {"command_id": command_id},
+            {"idempotency_key": key},
         )

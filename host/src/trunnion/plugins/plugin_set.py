@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 import pluggy
 
+from trunnion.model.access import SYSTEM
 from trunnion.model.contributions import AuthorizeRequest, LazyCommand, PluginRecord, Setting
 from trunnion.model.errors import BrokenPlugin, InternalError
 from trunnion.model.json import Json
@@ -16,6 +17,8 @@ from trunnion.plugins.contained import Patience, PluginFailure
 from trunnion.plugins.hooks import Contributed
 
 T = TypeVar("T")
+RESERVED = frozenset({"cli", "command"})
+"""Sources that reach everything their role allows because only the host stamps them."""
 
 
 class PluginSet:
@@ -78,7 +81,7 @@ class PluginSet:
         Args:
             settings: the validated section of each plugin by id; a missing one counts as empty.
         """
-        answers = self._ask(self.loaded, lambda plugin, name: plugin.contributed(settings.get(name, {})))
+        answers = self._ask(self.loaded, lambda plugin, name: self._contributed(plugin, settings.get(name, {}), name))
         return [contributed for _, contributed in answers]
 
     def registered(self, settings: Mapping[str, Mapping[str, Json]]) -> list[Contributed]:
@@ -125,6 +128,13 @@ class PluginSet:
         ]
         if self._required(plugin_id):
             raise BrokenPlugin(f"plugin {plugin_id!r} cannot be used: {reason}", {"plugin": plugin_id})
+
+    def _contributed(self, plugin: Plugin, settings: Mapping[str, Json], name: str) -> Contributed:
+        contributed = plugin.contributed(settings)
+        taken = [f for f in contributed.frontends if f.source in RESERVED or f.source.startswith(SYSTEM)]
+        if taken and name not in self._builtins:
+            raise PluginFailure(f"frontend {taken[0].name!r}: the source {taken[0].source!r} is the host's own")
+        return contributed
 
     def _ask(self, names: Iterable[str], question: Callable[[Plugin, str], T]) -> list[tuple[str, T]]:
         """Ask one plugin after the other; whoever fails is withdrawn and has no answer."""
