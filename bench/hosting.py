@@ -12,6 +12,7 @@ from trunnion.host import Host, HostOptions
 from trunnion.model.commands import Command
 from trunnion.model.json import Json, JsonObject
 from trunnion.model.runs import Invocation, Run
+from trunnion.running import tune_collector
 
 SCRATCH = Path(".bench")
 """Below the working folder and not in the system's, which may lie in memory."""
@@ -54,6 +55,7 @@ async def open_host(
     )
     given = {"bench": Given(commands), **(plugins or {})}
     async with Host(options, plugins=given, discovery=False, environ={}) as host:
+        tune_collector()
         yield host
 
 

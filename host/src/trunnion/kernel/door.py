@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
-from trunnion.access.policy import refusal
+from trunnion.access.policy import Policy, refusal
 from trunnion.arguments import Completion
 from trunnion.kernel.admission import Origin
 from trunnion.kernel.committer import Change
@@ -92,12 +93,7 @@ class Door:
         if not caller.credential:  # then no change of policy can take the run away
             policy.require_run(run, caller)
             return await self._kernel.waiting.ended(run_id, timeout)
-
-        def judge() -> int | None:
-            policy.require_run(run, caller)
-            return policy.valid_until(caller)
-
-        return await self._kernel.waiting.ended(run_id, timeout, judge)
+        return await self._kernel.waiting.ended(run_id, timeout, partial(_visible_until, policy, run, caller))
 
     async def get(self, caller: Caller, run_id: str) -> Run:
         """A run as it is now.
@@ -338,6 +334,12 @@ class Door:
         items = answer.get("items", []) if isinstance(answer, Mapping) else answer
         values = [_value_of(item) for item in items] if isinstance(items, list) else []
         return [Completion(value) for value in values if value.startswith(incomplete)]
+
+
+def _visible_until(policy: Policy, run: Run, caller: Caller) -> int | None:
+    """Until when a run may be seen unless policy changes; a function, for a closure costs every wait."""
+    policy.require_run(run, caller)
+    return policy.valid_until(caller)
 
 
 def _value_of(item: Json) -> str:

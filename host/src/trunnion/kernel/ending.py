@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
@@ -194,7 +195,7 @@ class Ending:
         if live.log is None:
             self._ended(live)
             return
-        self._committer.change(Change(live.log, lambda _: self._ended(live), finish=live.run))
+        self._committer.change(Change(live.log, partial(self._ended, live), finish=live.run))
         _say_end(live)
 
     def refuse_cycle(self, live: LiveRun) -> TrunnionError | None:
@@ -213,7 +214,7 @@ class Ending:
         self.conclude(live, "failed", Outcome(error=error.info))
         return error
 
-    def _ended(self, live: LiveRun) -> None:
+    def _ended(self, live: LiveRun, _: TrunnionError | None = None) -> None:
         """The end is on record: show it, then let the next one in."""
         live.phase = "ended"
         del self._table.live[live.id]
@@ -231,7 +232,7 @@ class Ending:
         )
         parent = live.parent
         if parent is not None:
-            parent.children.discard(live)
+            parent.disown(live)
             if parent.outcome is not None and not parent.children and parent.phase == "running":
                 self._settle_alone(parent)
 

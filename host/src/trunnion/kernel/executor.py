@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 
 import msgspec
 
@@ -87,7 +88,7 @@ class Executor:
         """Give a new run its place and put it on record; ``live.accepted`` tells when, or why not."""
         self.table.live[live.id] = live
         if live.parent is not None:
-            live.parent.children.add(live)
+            live.parent.adopt(live)
         if live.run.status == "held":
             live.phase = "held"
         else:
@@ -99,7 +100,7 @@ class Executor:
             self._loop.call_soon(self._accepted, live, None)
             return
         accept = Accept(live.run, key, sealed)
-        self._committer.change(Change(live.log, lambda error: self._accepted(live, error), accept=accept))
+        self._committer.change(Change(live.log, partial(self._accepted, live), accept=accept))
         self._say_state(live, _ARRIVALS.get(live.phase, live.phase))
 
     def adopt(self, live: LiveRun) -> None:
@@ -142,7 +143,7 @@ class Executor:
         """A run that could not be stored is forgotten, and the caller told."""
         del self.table.live[live.id]
         if live.parent is not None:
-            live.parent.children.discard(live)
+            live.parent.disown(live)
         if live.phase not in ("running", "ending", "ended"):  # one that was concluded waits no more
             self.table.pending[live.run.principal] -= 1
         self.placement.leave(live)
@@ -194,7 +195,7 @@ class Executor:
         if live.log is None:
             self._launch(live)
         else:
-            self._committer.change(Change(live.log, lambda error: self._launch(live), start=live.run))
+            self._committer.change(Change(live.log, partial(self._launch, live), start=live.run))
 
     def _still_valid(self, live: LiveRun) -> bool:
         """Whether the command is there and is the one the arguments were checked against."""
@@ -223,7 +224,7 @@ class Executor:
         self.placement.place(live)
         return False
 
-    def _launch(self, live: LiveRun) -> None:
+    def _launch(self, live: LiveRun, _: TrunnionError | None = None) -> None:
         if live.phase != "running" or live.entry is None:
             return
         if live.stop_reason is not None:

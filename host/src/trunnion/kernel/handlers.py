@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
 
 from trunnion.arguments import Bound, Parameters
@@ -58,7 +59,7 @@ class Handlers:
         """Start a run's handler; where the system has no thread left for it, the run fails."""
         if live.needs_thread:
             try:
-                self._threads.start(lambda: self._in_thread(live, context))
+                self._threads.start(partial(self._in_thread, live, context))
             except RuntimeError as error:
                 self._settle(live, self._raised(live, error))
             else:
@@ -75,7 +76,7 @@ class Handlers:
         try:
             bound = live.bound
             if live.command_entry.parameters.files:
-                bound = await in_thread(self._threads, lambda: self._located(live))
+                bound = await in_thread(self._threads, partial(self._located, live))
             value = _call(live, context, bound)
             outcome = self._returned(live, await value if isinstance(value, Awaitable) else value)
         except BaseException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -27,6 +27,9 @@ StopReason: TypeAlias = Literal["cancelled", "timed_out", "interrupted"]
 
 
 NO_FACTS: JsonObject = {}
+
+
+NOBODY: frozenset[LiveRun] = frozenset()
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -87,8 +90,8 @@ class LiveRun:
         self.ephemeral = log is None
         self.phase: Phase = "lane"
         self.parent: LiveRun | None = None
-        self.children: set[LiveRun] = set()
-        self.awaiting: set[LiveRun] = set()
+        self.children: Set[LiveRun] = NOBODY
+        self.awaiting: Set[LiveRun] = NOBODY
         self.awaited = 0
         self.lane: Lane | None = None
         self.has_slot = False
@@ -120,6 +123,24 @@ class LiveRun:
     def needs_thread(self) -> bool:
         """Whether its handler is a plain function."""
         return self.entry is not None and not self.entry.is_async
+
+    def adopt(self, child: LiveRun) -> None:
+        """A child ends with this run. Most runs have none, so the set is made when it is needed."""
+        self.children = _with(self.children, child)
+
+    def disown(self, child: LiveRun) -> None:
+        """The child has come to its end."""
+        if isinstance(self.children, set):
+            self.children.discard(child)
+
+    def wait_for(self, child: LiveRun) -> None:
+        """The handler does not go on before the child's end."""
+        self.awaiting = _with(self.awaiting, child)
+
+    def wait_no_more(self, child: LiveRun) -> None:
+        """The handler goes on."""
+        if isinstance(self.awaiting, set):
+            self.awaiting.discard(child)
 
     @property
     def awaited_children(self) -> Iterator[Member]:
@@ -173,6 +194,12 @@ class LiveRun:
 @lru_cache(maxsize=64)
 def _plain_state(status: Status, attempt: int) -> msgspec.Raw:
     return msgspec.Raw(encode({"status": status, "attempt": attempt}))
+
+
+def _with(runs: Set[LiveRun], run: LiveRun) -> set[LiveRun]:
+    more = runs if isinstance(runs, set) else set(runs)
+    more.add(run)
+    return more
 
 
 class RunTable:

@@ -102,7 +102,7 @@ class NestedRuns:
             return await self._waiting.ended(admitted.run.id)
         if child.phase == "ended":
             return child.run
-        parent.awaiting.add(child)
+        parent.wait_for(child)
         child.awaited += 1
         try:
             refusal = self._executor.ending.refuse_cycle(child)
@@ -115,4 +115,4 @@ class NestedRuns:
                 self._executor.placement.reclaim(parent)
         finally:
             child.awaited -= 1
-            parent.awaiting.discard(child)
+            parent.wait_no_more(child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
 from functools import partial
 
 from trunnion.kernel.committer import Committer
@@ -61,6 +60,8 @@ class Waiting:
         live.waiters.append(future)
         ward = None if judge is None else self._wards.ward(judge, partial(_refuse, future)).begin()
         try:
+            if timeout is None:
+                return await future
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:

@@ -14,6 +14,7 @@ from trunnion.launcher.cold import host_options, launched
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.options import Options
 from trunnion.launcher.screen import Screen
+from trunnion.running import tune_collector
 
 if TYPE_CHECKING:
     from trunnion.model.json import Json
@@ -43,6 +44,7 @@ async def serve(options: Options, screen: Screen) -> int:
     with signals:
         async with launched(host_options(options, "serve")) as host:
             signals.is_up(host)
+            tune_collector()
             await _tell(host, screen, options.to_reach)
             await host.run_until_stopped()
             if host.failure:
