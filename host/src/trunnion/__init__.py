@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from trunnion.kernel.door import Door
     from trunnion.kernel.handle import HostHandle
     from trunnion.kernel.plugin_registry import PluginRegistry
+    from trunnion.kernel.plugin_secrets import Secrets
     from trunnion.kernel.registry import Contributed
-    from trunnion.kernel.secrets import Secrets
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
@@ -79,7 +79,7 @@ _ERRORS = (
 )
 _PLACES: dict[str, str] = {
     "Secret": "trunnion.arguments",
-    "Secrets": "trunnion.kernel.secrets",
+    "Secrets": "trunnion.kernel.plugin_secrets",
     "hookimpl": "trunnion.hookspecs",
     "Event": "trunnion.model.events",
     **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),

@@ -14,7 +14,7 @@ import pytest
 from trunnion.arguments import Secret
 from trunnion.host import Host, HostOptions
 from trunnion.kernel.context import Context
-from trunnion.kernel.secrets import Secrets
+from trunnion.kernel.plugin_secrets import Secrets
 from trunnion.model.commands import Command, Query
 from trunnion.model.errors import InvalidArguments, NotFound, TrunnionError, Unavailable
 from trunnion.model.events import run_stream

@@ -33,12 +33,13 @@ from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.meta import MetaBuilder
 from trunnion.kernel.nested import NestedRuns
+from trunnion.kernel.plugin_secrets import Secrets
 from trunnion.kernel.providers import Providers
 from trunnion.kernel.queries import Queries
 from trunnion.kernel.recovery import Recovery
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import HostLog
-from trunnion.kernel.secrets import Secrets, SecretStore
+from trunnion.kernel.secrets import SecretStore
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.waiting import Waiting

@@ -17,17 +17,16 @@ from trunnion.access.redaction import Redaction, Release
 from trunnion.access.sealing import Sealer
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.eventlog import EventLog
-from trunnion.kernel.output import current
+from trunnion.kernel.plugin_secrets import SHARED, Secrets, missing
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
-from trunnion.model.errors import InvalidArguments, NotFound, TrunnionError, Unavailable
+from trunnion.model.errors import InvalidArguments, TrunnionError, Unavailable
 from trunnion.model.events import HOST_STREAM, LOG
 from trunnion.model.json import Json, encode, valid_text
 from trunnion.model.state import Document
 from trunnion.store.base import Store
 
-SHARED = "shared"
 PREFIX = "secrets/"
 LARGEST = 64 << 10
 """Bytes of one secret."""
@@ -116,7 +115,7 @@ class SecretStore:
             return found
         if name in self._unreadable:
             raise Unavailable(f"secret {name}: {self._unreadable[name]}", {"name": name})
-        raise _missing(name)
+        raise missing(name)
 
     async def describe(self, limit: int, cursor: str | None) -> dict[str, Json]:
         """Name, time of the last change and whether it can be opened, of some; never a value."""
@@ -154,7 +153,7 @@ class SecretStore:
         """
         async with self._changing:
             if not await self._state.delete(PREFIX + checked_name(name)):
-                raise _missing(name)
+                raise missing(name)
             self._values.pop(name, None)
             self._unreadable.pop(name, None)
 
@@ -247,61 +246,6 @@ class SecretStore:
             releases.popleft()()
 
 
-class Secrets:
-    """A plugin's secrets: its own (``<plugin>/<name>``) and those all plugins share (``shared/<name>``).
-
-    What is got is cut from everything the host shows, and from the output of the run it was got in,
-    byte streams included. From any thread.
-    """
-
-    def __init__(self, store: SecretStore, redaction: Redaction, plugin: str) -> None:
-        self._store = store
-        self._redaction = redaction
-        self._plugin = plugin
-
-    async def get(self, name: str) -> str:
-        """One secret.
-
-        Args:
-            name: without a prefix the plugin's own, and if there is none of that name, the shared one.
-
-        Raises:
-            NotFound: there is none that this plugin may read; the message says what to type.
-            Unavailable: it cannot be opened; the message says why.
-        """
-        return self.get_blocking(name)
-
-    def get_blocking(self, name: str) -> str:
-        """``get`` for sync handlers; it waits for nothing."""
-        value = self._store.value(self._full(name))
-        context = current.get()
-        if context is not None:
-            context.register_secrets(value)
-        return value
-
-    def register(self, *values: str) -> Release:
-        """Have values cut wherever the host would show them, until the function that is returned is called.
-
-        For what a plugin learns at run time: a session's cookie, a password a device made up. Values shorter
-        than four characters are not searched for.
-        """
-        return self._redaction.register(*values, owner=self._plugin)
-
-    def names(self) -> list[str]:
-        """What ``get`` would find."""
-        return [name for name in self._store.names() if name.partition("/")[0] in (self._plugin, SHARED)]
-
-    def _full(self, name: str) -> str:
-        owner, slash, _ = name.partition("/")
-        own = f"{self._plugin}/{name}"
-        if not slash:
-            shared = f"{SHARED}/{name}"
-            return shared if own not in self._store.names() and shared in self._store.names() else own
-        if owner not in (self._plugin, SHARED):
-            raise _missing(name)
-        return name
-
-
 def checked_name(name: str) -> str:
     """The name, if it can be one.
 
@@ -313,10 +257,6 @@ def checked_name(name: str) -> str:
             f"{name[:80]!a} cannot name a secret: it is <plugin>/<name>, or {SHARED}/<name> for all plugins"
         )
     return name
-
-
-def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no secret {name!r}; an admin can give it: trunnion secrets set {name}", {"name": name})
 
 
 def _unpacked(value: Json) -> bytes:
