@@ -142,7 +142,7 @@ class SocketServer:
 
     def _exhausted(self, reason: str) -> None:
         """Descriptors ran out below the limit, so the limit is too high: give some back, then go on."""
-        self._most = max(SPARE, len(self._peers) - SPARE)
+        self._most = max(SPARE, len(self._peers) + len(self._opening) + len(self._asking) - SPARE)
         while len(self._peers) > self._most and self._close_idlest():
             pass
         log.warning("no new connections for %s s, then %s at most: %s", ACCEPT_PAUSE, self._most, reason)
