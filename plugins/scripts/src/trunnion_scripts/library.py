@@ -40,8 +40,8 @@ class Library:
         self.folders = (
             [Path(str(path)).expanduser().absolute() for path in folders] if isinstance(folders, list) else []
         )
-        dropped = before._dropped if before is not None else {}
-        self._dropped = {file: script for file, script in dropped.items() if file.parent in self.folders}
+        dropped: Mapping[Path, Script] = before._dropped if before is not None else {}
+        self._dropped: dict[Path, Script] = {file: script for file, script in dropped.items() if file.parent in self.folders}
         self.refused: list[Refused] = []
 
     def read_folders(self) -> None:
