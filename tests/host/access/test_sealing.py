@@ -225,3 +225,21 @@ def test_the_old_key_opens_nothing_afterwards(tmp_path: Path) -> None:
     assert not sealer.rotating
     with pytest.raises(TrunnionError, match="needs the key"):
         sealer.open("a", old)
+
+
+def test_a_new_key_that_cannot_be_written_seals_nothing(tmp_path: Path) -> None:
+    """Root writes wherever it likes, but into no folder."""
+    sealer = Sealer(key_in(tmp_path))
+    sealed = [sealer.seal("a", b"one")]
+    in_the_way = tmp_path / "secret.key.next.partial"
+    in_the_way.mkdir()
+    for _ in range(2):
+        with pytest.raises(InvalidConfig, match="cannot be written"):
+            sealer.begin_rotation()
+        sealed.append(sealer.seal("a", b"one"))
+    assert [Sealer(key_in(tmp_path)).open("a", each) for each in sealed] == [b"one"] * 3  # after a kill -9
+    in_the_way.rmdir()
+    sealer.begin_rotation()
+    assert sealer.is_old(sealed[0])
+    sealer.finish_rotation()
+    assert not sealer.rotating

@@ -84,10 +84,11 @@ class Sealer:
         with self._lock:
             self._load()
             if self._next is None:
-                present = self._present or self._make()
-                self._next = make_key(present.digesting)
+                self._present = self._present or self._make()
+                key = make_key(self._present.digesting)
                 if self._path is not None:
-                    write_key(self._next_path, self._next)
+                    write_key(self._next_path, key)
+                self._next = key  # it seals from now on, so it is on the disk by now
 
     def is_old(self, sealed: bytes) -> bool:
         """Whether a value is not sealed with the newest key."""
@@ -98,7 +99,7 @@ class Sealer:
         with self._lock:
             if self._next is not None and self._path is not None:
                 write_key(self._path, self._next)
-                self._next_path.unlink()
+                self._next_path.unlink(missing_ok=True)
             self._present, self._next = self._next or self._present, None
 
     # -- keys -------------------------------------------------------------------------------------
