@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+from kernel_kit import Valve, until
 
 from trunnion.arguments import Secret
 from trunnion.host import Host, HostOptions
@@ -267,3 +268,24 @@ async def test_sealed_arguments_are_erased_however_the_run_ends(tmp_path: Path) 
         assert sealed_rows(tmp_path) == []
         left = await submit("t.gone", args=word)
     assert sealed_rows(tmp_path) == [], f"run {left.id} was interrupted by the stop of the host"
+
+
+async def test_who_stops_waiting_leaves_store_and_memory_of_one_mind(tmp_path: Path) -> None:
+    async with running(tmp_path, *USE) as host:
+        secrets = host.kernel.secrets
+        await secrets.set("app/gone", "hunter2-before")
+        valve = Valve(host.kernel.store)
+        valve.close()
+        asked = [asyncio.create_task(secrets.set("app/new", "hunter2-new-one")),
+                 asyncio.create_task(secrets.delete("app/gone"))]  # fmt: skip
+        await until(lambda: valve.waiting)
+        for task in asked:
+            task.cancel()
+        await asyncio.wait(asked)
+        valve.open()
+        await until(lambda: secrets.names() == ["app/new"])
+        assert secrets.value("app/new") == "hunter2-new-one"
+        assert host.kernel.redactor.text("hunter2-new-one") == MASK
+        await secrets.rotate()
+    async with running(tmp_path, *USE) as host:
+        assert host.kernel.secrets.value("app/new") == "hunter2-new-one"

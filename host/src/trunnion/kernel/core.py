@@ -160,7 +160,6 @@ class Kernel:
         )
         self.providers.give_each(Secrets, self.secrets.for_plugin)
         self.providers.give_each(State, self.documents.state)
-        self.providers.give_each(State, self.documents.state)
         nested = NestedRuns()
         self.files = KeptFiles(
             uploads,

@@ -21,6 +21,7 @@ from trunnion.kernel.plugin_secrets import SHARED, Secrets, missing
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.kernel.unbroken import Unbroken
 from trunnion.model.errors import InvalidArguments, TrunnionError, Unavailable
 from trunnion.model.events import HOST_STREAM, LOG
 from trunnion.model.json import Json, encode, valid_text
@@ -68,6 +69,7 @@ class SecretStore:
         self._unreadable: dict[str, str] = {}
         self._releases: dict[str, deque[Release]] = defaultdict(deque)
         self._changing = asyncio.Lock()
+        self._unbroken = Unbroken()
 
     def for_plugin(self, plugin: str) -> Secrets:
         """What one plugin gets of it."""
@@ -139,6 +141,9 @@ class SecretStore:
         if not value or len(value.encode("utf-8", "surrogatepass")) > LARGEST:
             raise InvalidArguments(f"secret {name}: a value has 1 to {LARGEST} bytes")
         value = valid_text(value)
+        return await self._unbroken.finished(self._set(name, value))
+
+    async def _set(self, name: str, value: str) -> Document:
         async with self._changing:
             document = await self._state.put(PREFIX + name, self._sealed(name, value))
             self._learn(name, value)
@@ -151,8 +156,11 @@ class SecretStore:
         Raises:
             NotFound: there is none of this name.
         """
+        await self._unbroken.finished(self._delete(checked_name(name)))
+
+    async def _delete(self, name: str) -> None:
         async with self._changing:
-            if not await self._state.delete(PREFIX + checked_name(name)):
+            if not await self._state.delete(PREFIX + name):
                 raise missing(name)
             self._values.pop(name, None)
             self._unreadable.pop(name, None)
@@ -179,7 +187,7 @@ class SecretStore:
         async with self._state.transaction() as transaction:
             for document in documents:
                 name = document.key.removeprefix(PREFIX)
-                if name in self._values:
+                if name not in self._unreadable:
                     value = self._opened(name, document.value)
                     await transaction.put(document.key, self._sealed(name, value), revision=document.revision)
                     count += 1

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +23,7 @@ from trunnion.kernel.file_ranges import digest_of
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.kernel.unbroken import Unbroken
 from trunnion.kernel.upload_files import UploadFiles
 from trunnion.kernel.upload_quota import UploadQuota
 from trunnion.model.errors import Busy, Conflict, Forbidden, InvalidArguments, NotFound, Unavailable
@@ -32,7 +32,6 @@ from trunnion.model.json import decode, encode
 from trunnion.model.runs import ROLES, Caller
 from trunnion.model.uploads import UploadInfo
 
-T = TypeVar("T")
 KEYS = "uploads/"
 MOST_RUNS = 1000
 """Runs that one upload may serve at a time."""
@@ -69,7 +68,7 @@ class Uploads:
         self._limits = limits
         self._quota = UploadQuota(limits)
         self._turns: dict[str, asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._unbroken = Unbroken()
 
     def _ttl(self) -> int:
         return int(self._limits.upload_ttl * 1e6)
@@ -100,7 +99,7 @@ class Uploads:
             expires=now + self._ttl(),
         )
         self._quota.admit(info)
-        return await self._finished(self._begin(info))
+        return await self._unbroken.finished(self._begin(info))
 
     async def _begin(self, info: UploadInfo) -> UploadInfo:
         try:
@@ -128,7 +127,7 @@ class Uploads:
             Unavailable: the disk is full; nothing of the chunk was taken.
         """
         self.found(caller, upload_id)
-        return await self._finished(self._write(caller, upload_id, offset, chunk))
+        return await self._unbroken.finished(self._write(caller, upload_id, offset, chunk))
 
     async def _write(self, caller: Caller, upload_id: str, offset: int, chunk: bytes) -> UploadInfo:
         async with self._turn(upload_id):
@@ -160,7 +159,7 @@ class Uploads:
                 it could make it right.
         """
         self.found(caller, upload_id)
-        return await self._finished(self._finish(caller, upload_id, sha256))
+        return await self._unbroken.finished(self._finish(caller, upload_id, sha256))
 
     async def _finish(self, caller: Caller, upload_id: str, sha256: str | None) -> UploadInfo:
         async with self._turn(upload_id):
@@ -192,7 +191,7 @@ class Uploads:
             NotFound: there is no such upload of the caller's.
         """
         self.found(caller, upload_id)
-        await self._finished(self.drop_if(lambda info: self._is_of(info, caller), upload_id))
+        await self._unbroken.finished(self.drop_if(lambda info: self._is_of(info, caller), upload_id))
 
     # -- finding ----------------------------------------------------------------------------------
 
@@ -238,7 +237,7 @@ class Uploads:
             Busy: one serves too many runs.
         """
         for upload_id in upload_ids:
-            await self._finished(self._claim(run_id, upload_id))
+            await self._unbroken.finished(self._claim(run_id, upload_id))
 
     @contextmanager
     def serving(self, run_id: str, upload_ids: Sequence[str]) -> Iterator[Callable[[asyncio.Future[None]], None]]:
@@ -251,13 +250,13 @@ class Uploads:
         def over(accepted: asyncio.Future[None]) -> None:
             self.arriving.discard(run_id)
             if accepted.cancelled() or accepted.exception() is not None:
-                self._start(self._release(run_id, upload_ids))
+                self._unbroken.start(self._release(run_id, upload_ids))
 
         try:
             yield lambda accepted: accepted.add_done_callback(over)
         except BaseException:
             self.arriving.discard(run_id)
-            self._start(self._release(run_id, upload_ids))
+            self._unbroken.start(self._release(run_id, upload_ids))
             raise
 
     async def _release(self, run_id: str, upload_ids: Sequence[str]) -> None:
@@ -310,19 +309,3 @@ class Uploads:
 
     def _turn(self, upload_id: str) -> asyncio.Lock:
         return self._turns.setdefault(upload_id, asyncio.Lock())
-
-    async def _finished(self, work: Coroutine[None, None, T]) -> T:
-        """What was begun is brought to its end, even if nobody waits for it any more."""
-        return await asyncio.shield(self._start(work))
-
-    def _start(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
-        return task
-
-    def _over(self, task: asyncio.Task[object]) -> None:
-        """What failed when nobody waited any more is of no use to anybody: the next sweep or start sees to it."""
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
