@@ -86,6 +86,12 @@ def fail(code: int = 0) -> None:
     raise ValueError("a defect")
 
 
+@command(console="demo", lock=None)
+async def pack(ctx: Context) -> str:
+    """Keeps a file and says its id."""
+    return (await ctx.artifact("report.csv", b"a,b", "text/csv")).id
+
+
 @command(console="demo")
 def nasty() -> None:
     print("\\x1b]0;owned\\x07\\x1b[2J\\x1b[31mred\\x1b[0m \\u202eevil")

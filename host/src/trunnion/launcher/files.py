@@ -73,8 +73,11 @@ def save(context: click.Context, *, artifact_id: str, target: str | None, force:
     if target == "-":
         copy_out(source, sha256)
         return 0
-    saved = Path(target or display_name(str(facts.get("name"))))
-    copy_to(source, saved / display_name(str(facts.get("name"))) if saved.is_dir() else saved, sha256, force=force)
+    name = display_name(str(facts.get("name")))
+    saved = Path(target or name)
+    if saved.is_dir():
+        saved /= name
+    copy_to(source, saved, sha256, force=force)
     screen.value({"saved": str(saved), "sha256": sha256}) if screen.as_json else screen.note(f"saved {saved}")
     return 0
 

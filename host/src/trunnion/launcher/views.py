@@ -69,8 +69,9 @@ class ViewGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand, or say which there are: verbs differ too much to be near one another."""
-        if args[0] not in self._views and not ctx.resilient_parsing:
-            raise click.UsageError(f"there is no subcommand {args[0]!r} but {', '.join(self._views)}", ctx)
+        names = self.list_commands(ctx)
+        if args[0] not in names and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no subcommand {args[0]!r} but {', '.join(names)}", ctx)
         return super().resolve_command(ctx, args)
 
 
