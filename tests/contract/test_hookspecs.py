@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import trunnion
 from trunnion import hookspecs
 from trunnion.plugins.hooks import CALLS, ITEMS
 
@@ -54,6 +56,11 @@ def test_a_hook_that_answers_a_question_takes_the_question() -> None:
 def test_the_host_asks_for_every_hook_and_no_other() -> None:
     assert set(ITEMS) | CALLS == set(HOOKS)
     assert not set(ITEMS) & CALLS
+
+
+def test_what_hooks_take_and_return_can_be_imported_from_trunnion() -> None:
+    words = {word for hook in HOOKS.values() for word in re.findall(r"[A-Z]\w+", str(inspect.signature(hook)))}
+    assert words - {"Mapping", "Iterable", "None"} <= set(trunnion.__all__)
 
 
 @pytest.mark.parametrize("page", ["hooks.md", "configuration.md"])

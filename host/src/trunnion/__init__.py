@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trunnion.model.contributions import (
         Admission,
         Allow,
+        AuthorizeRequest,
         Console,
         Daemon,
         Deny,
@@ -70,8 +71,8 @@ if TYPE_CHECKING:
 
 _COMMANDS = "Category Command Lock Query Retry command commands_of"
 _CONTRIBUTIONS = (
-    "Admission Allow Console Daemon Deny Frontend Gate Hold LazyCommand MetaSection Observer PluginRecord Provider "
-    "Ready Setting StreamSource Verdict"
+    "Admission Allow AuthorizeRequest Console Daemon Deny Frontend Gate Hold LazyCommand MetaSection Observer "
+    "PluginRecord Provider Ready Setting StreamSource Verdict"
 )
 _ERRORS = (
     "Busy Cancelled CommandFailed Conflict DeadlineExceeded ErrorInfo Forbidden InternalError Interrupted "
@@ -105,6 +106,7 @@ __all__ = [
     "Admission",
     "Allow",
     "ArtifactInfo",
+    "AuthorizeRequest",
     "BlockingHost",
     "Busy",
     "Caller",
