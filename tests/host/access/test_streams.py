@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunnion.access.matching import Matcher
-from trunnion.access.redaction import MASK, Redaction, Redactor
+from trunnion.access.redaction import MASK, Redaction, Redactor, cut
 from trunnion.access.streams import StreamRedactor, TextRedactor
 
 few = st.text("abc\n", min_size=4, max_size=9)
@@ -47,6 +47,28 @@ def test_text_in_pieces_is_cut_as_the_whole_is(secrets: list[str], text: str, cu
     stream = TextRedactor(lambda: redactor.own)
     out = "".join([*(stream.feed(text[a:b]) for a, b in itertools.pairwise(at)), stream.finish()])
     assert redactor.text(out) == redactor.text(text)
+
+
+long = st.builds("{}{}{}".format, st.sampled_from(["a" * 64, "ab" * 40]), st.text("abc", max_size=9), st.just("c"))
+
+
+@given(st.lists(long, min_size=1, max_size=3, unique=True), st.data())
+@example(["a" * 68, "a" * 70], None)
+def test_of_long_secrets_the_rest_counts_too(secrets: list[str], data: st.DataObject | None) -> None:
+    """Of forms that begin alike the longest is cut, and what only begins like one is shown, in any pieces."""
+    bits = [*secrets, *(secret[:-1] for secret in secrets), "ab", " "]
+    text = "".join(data.draw(st.lists(st.sampled_from(bits), max_size=6))) if data else "a" * 69 + " " + "a" * 75
+    cuts = data.draw(st.lists(st.integers(0, 500), max_size=6)) if data else [10, 64, 66, 70, 100]
+    shown, matcher = plainly(text, secrets), Matcher(secrets)
+    assert Redactor(Redaction(), secrets).text(text) == shown
+    assert streamed(matcher, pieces_of(text.encode(), cuts)).decode() == shown
+    assert Redactor(Redaction(), secrets).value([text]) == [shown]
+
+
+def plainly(text: str, secrets: list[str]) -> str:
+    """What is to be shown, found by looking for each secret at each place."""
+    spans = [(at, at + len(s)) for s in secrets for at in range(len(text)) if text.startswith(s, at)]
+    return cut(text, spans)
 
 
 def test_only_what_may_begin_a_secret_is_held_back() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 from trunnion.model.json import encode, valid_text
@@ -18,6 +18,15 @@ SHORTEST_WITHIN = 8
 SHORTEST_LINE = 16
 """Characters a line of a secret of several lines must have to be a secret of its own."""
 
+MOST_LINES = 1000
+"""Lines of a secret, from its first on, that are secrets of their own."""
+
+MANY_LINES = 100
+"""Of more lines, each is searched for as it is and as in JSON only."""
+
+LONG = 64 << 10
+"""Characters beyond which a value is searched for as it is and as in JSON only: every spelling costs its length."""
+
 _SCRIPT_SAFE = "!'()*~"
 """What ``encodeURIComponent`` leaves as it is beside letters, digits and ``-_.``."""
 
@@ -27,14 +36,27 @@ def forms(value: str) -> frozenset[str]:
 
     A secret of several lines is also searched for line by line, for programs print it so.
     """
-    lines = value.split("\n") if "\n" in value else []
-    parts = [value, value.strip(), *(line.strip() for line in lines if len(line.strip()) >= SHORTEST_LINE)]
-    return frozenset(form for part in parts if len(part) >= SHORTEST for form in _spellings(valid_text(part)))
+    found = {*_spelled([value, value.strip()], _spellings if len(value) <= LONG else _plain)}
+    if "\n" in value:
+        stripped = [line.strip() for line in value.split("\n", MOST_LINES)[:MOST_LINES]]
+        lines = [line for line in stripped if len(line) >= SHORTEST_LINE]
+        found.update(_spelled(lines, _spellings if len(lines) <= MANY_LINES else _plain))
+    return frozenset(found)
+
+
+def _spelled(parts: Iterable[str], spellings: Callable[[str], Iterator[str]]) -> Iterator[str]:
+    for part in parts:
+        if len(part) >= SHORTEST:
+            yield from spellings(valid_text(part))
+
+
+def _plain(value: str) -> Iterator[str]:
+    yield value
+    yield from _json(value)
 
 
 def _spellings(value: str) -> Iterator[str]:
-    yield value
-    yield from _json(value)
+    yield from _plain(value)
     yield from _percent(value)
     yield from _python(value)
     yield from _base64(value.encode())

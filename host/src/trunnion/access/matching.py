@@ -1,15 +1,17 @@
 """Searching text for many values at once, by one automaton that is built once and never changes.
 
 The automaton is Aho and Corasick's (Communications of the ACM 18/6, 1975): every value in every form is
-looked for in one pass, however many they are.
+looked for in one pass, however many they are. It knows what they begin with, for it takes hundreds of bytes
+for each character; the rest of long ones is compared where it finds that.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
-from typing import TypeAlias
+from typing import AnyStr, TypeAlias
 
 import msgspec
 from ahocorasick_rs import AhoCorasick, BytesAhoCorasick
@@ -19,6 +21,9 @@ from trunnion.access.patterns import PATTERNS, KeyNames, Span
 from trunnion.model.json import encode
 
 HEAD = SHORTEST
+ANCHOR = 64
+"""Characters of a form that the automaton knows."""
+
 NO_KEYS = KeyNames(())
 
 Search: TypeAlias = Callable[[str], object]
@@ -48,10 +53,12 @@ class Matcher:
         self.keys = keys
         self._patterns = list(PATTERNS.values()) if patterns else []
         literals = list(PATTERNS) if patterns else []
-        self._text = AhoCorasick([*literals, *found], store_patterns=False)
+        anchors = _anchored(found)
+        self._text = AhoCorasick([*literals, *anchors], store_patterns=False)
         self._found = found
+        self._with_anchor = list(anchors.values())
         self._encoded = BytesAhoCorasick(
-            [*_encoded(found), *(literal.encode() for literal in literals), *keys.literals]
+            [*_encoded(anchors), *(literal.encode() for literal in literals), *keys.literals]
         )
         self.search: Search = self._text.find_matches_as_indexes
         self.search_encoded: SearchEncoded = self._encoded.find_matches_as_indexes
@@ -67,8 +74,9 @@ class Matcher:
         ]
 
     def _judged(self, text: str, number: int, start: int, end: int) -> Iterable[Span]:
-        if number >= len(self._patterns):
-            return ((start, end),)
+        of_value = number - len(self._patterns)
+        if of_value >= 0:
+            return _begun_with(text, start, self._with_anchor[of_value])
         span = self._patterns[number](text, start, end)
         return () if span is None else (span,)
 
@@ -76,14 +84,13 @@ class Matcher:
         """Where values are, whatever else looks like a secret."""
         first = len(self._patterns)
         found = self._text.find_matches_as_indexes(text, overlapping=True) if self.search(text) else ()
-        return [(start, end) for number, start, end in found if number >= first]
+        return [span for match in found if match[0] >= first for span in self._judged(text, *match)]
 
     # -- bytes ------------------------------------------------------------------------------------
 
     def byte_spans(self, data: bytes) -> list[Span]:
         """Where values are in a stream of bytes."""
-        find = self._bytes.whole.find_matches_as_indexes
-        return [(start, end) for _, start, end in find(data, overlapping=True)] if find(data) else []
+        return self._bytes.spans(data)
 
     def begun(self, data: bytes) -> int:
         """Where at the end of ``data`` a value may have begun that is not all there yet; its length if nowhere."""
@@ -92,7 +99,7 @@ class Matcher:
         heads: list[int] = [start for _, start, _ in self._bytes.heads.find_matches_as_indexes(tail, overlapping=True)]
         starts: list[int] = [*heads, *range(max(0, len(tail) - HEAD + 1), len(tail))]
         for start in starts:
-            if self._bytes.is_beginning(tail[start:]):
+            if self._bytes.is_beginning(tail, start):
                 return near + start
         return len(data)
 
@@ -106,28 +113,58 @@ class _ByteForms:
     """The same forms, for streams of bytes.
 
     Attributes:
-        whole: finds them.
         heads: finds what they begin with.
         longest: of them, in bytes.
     """
 
     def __init__(self, found: Iterable[str]) -> None:
         self._forms = sorted(form.encode() for form in found)
-        self.whole = BytesAhoCorasick(self._forms)
+        anchors = _anchored(self._forms)
+        self._find = BytesAhoCorasick(list(anchors)).find_matches_as_indexes
+        self._with_anchor = list(anchors.values())
         self.heads = BytesAhoCorasick(sorted({form[:HEAD] for form in self._forms}))
         self.longest: int = max(map(len, self._forms), default=0)
 
-    def is_beginning(self, text: bytes) -> bool:
-        """Whether a form begins so and goes on."""
+    def spans(self, data: bytes) -> list[Span]:
+        """Where forms are; they may overlap."""
+        if not self._find(data):
+            return []
+        return [
+            span
+            for number, start, _ in self._find(data, overlapping=True)
+            for span in _begun_with(data, start, self._with_anchor[number])
+        ]
+
+    def is_beginning(self, data: bytes, start: int) -> bool:
+        """Whether a form begins as ``data`` goes on to its end from ``start``, and goes on itself."""
+        near = data[start : start + ANCHOR]
+        at = bisect_left(self._forms, near)
+        if at == len(self._forms) or not self._forms[at].startswith(near):
+            return False
+        text = data[start:]
         at = bisect_left(self._forms, text)
         if at < len(self._forms) and self._forms[at] == text:  # whole, but maybe a longer one begins so too
             at += 1
         return at < len(self._forms) and self._forms[at].startswith(text)
 
 
-def _encoded(found: Iterable[str]) -> set[bytes]:
-    """Forms as they stand in encoded JSON: as a number, and within a string."""
-    return {spelled for form in found for spelled in (form.encode(), encode(form)[1:-1])}
+def _anchored(found: Sequence[AnyStr]) -> dict[AnyStr, list[AnyStr]]:
+    """Forms by what they begin with, the longest first."""
+    anchored: defaultdict[AnyStr, list[AnyStr]] = defaultdict(list)
+    for form in sorted(found, key=len, reverse=True):
+        anchored[form[:ANCHOR]].append(form)
+    return anchored
+
+
+def _begun_with(text: AnyStr, start: int, found: Sequence[AnyStr]) -> tuple[Span, ...]:
+    """Where the longest of these forms is that stands in a text from ``start`` on."""
+    end = next((start + len(form) for form in found if text.startswith(form, start)), None)
+    return () if end is None else ((start, end),)
+
+
+def _encoded(anchors: Iterable[str]) -> set[bytes]:
+    """Beginnings of forms as they stand in encoded JSON: as a number, and within a string."""
+    return {spelled for anchor in anchors for spelled in (anchor.encode(), encode(anchor)[1:-1])}
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
