@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.config.load import load_config
-from trunnion.config.schema import problem_of_setting
+from trunnion.config.schema import problem_of_setting, violations
 from trunnion.config.toml_file import locate_keys
 from trunnion.config.values import Config, describe
 from trunnion.model.contributions import Setting
@@ -171,6 +171,35 @@ def test_a_secret_is_in_no_message_and_not_shown(file: Path) -> None:
     assert shown["my-door.token"] == "***"
     assert shown["scripts.b"] == {"run": ["x"], "timeout": 60, "key": "***"}
     assert config.get("my-door.token") == "long enough"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"role": "boss"}, '"boss" is not one of "viewer" or "admin"'),
+        ({"timeout": "long"}, '"long" is not of type "number"'),
+        ({"timeout": -1}, "-1 is less than the minimum of 0"),
+        ({"key": 12345}, '*** is not of type "string"'),
+        ({"key": {"a": "hunter2"}}, '*** is not of type "string"'),
+        ({"pin": "hunter2"}, '*** is not of type "integer"'),
+        ({"env": {"A": 12345}}, '*** is not of type "string"'),
+        ({"env": "A=hunter2"}, '*** is not of type "object"'),
+        ({"role": ["hunter2"]}, '*** is not one of "viewer" or "admin"'),
+        ("hunter2", '*** is not of type "object"'),
+    ],
+)
+def test_beside_a_secret_only_what_may_be_one_is_masked(value, said):
+    """Defence: a wrong word next to a secret is shown, anything that could hold the secret is not."""
+    secret = {"type": "string", "writeOnly": True}
+    properties = {
+        "role": {"enum": ["viewer", "admin"]},
+        "timeout": {"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]},
+        "pin": {"anyOf": [{"type": "integer", "writeOnly": True}, {"type": "null"}]},
+        "key": secret,
+        "env": {"type": "object", "additionalProperties": secret},
+    }
+    [found] = violations({"type": "object", "properties": properties}, value)
+    assert found.message == said
 
 
 def test_what_one_reader_changes_no_other_sees(file: Path) -> None:

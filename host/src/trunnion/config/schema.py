@@ -31,22 +31,50 @@ def is_secret(schema: JsonObject) -> bool:
 
 
 def violations(schema: JsonObject, value: Json) -> list[Violation]:
-    """Where ``value`` does not fit ``schema``; values of secret settings are masked in the messages.
+    """Where ``value`` does not fit ``schema``; values that may be secret are masked in the messages.
 
     References are resolved inside the schema only, never from the network.
     """
+    plain = _errors(schema, value)
+    if not _has_secret(schema):
+        return [found for error in plain for found in _found(error, schema)]
+    hidden = _errors(schema, value, MASK)
+    chosen = (open_ if _may_be_shown(open_, schema) else cut for open_, cut in zip(plain, hidden, strict=True))
+    return [found for error in chosen for found in _found(error, schema)]
+
+
+def _errors(schema: JsonObject, value: Json, mask: str | None = None) -> list[ValidationError]:
     import jsonschema_rs
 
-    mask = MASK if _has_secret(schema) else None
     validator = jsonschema_rs.Draft202012Validator(_plain_object(schema), mask=mask, offline=True)
-    return [found for error in validator.iter_errors(_plain(value)) for found in _found(error, schema)]
+    return list(validator.iter_errors(_plain(value)))
+
+
+def _may_be_shown(error: ValidationError, schema: JsonObject) -> bool:
+    """Whether an error speaks of one plain value that no schema on the way to it, or below it, calls secret."""
+    part: Json = schema
+    for step in error.schema_path[:-1]:
+        if isinstance(part, Mapping):
+            if is_secret(part) or "$ref" in part:
+                return False
+            part = part.get(str(step))
+        elif isinstance(part, list | tuple) and isinstance(step, int):
+            part = part[step]
+    return not (_has_secret(part) or _refers(part) or isinstance(error.instance, dict | list))
+
+
+def _refers(part: Json) -> bool:
+    """Whether a schema has references: what lies behind them is not followed."""
+    if isinstance(part, Mapping):
+        return "$ref" in part or any(map(_refers, part.values()))
+    return isinstance(part, list | tuple) and any(map(_refers, part))
 
 
 def _found(error: ValidationError, schema: JsonObject) -> list[Violation]:
     at = tuple(str(part) for part in error.instance_path)
     unexpected = getattr(error.kind, "unexpected", None)  # only where properties are not allowed
     if not isinstance(unexpected, list):
-        return [Violation(at, _worded(error.message, schema))]
+        return [Violation(at, _worded(error, schema))]
     known = _properties_at(schema, error.schema_path[:-1])
     return [Violation((*at, name), _unknown(name, known)) for name in map(str, unexpected)]
 
@@ -69,12 +97,21 @@ def _properties_at(schema: Json, path: Sequence[str | int]) -> list[str]:
     return list(properties) if isinstance(properties, Mapping) else []
 
 
-def _worded(message: str, schema: JsonObject) -> str:
-    """The validator's wording, with all choices where it lists only the first few."""
+def _worded(error: ValidationError, schema: JsonObject) -> str:
+    """The validator's wording, with all choices where it lists only the first few, or none."""
+    alternatives = [each for each in _alternatives(error) if getattr(each.kind, "types", None) != ["null"]]
+    if len(alternatives) == 1:  # beside null, which no file can say
+        return alternatives[0].message
+    message = error.message
     choices = schema.get("enum")
     if not isinstance(choices, list | tuple) or " is not one of " not in message:
         return message
     return f"{message.partition(' is not one of ')[0]} is not one of {', '.join(map(str, choices))}"
+
+
+def _alternatives(error: ValidationError) -> list[ValidationError]:
+    """Why a value fits none of several schemas."""
+    return [each for errors in getattr(error.kind, "context", None) or () for each in errors]
 
 
 def problem_of_setting(setting: Setting) -> str | None:
