@@ -42,3 +42,43 @@ def test_a_kept_file_is_saved_and_the_place_is_told(shared):
     again = shared.run("artifacts", "save", artifact, "folder")
     assert again.code != 0
     assert "--force" in again.err
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (["tokens", "create"], "Usage: trunnion tokens create PRINCIPAL [OPTIONS]"),
+        (["runs", "list"], "Usage: trunnion runs list [OPTIONS]"),
+        (["secrets", "set"], "  trunnion secrets set --secret value=env:VARIABLE ..."),
+        (["run", "demo.unlock"], "  trunnion run --secret code=env:VARIABLE demo.unlock ..."),
+        (["run", "tokens.create"], "Usage: trunnion run tokens.create PRINCIPAL [OPTIONS]"),
+    ],
+)
+def test_help_says_what_to_type_here(shared, words, call):
+    done = shared.run(*words, "--help")
+    assert done.code == 0
+    assert call in done.out.splitlines()
+    assert "``" not in done.out
+
+
+def test_hints_are_words_to_type(shared):
+    shared.run("principals", "add", "ann")
+    assert "change it with: trunnion principals set ann" in shared.run("principals", "add", "ann").err
+
+
+def test_nobody_is_asked_for_a_secret_of_nothing(shared):
+    assert "name: it is required" in shared.run("secrets", "set").err
+
+
+def test_secret_arguments_of_a_repeated_run_are_given_like_those_of_the_first(shared):
+    """Defence: as text, whatever it looks like, and not on the command line."""
+    code = {"CODE": "1234567"}
+    shared.run("run", "--secret", "code=env:CODE", "demo.unlock", env=code)
+    first = shared.json("runs", "list", "--json", "--command", "demo.unlock")["items"][0]["id"]
+    refused = shared.run("runs", "rerun", first)
+    assert f"trunnion runs rerun --secret code {first}" in refused.err
+    assert shared.run("runs", "rerun", first, "--secret", "code=env:CODE", env=code).code == 0
+    again = shared.json("runs", "list", "--json", "--command", "demo.unlock")["items"][0]["id"]
+    assert again != first
+    shared.run("follow", f"run/{again}")
+    assert shared.json("runs", "result", "--json", again)["result"] == 7

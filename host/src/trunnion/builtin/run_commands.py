@@ -58,7 +58,7 @@ class RunCommands:
 
         Args:
             run_id: the run to repeat.
-            args: arguments to change; secret ones must be given again.
+            args: arguments to change; secret ones must be given again, at a terminal with --secret NAME.
         """
         # ``args`` is secret as a whole: what it changes may be a secret of the command that is repeated.
         door, caller = self._door(ctx)
@@ -68,7 +68,11 @@ class RunCommands:
         given = args or {}
         missing = sorted(name for name in secret if name in old.args and name not in given)
         if missing:
-            raise InvalidArguments(f"the secret arguments {', '.join(missing)} were not kept: give them again in args")
+            words = " ".join(f"--secret {name}" for name in missing)
+            raise InvalidArguments(
+                f"the secret arguments {', '.join(missing)} were not kept: give them again in args; "
+                f"at a terminal: trunnion runs rerun {words} {run_id}"
+            )
         invocation = Invocation(
             command_id=old.command_id, args={**old.args, **given}, session_id=old.session_id, labels=old.labels
         )

@@ -67,7 +67,9 @@ runs = ViewGroup(
         "events": View("queries", "runs.events", "Print the events of a run.", show_events),
         "export": View("queries", "runs.export", "Write out a run with its events.", show_export),
         "cancel": View("commands", "runs.cancel", "Cancel a run."),
-        "rerun": View("commands", "runs.rerun", "Run again what a run did, with the same arguments."),
+        "rerun": View(
+            "commands", "runs.rerun", "Run again what a run did, with the same arguments.", secrets_in="args"
+        ),
         "prune": View("commands", "runs.prune", "Remove old runs."),
     },
 )

@@ -27,6 +27,18 @@ def words_for(given: Sequence[str]) -> list[str]:
     return [_word(*option.partition("=")[::2]) for option in given]
 
 
+def entries_for(argument: str, given: Sequence[str]) -> list[str]:
+    """The words that give ``--secret`` options as entries of one argument, for a command that takes those of another.
+
+    Raises:
+        InvalidArguments: a source cannot be read.
+    """
+    import json
+
+    named = [option.partition("=")[::2] for option in given]
+    return [_word_of(argument, f"{name}={json.dumps(_value(name, source))}") for name, source in named]
+
+
 def asked_twice(names: Iterable[str]) -> list[str]:
     """The words for secret arguments that the person at the terminal types, each twice.
 

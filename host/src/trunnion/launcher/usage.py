@@ -31,8 +31,15 @@ def with_hint(error: TrunnionError, verb: str, name: str, argv: Sequence[str]) -
     return error
 
 
-def print_usage(options: Options, screen: Screen, kind: Kind, name: str) -> None:
+def print_usage(options: Options, screen: Screen, kind: Kind, name: str, call: str = "") -> None:
     """Print how a command or query is called; with ``--json`` its descriptor.
+
+    Args:
+        options: how the host is found.
+        screen: where to.
+        kind: which of the two it is.
+        name: its id or alias.
+        call: how it is called where that is not with ``trunnion run`` or ``trunnion query``.
 
     Raises:
         NotFound: there is none of that name.
@@ -47,7 +54,7 @@ def print_usage(options: Options, screen: Screen, kind: Kind, name: str) -> None
     if screen.as_json:
         screen.value(found)
     else:
-        screen.out(usage(found, f"trunnion {VERBS[kind]} {found['id']}"))
+        screen.out(usage(found, call or f"trunnion {VERBS[kind]} {found['id']}"))
 
 
 def usage(descriptor: Mapping[str, Json], call: str) -> str:
@@ -65,8 +72,25 @@ def usage(descriptor: Mapping[str, Json], call: str) -> str:
     parameters = compile_parameters(_nothing, schema if isinstance(schema, Mapping) else {}, positional)
     about = str(descriptor.get("description") or descriptor.get("title") or "").partition("\n\nArgs:")[0]
     examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
-    parts = [about, parameters.usage(call), f"Examples:{examples}" if examples else ""]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    said = _on_secrets(schema, call)
+    parts = [about, parameters.usage(call), said, f"Examples:{examples}" if examples else ""]
+    return "\n\n".join(part for part in parts if part).replace("``", "'") + "\n"
+
+
+def _on_secrets(schema: Json, call: str) -> str:
+    """How secret texts among the arguments are given; ``""`` where there are none."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    named = properties.items() if isinstance(properties, Mapping) else ()
+    secret = [name for name, part in named if isinstance(part, Mapping) and part.get("writeOnly") and "type" in part]
+    if not secret:
+        return ""
+    verb = f"trunnion {VERBS['commands']} "
+    option = f"--secret {secret[0]}=env:VARIABLE"
+    example = f"{verb}{option} {call.removeprefix(verb)} ..." if call.startswith(verb) else f"{call} {option} ..."
+    return (
+        f"Secret, so never on the command line: {', '.join(secret)}. It is asked for on a terminal, or comes from\n"
+        f"env:VARIABLE, file:PATH or - (standard input):\n  {example}"
+    )
 
 
 def _nothing(args: Mapping[str, Json]) -> None:

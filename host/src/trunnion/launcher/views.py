@@ -32,6 +32,7 @@ class View(NamedTuple):
             run is printed as it is. None shows it like any other.
         asks: secret arguments that are asked for, twice, unless ``--secret`` gives them. On the command line
             itself they are refused.
+        secrets_in: the argument, an object, that takes whatever ``--secret`` gives.
         status: the exit status that goes with a query's value.
     """
 
@@ -40,6 +41,7 @@ class View(NamedTuple):
     help: str
     show: Show | None = None
     asks: tuple[str, ...] = ()
+    secrets_in: str = ""
     status: Callable[[Json], int] | None = None
 
 
@@ -85,7 +87,7 @@ def _subcommand(name: str, view: View) -> click.Command:
     def subcommand(context: click.Context, argv: tuple[str, ...], secrets: tuple[str, ...] = ()) -> int:
         return _perform(context, view, argv, secrets)
 
-    if view.asks:
+    if view.asks or view.secrets_in:
         text = "Give a secret: from env:VARIABLE, file:PATH or - (standard input)."
         subcommand.params.append(click.Option(["--secret", "secrets"], multiple=True, help=text))
     return subcommand
@@ -96,7 +98,7 @@ def _perform(context: click.Context, view: View, argv: Sequence[str], secrets: S
 
     options, screen = options_of(context), screen_of(context)
     if wants_usage(argv):
-        print_usage(options, screen, view.kind, view.target)
+        print_usage(options, screen, view.kind, view.target, context.command_path)
         return 0
     if view.kind == "commands":
         return _run(context, view, [*_secret_words(view, argv, secrets), *argv])
@@ -109,10 +111,12 @@ def _perform(context: click.Context, view: View, argv: Sequence[str], secrets: S
 
 def _secret_words(view: View, argv: Sequence[str], given: Sequence[str]) -> list[str]:
     """The words for secret arguments, from where they were said to be or from whoever is at the terminal."""
-    if not view.asks:
-        return []
-    from trunnion.launcher.secrets import asked_twice, refuse_in, refuse_unknown, words_for
+    from trunnion.launcher.secrets import asked_twice, entries_for, refuse_in, refuse_unknown, words_for
 
+    if view.secrets_in:
+        return entries_for(view.secrets_in, given)
+    if not view.asks or not argv:  # without a word for whom or what, nobody is asked for a secret in vain
+        return []
     refuse_in(argv, view.asks)
     named = {option.partition("=")[0] for option in given}
     refuse_unknown(named, view.asks)
