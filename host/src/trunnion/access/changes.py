@@ -65,7 +65,10 @@ def add_principal(register: Register, about: Principal) -> Change:
             "beginning with a letter or digit"
         )
     if register.principal(name) is not None:
-        raise Conflict(f"there is a principal {name!r} already; change it with principals.set", {"principal": name})
+        raise Conflict(
+            f"there is a principal {name!r} already; change it with: trunnion principals set {name}",
+            {"principal": name},
+        )
     record = PrincipalRecord(msgspec.structs.replace(about, managed=True))
     facts: dict[str, Json] = {"principal": name, "kind": about.kind, "role": about.role}
     left = tuple(register.managed.tied_to(name))
