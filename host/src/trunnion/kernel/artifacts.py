@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 import weakref
@@ -14,7 +13,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 import msgspec
 
 from trunnion.kernel.clock import Clock
-from trunnion.kernel.committer import Change, Committer
+from trunnion.kernel.committer import Committer
 from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.file_writing import Allowance, Content, NewFile
 from trunnion.kernel.ids import new_id
@@ -67,7 +66,8 @@ class ArtifactKeeper:
             await in_thread(self._threads, file.abandon)
             raise
         info = ArtifactInfo(artifact_id, live.id, shown, file.size, sha256, media_type, self._clock.utc())
-        await self._on_record(live, info)
+        live.log.append(ARTIFACT, info.name, msgspec.Raw(encode(info)), by="handler")
+        await self._committer.on_record(live.log, artifacts=(info,))
         return info
 
     async def keep_result(self, live: LiveRun, outcome: Outcome) -> Outcome:
@@ -92,18 +92,6 @@ class ArtifactKeeper:
         else:
             await in_thread(self._threads, lambda: _copy(content, file))
         return await in_thread(self._threads, file.finish)
-
-    async def _on_record(self, live: LiveRun, info: ArtifactInfo) -> None:
-        assert live.log is not None
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def settled(error: Exception | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        live.log.append(ARTIFACT, info.name, msgspec.Raw(encode(info)), by="handler")
-        self._committer.change(Change(live.log, settled, artifacts=(info,)))
-        await done
 
 
 def _refuse_if_over(live: LiveRun, name: str) -> None:

@@ -11,6 +11,7 @@ new work too: whoever made one is waiting for the answer, and what comes after b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -27,6 +28,7 @@ LINGER = 0.002
 BLOCK = 64 << 10
 RETRY_FULL = 0.5
 SMALL = 64 << 10
+NOTHING_SEALED: Mapping[int, bytes] = {}
 """What a stream may have waiting and still be tried first when the disk is full, bytes."""
 
 Settled: TypeAlias = Callable[[TrunnionError | None], None]
@@ -49,7 +51,7 @@ class Change(msgspec.Struct, eq=False):
     finish: Run | None = None
     artifacts: Sequence[ArtifactInfo] = ()
     documents: Sequence[DocumentWrite] = ()
-    sealed: Mapping[int, bytes] = {}
+    sealed: Mapping[int, bytes] = NOTHING_SEALED
 
 
 class Committer:
@@ -102,9 +104,30 @@ class Committer:
     def change(self, change: Change) -> None:
         """A state change: commit at the end of this turn of the loop."""
         self._changes.append(change)
+        if self._closed:
+            self._soon(self._refuse_what_is_left)
+            return
         if not self._scheduled:
             self._scheduled = True
             self._soon(self.flush)
+
+    def on_record(
+        self,
+        log: StreamLog,
+        *,
+        start: Run | None = None,
+        artifacts: Sequence[ArtifactInfo] = (),
+        sealed: Mapping[int, bytes] = NOTHING_SEALED,
+    ) -> asyncio.Future[None]:
+        """``change`` for whoever waits for it: done when it is on record, or with the reason why it will never be."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settled(error: TrunnionError | None) -> None:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
+
+        self.change(Change(log, settled, start=start, artifacts=artifacts, sealed=sealed))
+        return done
 
     def refuse_if_unable(self) -> None:
         """Refuse new work while nothing can be stored.
@@ -271,13 +294,20 @@ class Committer:
         self._retry_later()
 
     def close(self) -> None:
-        """Commit what waits, as far as the disk lets us, and take nothing more."""
+        """Commit what waits, as far as the disk lets us, and take nothing more; whoever asks for more is told."""
         if not self._in_flight:
             self._send(self._changes, self._dirty)
         self._closed = True
+        self._refuse_what_is_left()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+    def _refuse_what_is_left(self) -> None:
+        """Nobody waits for a batch that will not be. What was asked of runs that are on record stays asked there."""
+        left, self._changes = self._changes, []
+        self._settle([change for change in left if change.finish is None], Unavailable("the host has stopped"))
 
 
 def _disk_full() -> Unavailable:

@@ -297,6 +297,8 @@ class Kernel:
         self.mailbox.drain(CLOSING)
         if not self.readonly:
             self.committer.close()
+        self.waiting.give_up()
+        self.log.give_up()
         self.executor.close()
         self.readers.close()
 

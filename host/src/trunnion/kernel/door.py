@@ -12,7 +12,6 @@ import msgspec
 from trunnion.access.policy import Policy, refusal
 from trunnion.arguments import Completion
 from trunnion.kernel.admission import Origin
-from trunnion.kernel.committer import Change
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.following import Following, permission
 from trunnion.kernel.live import LiveRun
@@ -124,24 +123,13 @@ class Door:
             live.run = msgspec.structs.replace(live.run, cancel_requested_at=self._kernel.clock.utc())
             raw = msgspec.Raw(encode({"code": "run.cancel_requested", "principal": caller.principal}))
             live.log.append("log", f"{caller.principal} asked for cancellation", raw, level="warning")
-            live.cancel_on_record = self._on_record(Change(live.log, lambda _: None, start=live.run))
+            live.cancel_on_record = self._kernel.committer.on_record(live.log, start=live.run)
         if live.cancel_on_record is not None:
             await asyncio.shield(live.cancel_on_record)
         self._kernel.executor.ending.stop(live, "cancelled")
         if live.run.status in ("pending", "held") or live.phase == "ending":
             return await self._kernel.waiting.ended(run_id)
         return live.run
-
-    def _on_record(self, change: Change) -> asyncio.Future[None]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def settled(error: TrunnionError | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        change.settled = settled
-        self._kernel.committer.change(change)
-        return done
 
     # -- queries ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from trunnion.kernel.clock import Clock
+from trunnion.model.errors import Unavailable
 from trunnion.model.events import Event
 from trunnion.model.json import valid_text
 
@@ -49,10 +50,11 @@ class StreamLog:
         visible: number of the newest committed event.
         base: number of the newest event that is no longer in memory.
         closed: no event will follow once ``visible`` has reached ``seq``.
+        given_up: nothing that waits for its commit will ever be visible.
     """
 
-    __slots__ = ("_dirty", "_now", "_waiting", "base", "bytes", "closed", "followers", "name", "ring", "seq",
-                 "uncommitted", "visible")  # fmt: skip
+    __slots__ = ("_dirty", "_now", "_waiting", "base", "bytes", "closed", "followers", "given_up", "name", "ring",
+                 "seq", "uncommitted", "visible")  # fmt: skip
 
     def __init__(self, name: str, last_seq: int, dirty: Dirty, now: Callable[[], int]) -> None:
         self.name = name
@@ -61,6 +63,7 @@ class StreamLog:
         self.bytes = 0
         self.uncommitted = 0
         self.closed = False
+        self.given_up = False
         self.followers = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._dirty = dirty
@@ -107,6 +110,11 @@ class StreamLog:
         self.closed = True
         self.wake()
 
+    def give_up(self) -> None:
+        """The host ends: nothing more becomes visible."""
+        self.given_up = True
+        self.wake()
+
     def wake(self) -> None:
         """Have every waiting follower look again."""
         waiting, self._waiting = self._waiting, []
@@ -115,7 +123,13 @@ class StreamLog:
                 future.set_result(None)
 
     async def changed(self) -> None:
-        """Wait until something may have become visible."""
+        """Wait until something may have become visible.
+
+        Raises:
+            Unavailable: nothing will.
+        """
+        if self.given_up:
+            raise Unavailable(f"{self.name} is shown no further: the host has stopped")
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
@@ -171,6 +185,11 @@ class EventLog:
         """The log of a stream that lives as long as the host, such as ``host``."""
         return self.logs.get(name) or self.resume(name, self._last_seq(name))
 
+    def give_up(self) -> None:
+        """The host ends: whoever follows a stream is told."""
+        for log in self.logs.values():
+            log.give_up()
+
     def drop(self, name: str) -> None:
         """Forget a closed stream; from now on it is read from the store."""
         self.logs.pop(name, None)
@@ -185,6 +204,7 @@ class EventLog:
 
         Raises:
             TrunnionError: the ward was refused; whoever refuses it wakes the stream's log.
+            Unavailable: the host stops before the stream ends.
         """
         log = self.logs.get(name)
         if log is not None:

@@ -224,8 +224,8 @@ class Executor:
         self.placement.place(live)
         return False
 
-    def _launch(self, live: LiveRun, _: TrunnionError | None = None) -> None:
-        if live.phase != "running" or live.entry is None:
+    def _launch(self, live: LiveRun, error: TrunnionError | None = None) -> None:
+        if error is not None or live.phase != "running" or live.entry is None:
             return
         if live.stop_reason is not None:
             self.ending.settle(live, Outcome(stopped=True))

@@ -15,7 +15,7 @@ import msgspec
 
 from trunnion.access.redaction import Redaction, Release
 from trunnion.access.sealing import Sealer
-from trunnion.kernel.committer import Change, Committer
+from trunnion.kernel.committer import Committer
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.plugin_secrets import SHARED, Secrets, missing
 from trunnion.kernel.reporting import Report
@@ -202,7 +202,7 @@ class SecretStore:
                 except TrunnionError as error:
                     self._report("secrets.lost", f"run {row.run.id}: {error.message}")
         if sealed:
-            await self._committed(sealed)
+            await self._committer.on_record(self._log.stream(HOST_STREAM), sealed=sealed)
         return len(sealed)
 
     def _is_old(self, value: Json) -> bool:
@@ -210,17 +210,7 @@ class SecretStore:
 
     async def _told(self, text: str) -> None:
         self._log.stream(HOST_STREAM).append(LOG, text, msgspec.Raw(encode({"code": "secrets.rotated"})))
-        await self._committed({})
-
-    async def _committed(self, sealed: Mapping[int, bytes]) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def settled(error: TrunnionError | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        self._committer.change(Change(self._log.stream(HOST_STREAM), settled, sealed=sealed))
-        await done
+        await self._committer.on_record(self._log.stream(HOST_STREAM))
 
     # -- small things -----------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class DaemonThreads:
         self._lock = threading.Lock()
         self._idle = 0
         self._alive = 0
+        self._closed = False
         self._numbers = itertools.count(1)
 
     @property
@@ -56,8 +57,9 @@ class DaemonThreads:
         self._jobs.put(job)
 
     def close(self) -> None:
-        """Let idle threads end; busy ones are left to themselves."""
+        """Let idle threads end; busy ones end with their job."""
         with self._lock:
+            self._closed = True
             for _ in range(self._idle):
                 self._jobs.put(None)
             self._idle = 0
@@ -71,6 +73,9 @@ class DaemonThreads:
             job()
             del job
             with self._lock:
+                if self._closed:
+                    self._alive -= 1
+                    return
                 self._idle += 1
 
 

@@ -10,7 +10,7 @@ from trunnion.kernel.eventlog import StreamLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.wards import Judge, Wards
-from trunnion.model.errors import DeadlineExceeded, NotFound, TrunnionError
+from trunnion.model.errors import DeadlineExceeded, NotFound, TrunnionError, Unavailable
 from trunnion.model.runs import Run
 from trunnion.store.base import Store
 
@@ -52,6 +52,7 @@ class Waiting:
         Raises:
             NotFound: there is none.
             DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
+            Unavailable: the host stops before that.
         """
         live = self._executor.table.live.get(run_id)
         if live is None:
@@ -72,8 +73,18 @@ class Waiting:
             if future in live.waiters:
                 live.waiters.remove(future)
 
+    def give_up(self) -> None:
+        """The host ends: whoever waits for a run is told."""
+        for live in self._executor.table.live.values():
+            for waiter in live.waiters:
+                _refuse(waiter, Unavailable(f"the host has stopped before run {live.id} ended", {"run_id": live.id}))
+
     async def flush(self, log: StreamLog) -> None:
-        """Return once everything appended to a stream so far is on record."""
+        """Return once everything appended to a stream so far is on record.
+
+        Raises:
+            Unavailable: it will not be: the host has stopped.
+        """
         target = log.seq
         while log.visible < target:
             self._committer.flush()
