@@ -28,6 +28,7 @@ from trunnion.config.data_dir import DataDir, Hold, hold
 from trunnion.config.values import Config
 from trunnion.embedding import APP, AppPlugin, door_names, environment, run_to_result
 from trunnion.kernel.authentication import local_caller
+from trunnion.kernel.capturing import capture
 from trunnion.kernel.clock import Clock, SystemClock
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.documents import DocumentLimits
@@ -37,7 +38,6 @@ from trunnion.kernel.handle import HostHandle
 from trunnion.kernel.ids import new_id
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.observers import ObserverPump
-from trunnion.kernel.output import capture
 from trunnion.kernel.parts import Part, Parts
 from trunnion.kernel.plugin_registry import PluginRegistry
 from trunnion.kernel.providers import Provision
@@ -199,7 +199,7 @@ class Host:
         stack.callback(self.kernel.close)
         await open_access(self.kernel, self.config, self.data)
         if options.capture:
-            stack.enter_context(capture(host_log.printed, host_log.log, self._log_level()))
+            stack.enter_context(capture(host_log))
         await self._open_portal()
         self._started = self.clock.utc()
         if options.mode != "readonly":
@@ -274,7 +274,7 @@ class Host:
         self.kernel.watch_consoles()
         self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
         self.kernel.authorizers.add(self._plugins.authorizers())
-        consume_settings(self.kernel, self._settings, contributions, capturing=self.options.capture)
+        consume_settings(self.kernel, self._settings, contributions)
         return kept
 
     # -- long-running parts -----------------------------------------------------------------------

@@ -7,26 +7,23 @@ from collections.abc import Sequence
 import msgspec
 
 from trunnion.assembly import refuse_unknown_frontends
+from trunnion.kernel.capturing import follow_levels
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.documents import DocumentLimits
 from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.limits import Limits
-from trunnion.kernel.output import set_level
 from trunnion.kernel.settings import Settings, Swap
 from trunnion.model.json import JsonObject
 from trunnion.plugins.hooks import Contributed
 
 
-def consume_settings(
-    kernel: Kernel, settings: Settings, contributions: Sequence[Contributed], *, capturing: bool
-) -> None:
+def consume_settings(kernel: Kernel, settings: Settings, contributions: Sequence[Contributed]) -> None:
     """Have executor, documents, files, access, redaction and log go by their sections from now on.
 
     Args:
         kernel: has them all.
         settings: the configuration in force.
         contributions: of all plugins, with the frontends that may be opened.
-        capturing: whether ``logging`` of the whole process is the host's.
     """
 
     def executor(section: JsonObject) -> Swap:
@@ -54,8 +51,7 @@ def consume_settings(
     def log(section: JsonObject) -> Swap:
         def swap() -> None:
             kernel.host_log.set_level(str(section["level"]))
-            if capturing:
-                set_level(str(section["level"]))
+            follow_levels()
 
         return swap
 

@@ -303,7 +303,6 @@ class Committer:
             self._timer.cancel()
             self._timer = None
 
-
     def _refuse_what_is_left(self) -> None:
         """Nobody waits for a batch that will not be. What was asked of runs that are on record stays asked there."""
         left, self._changes = self._changes, []

@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -46,15 +47,27 @@ class HostLog:
         path: the log file, JSON lines, rotated by size; None keeps none.
         level: the least level that is written.
         redactor: cuts what the whole host keeps from sight.
+        told: called with the code and text of each report, from any thread; it must not raise.
+
+    Attributes:
+        level: the least level that is written, as ``logging`` counts.
     """
 
-    def __init__(self, clock: Clock, path: Path | None, level: str = "info", redactor: Redactor = NOTHING) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        path: Path | None,
+        level: str = "info",
+        redactor: Redactor = NOTHING,
+        told: Callable[[str, str], None] | None = None,
+    ) -> None:
         self._redactor = redactor
         self._clock = clock
-        self._level = LEVELS.get(level, LEVELS["info"])
+        self.level = LEVELS.get(level, LEVELS["info"])
         self._log: EventLog | None = None
         self._mailbox: Mailbox | None = None
         self._left_out = Counter[str]()
+        self._told = told
         self._loop_thread = threading.get_ident()
         self._file: logging.handlers.RotatingFileHandler | None = None
         if path is not None:
@@ -83,12 +96,14 @@ class HostLog:
         """
         level = "error" if error is not None or code.endswith(_TROUBLE) else "info"
         self._event(HOST_STREAM, LOG, self._redactor.text(text), {"code": code, **(facts or {})}, level)
+        if self._told is not None:
+            self._told(code, self._redactor.text(text))
         trace = "".join(traceback.format_exception(error)) if error is not None else ""
         self.log(code, level, text, trace if redactor is None else redactor.text(trace))
 
     def log(self, name: str, level: str, text: str, trace: str = "") -> None:
         """Add a line to the log."""
-        if LEVELS.get(level, 0) < self._level:
+        if LEVELS.get(level, 0) < self.level:
             return
         text = self._redactor.text(text)
         facts: dict[str, Json] = {"logger": name}
@@ -102,7 +117,7 @@ class HostLog:
 
     def set_level(self, level: str) -> None:
         """Write what has at least this level from now on."""
-        self._level = LEVELS[level]
+        self.level = LEVELS[level]
 
     def printed(self, text: str) -> None:
         """Take what was printed outside of runs."""
