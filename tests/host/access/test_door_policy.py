@@ -442,28 +442,23 @@ async def test_a_child_is_bounded_by_what_its_origin_may_do_now(start) -> None:
 async def test_after_a_restart_the_origin_still_bounds_the_child(tmp_path) -> None:
     """Defence: recovery keeps source, chain and credential of a run that waited."""
 
-    ruled = asyncio.Event()
-
     async def parent(ctx: Context, child: str) -> object:
-        await ruled.wait()
         return await ctx.invoke(child)
 
-    commands = (
-        cmd(parent, expose=WEB, lock="one"), cmd(forever, lock="one"), cmd(quick, expose=WEB), cmd(quick, name="local"),
-    )  # fmt: skip
-    async with rig(tmp_path, *commands, durability="process") as first:
+    commands = cmd(parent, expose=WEB), cmd(quick, expose=WEB), cmd(quick, name="local")
+    clock = FakeClock()
+    async with rig(tmp_path, *commands, durability="process", clock=clock) as first:
         first.kernel.policy.replace(people(grant("operator", "t.*")))
-        await first.submit("t.forever")
-        door = first.host.door("web")
-        for child in ("t.local", "t.quick"):
-            await door.submit(BOB, Invocation(command_id="t.parent", args={"child": child}))
+        door, later = first.host.door("web"), clock.utc() + 60_000_000
+        waiting = [
+            (await door.submit(BOB, Invocation(command_id="t.parent", args={"child": child}, not_before=later))).id
+            for child in ("t.local", "t.quick")
+        ]
         image = first.disk_image()
-        runs = await first.door.query(ANN, "runs.list", {"command": "t.*"})
-        await first.door.cancel(ANN, next(r["id"] for r in runs["items"] if r["command_id"] == "t.forever"))
-    waiting = [r["id"] for r in runs["items"] if r["command_id"] == "t.parent"]
-    async with rig(tmp_path, *commands, data=image, durability="process") as second:
+    clock = FakeClock()
+    async with rig(tmp_path, *commands, data=image, durability="process", clock=clock) as second:
         second.kernel.policy.replace(people(grant("operator", "t.parent")))
-        ruled.set()
+        clock.advance(120)
         ended = [await second.ended(run_id) for run_id in waiting]
         assert {run.args["child"]: run.error.code for run in ended} == {"t.local": "not_found", "t.quick": "not_found"}
         assert {run.credential for run in ended} == {"login"}

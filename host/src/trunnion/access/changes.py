@@ -106,13 +106,22 @@ def set_principal(
     return Change("access.principal_changed", f"principal {name} was changed", facts, put=(changed,))
 
 
-def set_password(register: Register, name: str, hashed: str, mark: str) -> Change:
+def set_password(register: Register, name: str, hashed: str, mark: str, proved: str | None = None) -> Change:
     """Another password; who logged in with the one before has to log in again.
 
+    Args:
+        register: who there is.
+        name: whose.
+        hashed: the new one, as it is kept.
+        mark: of the new one.
+        proved: the mark of the one that whoever asks has shown, None where none is needed.
+
     Raises:
-        NotFound, Conflict: see ``_managed_principal``.
+        NotFound, Conflict: see ``_managed_principal``; or the password was changed meanwhile.
     """
     record = _managed_principal(register, name)
+    if proved not in (None, record.about.password_mark):
+        raise Conflict(f"{name} has another password by now", {"principal": name})
     about = msgspec.structs.replace(record.about, has_password=True, password_mark=mark)
     put = (PrincipalRecord(about, hashed),)
     return Change("access.password_set", f"{name} has another password", {"principal": name}, put=put)

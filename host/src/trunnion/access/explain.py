@@ -13,9 +13,9 @@ import msgspec
 
 from trunnion.access.directory import Directory, covers, encloses, in_token_scope
 from trunnion.access.identity import ADMIN, PASSWORD, credential_problem, role_everywhere, role_on, token_of
-from trunnion.access.ownership import run_role
-from trunnion.access.policy import Decision, Target, closed_door, decide, is_local
-from trunnion.model.access import Kind
+from trunnion.access.ownership import reaches_run, run_role
+from trunnion.access.policy import Decision, Target, closed_door, decide, is_local, is_of_runs
+from trunnion.model.access import Kind, Token
 from trunnion.model.runs import ROLES, Caller, Role, Run
 
 OWNER = "the owner of the data directory"
@@ -68,11 +68,11 @@ def grantors(directory: Directory) -> list[str]:
 def _checks(directory: Directory, target: Target, caller: Caller, now: int) -> Iterator[Check]:
     yield _credential(directory, caller, now)
     yield _exposure(directory, target, caller)
+    if is_of_runs(target):
+        return
     token = token_of(directory, caller)
     if token is not None:
-        inside = in_token_scope(token, target.kind, target.name)
-        word = "reaches" if inside else "does not reach"
-        yield Check("scope", inside, f"token {token.id} {word} it: its scope is {', '.join(token.on)}")
+        yield _scope(token, inside=in_token_scope(token, target.kind, target.name))
     yield _role(directory, target, caller)
 
 
@@ -83,6 +83,11 @@ def _credential(directory: Directory, caller: Caller, now: int) -> Check:
     if caller.credential:
         return Check("credential", True, f"{caller.principal} is a principal and not disabled")
     return Check("credential", True, f"{caller.principal} comes by a door of the data directory's owner")
+
+
+def _scope(token: Token, *, inside: bool) -> Check:
+    word = "reaches" if inside else "does not reach"
+    return Check("scope", inside, f"token {token.id} {word} it: its scope is {', '.join(token.on)}")
 
 
 def _exposure(directory: Directory, target: Target, caller: Caller) -> Check:
@@ -115,22 +120,24 @@ def _role(directory: Directory, target: Target, caller: Caller) -> Check:
 
 def _remedies(directory: Directory, target: Target, caller: Caller, now: int) -> Iterator[str]:
     """In the order in which the rules are asked; whatever is refused for two reasons has two remedies."""
-    yield from _for_credential(directory, target, caller, now)
+    yield from _for_credential(directory, target.role, caller, now)
     closed = closed_door(directory, target, caller)
     if closed is not None:
         yield from _for_exposure(directory, target, closed)
+    if is_of_runs(target):
+        return
     token = token_of(directory, caller)
     if token is not None and not in_token_scope(token, target.kind, target.name):
         yield _line("tokens", "create", caller.principal, "--on", scope_of(target.kind, target.name))
     yield from _for_role(directory, target, caller)
 
 
-def _for_credential(directory: Directory, target: Target, caller: Caller, now: int) -> Iterator[str]:
+def _for_credential(directory: Directory, least: Role, caller: Caller, now: int) -> Iterator[str]:
     if not credential_problem(directory, caller, now):
         return
     principal = directory.principals.get(caller.principal)
     if principal is None:
-        yield _line("principals", "add", caller.principal, "--role", target.role)
+        yield _line("principals", "add", caller.principal, "--role", least)
     elif principal.disabled:
         yield _line("principals", "set", caller.principal, "--no-disabled")
     elif caller.credential.startswith(PASSWORD):
@@ -190,21 +197,35 @@ def explain_run(directory: Directory, run: Run, caller: Caller, now: int, least:
         now: UTC microseconds.
         least: what it must be towards the run: viewer to look at it, operator to cancel it.
     """
-    role = run_role(directory, run, caller, now)
-    checks = tuple(_run_checks(directory, run, caller))
+    decision = _run_decision(directory, run, caller, now, least)
+    remedy = () if decision.allowed else tuple(_for_run(directory, run, caller, now, least))
+    return Explanation(decision, tuple(_run_checks(directory, run, caller, now)), remedy)
+
+
+def _run_decision(directory: Directory, run: Run, caller: Caller, now: int, least: Role) -> Decision:
+    lost, role, token = (
+        credential_problem(directory, caller, now), run_role(directory, run, caller, now), token_of(directory, caller)
+    )  # fmt: skip
+    if lost:
+        return Decision("unauthenticated", lost)
+    if token is not None and not reaches_run(token, run):
+        return Decision("not_found", f"outside the scope of token {token.id}")
     if role is None:
-        decision = Decision("not_found", "the run is another's")
-    elif ROLES[role] < ROLES[least]:
-        decision = Decision("forbidden", f"{caller.principal} may look at the run, not change it")
-    else:
-        decision = Decision(
-            "allowed", next((c.text for c in checks if c.passed), f"{caller.principal} is {role} of it")
-        )
-    remedy = () if decision.allowed else tuple(_for_run(directory, run, caller, least))
-    return Explanation(decision, checks, remedy)
+        return Decision("not_found", "the run is another's")
+    if ROLES[role] < ROLES[least]:
+        return Decision("forbidden", f"{caller.principal} may look at the run, not change it")
+    return Decision("allowed", next(c.text for c in _whose(directory, run, caller) if c.passed))
 
 
-def _run_checks(directory: Directory, run: Run, caller: Caller) -> Iterator[Check]:
+def _run_checks(directory: Directory, run: Run, caller: Caller, now: int) -> Iterator[Check]:
+    yield _credential(directory, caller, now)
+    token = token_of(directory, caller)
+    if token is not None:
+        yield _scope(token, inside=reaches_run(token, run))
+    yield from _whose(directory, run, caller)
+
+
+def _whose(directory: Directory, run: Run, caller: Caller) -> Iterator[Check]:
     own = run.principal == caller.principal
     yield Check("owner", own, f"it is {'a' if own else 'no'} run of {caller.principal}")
     admin = role_everywhere(directory, caller) == ADMIN
@@ -213,9 +234,17 @@ def _run_checks(directory: Directory, run: Run, caller: Caller) -> Iterator[Chec
     yield Check("grant", granted is not None, rule or f"{caller.principal} has no grant on runs:{run.command_id}")
 
 
-def _for_run(directory: Directory, run: Run, caller: Caller, least: Role) -> Iterator[str]:
-    if caller.principal in directory.principals:
-        yield _line("grants", "add", caller.principal, least, scope_of("runs", run.command_id))
+def _for_run(directory: Directory, run: Run, caller: Caller, now: int, least: Role) -> Iterator[str]:
+    if caller.principal not in directory.principals or credential_problem(directory, caller, now):
+        yield from _for_credential(directory, least, caller, now)
+        return
+    principal, token, runs = caller.principal, token_of(directory, caller), scope_of("runs", run.command_id)
+    if token is not None and not reaches_run(token, run):
+        yield _line("tokens", "create", principal, "--on", runs)
+    elif token is not None and token.role is not None and ROLES[token.role] < ROLES[least]:
+        yield _line("tokens", "create", principal, "--role", least)
+    if principal != run.principal:
+        yield _line("grants", "add", principal, least, runs)
 
 
 def together(parts: Sequence[Explanation]) -> Explanation:
@@ -223,6 +252,6 @@ def together(parts: Sequence[Explanation]) -> Explanation:
     deciding = next((part for part in parts if not part.decision.allowed), parts[0])
     return Explanation(
         deciding.decision,
-        tuple(check for part in parts for check in part.checks),
-        tuple(line for part in parts for line in part.remedy),
+        tuple(dict.fromkeys(check for part in parts for check in part.checks)),
+        tuple(dict.fromkeys(line for part in parts for line in part.remedy)),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from trunnion.access.directory import Directory
-from trunnion.model.access import Kind, Principal, Token
+from trunnion.model.access import SYSTEM, Kind, Principal, Token
 from trunnion.model.runs import ROLES, Caller, Role
 
 TOKEN = "token:"  # noqa: S105  # how the credential of a token's bearer begins
 PASSWORD = "password"  # noqa: S105  # how the credential of whoever logged in with one begins
 ADMIN: Role = "admin"
+PLUGIN: Role = "operator"
+"""What a plugin is that acts by itself, unless the configuration says otherwise."""
 
 
 def credential_problem(directory: Directory, caller: Caller, now: int) -> str:
@@ -48,10 +50,20 @@ def valid_until(directory: Directory, caller: Caller) -> int | None:
     return None if token is None else token.expires
 
 
+def own_role(directory: Directory, caller: Caller) -> Role:
+    """What a caller without a credential is: a plugin by itself never more than the configuration says now."""
+    if not caller.principal.startswith(SYSTEM):
+        return caller.role
+    known = directory.principals.get(caller.principal)
+    most = (known.role if known is not None else None) or PLUGIN
+    return min(caller.role, most, key=lambda each: ROLES[each])
+
+
 def role_on(directory: Directory, caller: Caller, kind: Kind, name: str) -> tuple[Role | None, str]:
     """The caller's role on a target, bounded by its token, and the rule that gives it."""
     if not caller.credential:
-        return caller.role, f"{caller.principal} is {caller.role}"
+        own = own_role(directory, caller)
+        return own, f"{caller.principal} is {own}"
     role, rule = directory.role_on(caller.principal, kind, name)
     bounded = _bounded(role, token_of(directory, caller))
     return bounded, rule if bounded == role else f"{rule}, at most {bounded} with this token"
@@ -60,7 +72,7 @@ def role_on(directory: Directory, caller: Caller, kind: Kind, name: str) -> tupl
 def role_everywhere(directory: Directory, caller: Caller) -> Role | None:
     """The caller's role where no grant counts: what it is itself, bounded by its token."""
     if not caller.credential:
-        return caller.role
+        return own_role(directory, caller)
     known = directory.principals.get(caller.principal)
     return _bounded(None if known is None else known.role, token_of(directory, caller))
 

@@ -20,11 +20,11 @@ class Seen(NamedTuple):
 def run_role(directory: Directory, run: Run, caller: Caller, now: int) -> Role | None:
     """What a caller is towards a run: its principal is admin of it. None: it may not even be seen."""
     if not caller.credential:
-        return ADMIN if run.principal == caller.principal or caller.role == ADMIN else None
+        return ADMIN if run.principal == caller.principal or role_everywhere(directory, caller) == ADMIN else None
     if credential_problem(directory, caller, now):
         return None
     own, token = run.principal == caller.principal, token_of(directory, caller)
-    if token is not None and not _in_scope(token, run.command_id, own=own):
+    if token is not None and not reaches_run(token, run):
         return None
     if role_everywhere(directory, caller) == ADMIN:
         return ADMIN
@@ -33,16 +33,17 @@ def run_role(directory: Directory, run: Run, caller: Caller, now: int) -> Role |
     return role_on(directory, caller, "runs", run.command_id)[0]
 
 
-def _in_scope(token: Token, command_id: str, *, own: bool) -> bool:
-    if in_token_scope(token, "runs", command_id):
+def reaches_run(token: Token, run: Run) -> bool:
+    """Whether a run is in the scope of a token: by ``runs:``, one's own by the command, too."""
+    if in_token_scope(token, "runs", run.command_id):
         return True
-    return own and in_token_scope(token, "command", command_id)
+    return token.principal == run.principal and in_token_scope(token, "command", run.command_id)
 
 
 def seen_runs(directory: Directory, caller: Caller, now: int) -> list[Seen]:
     """The runs ``run_role`` finds a role for, as what a list can be narrowed to; together they are all of them."""
     if not caller.credential:
-        return [Seen(None if caller.role == ADMIN else caller.principal, "*")]
+        return [Seen(None if role_everywhere(directory, caller) == ADMIN else caller.principal, "*")]
     if credential_problem(directory, caller, now):
         return []
     token = token_of(directory, caller)

@@ -17,8 +17,10 @@ from trunnion.access.identity import ADMIN, credential_problem, role_everywhere,
 from trunnion.access.ownership import Seen, run_role, seen_runs
 from trunnion.model.access import SYSTEM, Kind
 from trunnion.model.errors import Forbidden, NotFound, TrunnionError, Unauthenticated
+from trunnion.model.events import RUN_STREAM
 from trunnion.model.runs import LOCAL_SOURCES, ROLES, Caller, Role, Run
 
+RUN_STREAMS = RUN_STREAM + "*"
 Verdict: TypeAlias = Literal["allowed", "forbidden", "not_found", "unauthenticated"]
 
 
@@ -83,6 +85,8 @@ def decide(directory: Directory, target: Target, caller: Caller, now: int) -> De
     closed = closed_door(directory, target, caller)
     if closed is not None:
         return Decision("not_found", f"not exposed to {closed}", until)
+    if is_of_runs(target):
+        return Decision("allowed", "whoever may see the run", until)
     token = token_of(directory, caller)
     if token is not None and not in_token_scope(token, target.kind, target.name):
         return Decision("not_found", f"outside the scope of token {token.id}", until)
@@ -92,6 +96,11 @@ def decide(directory: Directory, target: Target, caller: Caller, now: int) -> De
     if ROLES[role] < ROLES[target.role]:
         return Decision("forbidden", f"needs role {target.role}, has {role}", until)
     return Decision("allowed", f"{rule} at {caller.source}", until)
+
+
+def is_of_runs(target: Target) -> bool:
+    """Whether it is the streams of runs, about which it decides whose the run is; see ``run_role``."""
+    return target.name == RUN_STREAMS
 
 
 def closed_door(directory: Directory, target: Target, caller: Caller) -> str | None:
@@ -137,10 +146,18 @@ class Policy:
         key = (target, caller)
         found = self._known.get(key)
         if found is None or (found.until is not None and found.until <= self._now()):
-            if len(self._known) >= self.LIMIT:
-                self._known.clear()
-            found = self._known[key] = decide(self.directory, target, caller, self._now())
+            found = decide(self.directory, target, caller, self._now())
+            self._remember(key, found)
         return found
+
+    def _remember(self, key: tuple[Target, Caller], decision: Decision) -> None:
+        """All but lost proofs: a token that has expired counts again when the clock is set right."""
+        if len(self._known) >= self.LIMIT:
+            self._known.clear()
+        if decision.verdict == "unauthenticated":
+            self._known.pop(key, None)
+        else:
+            self._known[key] = decision
 
     def replace(self, directory: Directory) -> None:
         """Decide by another directory from now on; whoever follows a stream is judged again."""
@@ -173,6 +190,11 @@ class Policy:
         """Whether the caller is admin everywhere; one whose token has a narrow scope is not."""
         token = token_of(self.directory, caller)
         return self.role_of(caller) == ADMIN and (token is None or "*" in token.on)
+
+    def is_inside(self, caller: Caller) -> bool:
+        """Whether the caller may know how the host is set up, with places and reasons: at local doors, and admins."""
+        at_home = not caller.credential and all(map(is_local, (*caller.chain, caller.source)))
+        return at_home or self.is_admin(caller)
 
     # -- runs -------------------------------------------------------------------------------------
 

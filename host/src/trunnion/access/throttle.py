@@ -90,7 +90,7 @@ class Throttle:
         return known is not None and known.until > self._now()
 
     def forget(self, principal: str) -> None:
-        """A principal is gone, or has another password: its name is a stranger's again."""
+        """A principal or token is gone: its name is a stranger's again."""
         self._let_in = {key for key in self._let_in if key[0] != principal}
 
     def _flood(self, source: str, now: float) -> _Flood:

@@ -16,7 +16,7 @@ from trunnion.access.changes import (
     set_principal,
 )
 from trunnion.access.credentials import check_password
-from trunnion.access.identity import TOKEN
+from trunnion.access.identity import PASSWORD, TOKEN
 from trunnion.arguments.hints import Secret
 from trunnion.config.access_settings import is_grant_id
 from trunnion.kernel.context import Context
@@ -122,23 +122,28 @@ class AccessCommands:
             current: the present one, where it is one's own.
         """
         check_password(password)
-        await self._may_set_password(ctx, name, current)
+        proved = await self._may_set_password(ctx, name, current)
         hashed = await self._kernel.authentication.hashed(password)
         mark = secrets.token_hex(8)
-        await self._kernel.identities.change(ctx.caller, lambda register: set_password(register, name, hashed, mark))
+        await self._kernel.identities.change(
+            ctx.caller, lambda register: set_password(register, name, hashed, mark, proved)
+        )
         return {"principal": name}
 
-    async def _may_set_password(self, ctx: Context, name: str, current: str | None) -> None:
+    async def _may_set_password(self, ctx: Context, name: str, current: str | None) -> str | None:
+        """The mark of the present password, where it had to be shown."""
         caller = ctx.caller
         own = bool(caller.credential) and name == caller.principal
         if not own and not self._kernel.policy.is_admin(caller):
             raise no_principal(name)
         if caller.credential.startswith(TOKEN):
             raise Forbidden("whoever comes with a token sets no passwords: log in with a password")
-        if own and current is None:
+        if not own:
+            return None
+        if current is None:
             raise InvalidArguments("give the present password too, as the argument current")
-        if own and current is not None:
-            await self._kernel.authentication.authenticate(caller.source, Password(name, current))
+        proved = await self._kernel.authentication.authenticate(caller.source, Password(name, current))
+        return proved.credential.removeprefix(f"{PASSWORD}:")
 
     async def remove(self, ctx: Context, name: str) -> dict[str, Json]:
         """Remove a principal with its tokens and grants; its runs stay on record.

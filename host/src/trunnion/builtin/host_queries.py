@@ -18,6 +18,7 @@ from trunnion.model.runs import Caller
 from trunnion.store.listing import parse_cursor
 
 REMOTE = frozenset({"web", "rpc"})
+_FOR_ALL = ("host_id", "boot_id", "version", "mode", "started", "runs", "draining")
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
@@ -42,8 +43,15 @@ class HostQueries:
             Query.of(self.log, console="log", name="query", title="Lines of the host's log", role="admin"),
         ]
 
-    async def status(self) -> dict[str, Json]:
-        """Identity, frontends, daemons and providers, runs at work and waiting, the store, and what was refused."""
+    async def status(self, caller: Caller) -> dict[str, Json]:
+        """Identity, frontends, daemons and providers, runs at work and waiting, the store, and what was refused.
+
+        Remote callers who are not admin are told how the host fares, without places, reasons and plugins.
+        """
+        whole = await self._status()
+        return whole if self._kernel.policy.is_inside(caller) else {key: whole[key] for key in _FOR_ALL}
+
+    async def _status(self) -> dict[str, Json]:
         kernel, executor = self._kernel, self._kernel.executor
         stored = await in_thread(kernel.readers, kernel.store.stats)
         return {

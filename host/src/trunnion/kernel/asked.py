@@ -42,9 +42,12 @@ def check_storable(invocation: Invocation, now: int) -> None:
     Raises:
         InvalidArguments: a text is no Unicode, or a time is not finite or too far ahead.
     """
-    for text in (invocation.session_id, invocation.idempotency_key, *invocation.labels, *invocation.labels.values()):
+    texts = (invocation.session_id, invocation.idempotency_key, *invocation.labels, *invocation.labels.values())
+    for text in (*texts, invocation.cwd):
         if text is not None and valid_text(text) != text:
-            raise InvalidArguments(f"session, idempotency key and labels must be valid Unicode, not {text!a}")
+            raise InvalidArguments(f"session, idempotency key, labels and cwd must be valid Unicode, not {text!a}")
+    if invocation.cwd is not None and "\0" in invocation.cwd:
+        raise InvalidArguments(f"cwd is no folder's name: {invocation.cwd!a}")
     left = {
         "timeout": invocation.timeout,
         "deadline_at": None if invocation.deadline_at is None else (invocation.deadline_at - now) / 1e6,

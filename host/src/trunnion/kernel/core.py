@@ -160,6 +160,7 @@ class Kernel:
         )
         self.providers.give_each(Secrets, self.secrets.for_plugin)
         self.providers.give_each(State, self.documents.state)
+        self.lookup = Lookup(self.registry, self.policy)
         nested = NestedRuns()
         self.files = KeptFiles(
             uploads,
@@ -184,8 +185,8 @@ class Kernel:
             nested=nested,
             keep_result=self.files.keeper.keep_result,
             locate=self.files.arguments.located,
+            lost=self.lookup.lost,
         )
-        self.lookup = Lookup(self.registry, self.policy)
         self.admissions = Admissions(
             lookup=self.lookup,
             gates=self.gates,

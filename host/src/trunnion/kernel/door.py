@@ -13,7 +13,7 @@ from trunnion.access.policy import Policy, refusal
 from trunnion.arguments import Completion
 from trunnion.kernel.admission import Origin
 from trunnion.kernel.core import Kernel
-from trunnion.kernel.following import Following, permission
+from trunnion.kernel.following import Following, as_told, permission
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.meta import Meta
 from trunnion.kernel.wards import Judge
@@ -21,7 +21,7 @@ from trunnion.model.access import Credential
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import Forbidden, InvalidArguments, NotFound, TrunnionError
-from trunnion.model.events import RUN_STREAM, Event
+from trunnion.model.events import HOST_STREAM, RUN_STREAM, Event
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
 from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run
@@ -173,11 +173,11 @@ class Door:
         except TrunnionError as error:
             self._kernel.admissions.counts[error.code] += 1
             raise
-        followed = Following(self._kernel, source, stream)
+        followed, policy = Following(self._kernel, source, stream), self._kernel.policy
         with self._kernel.wards.ward(judge, followed.break_off) as ward:
             async with aclosing(followed.batches(after, ward, live=live)) as batches:
                 async for batch in batches:
-                    yield batch
+                    yield batch if stream != HOST_STREAM else as_told(batch, whole=policy.is_inside(caller))
 
     async def _open(self, caller: Caller, stream: str) -> tuple[StreamSource, Judge]:
         """The family of a stream the caller may follow, and what says whether it still may."""

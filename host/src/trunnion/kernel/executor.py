@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,6 +14,7 @@ from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.context import Context, Nested
 from trunnion.kernel.ending import Ending, KeepResult
+from trunnion.kernel.entries import CommandEntry
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.handlers import Handlers, Locate
 from trunnion.kernel.limits import Limits
@@ -22,7 +25,11 @@ from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report
 from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.json import Json
+from trunnion.model.runs import Caller
 from trunnion.store.base import Accept, KeyRow
+
+Lost: TypeAlias = Callable[[CommandEntry, Caller], TrunnionError | None]
+"""Why a caller may no longer run a command, None while they may."""
 
 KEEP_NONE_TIMEOUT = 5.0
 
@@ -58,6 +65,7 @@ class Executor:
         nested: Nested,
         keep_result: KeepResult,
         locate: Locate,
+        lost: Lost,
     ) -> None:
         self.limits = limits
         self.table = RunTable()
@@ -78,6 +86,7 @@ class Executor:
         self._log = log
         self._clock = clock
         self._nested = nested
+        self._lost = lost
         self._to_start: deque[LiveRun] = deque()
         self._starting = False
         self._loop = asyncio.get_running_loop()
@@ -198,12 +207,16 @@ class Executor:
             self._committer.change(Change(live.log, partial(self._launch, live), start=live.run))
 
     def _still_valid(self, live: LiveRun) -> bool:
-        """Whether the command is there and is the one the arguments were checked against."""
+        """Whether the command is there, may still be run, and is the one the arguments were checked against."""
         entry = self._registry.command(live.run.command_id)
         if entry is None or not entry.available:
             self.placement.leave(live)
             live.entry = entry
             self.placement.park(live)
+            return False
+        refusal = self._lost(entry, live.caller)
+        if refusal is not None:
+            self.ending.conclude(live, "failed", Outcome(error=refusal.info))
             return False
         if live.checked and entry is live.entry and entry.revision == live.run.command_revision:
             return True

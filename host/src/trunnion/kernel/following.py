@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+import msgspec
+
 from trunnion.access.policy import refusal
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.entries import StreamEntry
-from trunnion.kernel.eventlog import SLICE_EVENTS
+from trunnion.kernel.eventlog import NULL, SLICE_EVENTS
 from trunnion.kernel.masking import clean_event
 from trunnion.kernel.wards import Judge, Ward
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import NotFound, TrunnionError
-from trunnion.model.events import Event
+from trunnion.model.events import GAP, META, Event
 from trunnion.model.runs import Caller, Run
+
+_FOR_ALL = (META, GAP)
 
 
 def permission(kernel: Kernel, caller: Caller, stream: str, entry: StreamEntry, run: Run | None) -> Judge:
@@ -38,6 +42,17 @@ def permission(kernel: Kernel, caller: Caller, stream: str, entry: StreamEntry, 
         return decision.until
 
     return judge
+
+
+def as_told(batch: Sequence[Event], *, whole: bool) -> Sequence[Event]:
+    """Events of stream ``host``. What operators are told there speaks of places, and of plugins, commands and runs that
+    not everybody may know of; others learn that something was said, and when meta has changed.
+    """
+    return batch if whole else [event if event.kind in _FOR_ALL else _blank(event) for event in batch]
+
+
+def _blank(event: Event) -> Event:
+    return msgspec.structs.replace(event, by="host", text="for administrators", raw=NULL)
 
 
 class Following:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from trunnion.access.changes import Change, applied
+from trunnion.access.identity import PLUGIN
 from trunnion.access.policy import Policy
 from trunnion.access.register import Register, from_config, from_documents, to_document
 from trunnion.kernel.eventlog import EventLog
@@ -79,7 +80,7 @@ class Identities:
     def system_role(self, plugin: str) -> Role:
         """What a plugin may do when it acts by itself: operator, unless the configuration says otherwise."""
         record = self.register.configured.principals.get(f"{SYSTEM}{plugin}")
-        return (record.about.role if record is not None else None) or "operator"
+        return (record.about.role if record is not None else None) or PLUGIN
 
     # -- changing ---------------------------------------------------------------------------------
 

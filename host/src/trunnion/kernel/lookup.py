@@ -58,6 +58,11 @@ class Lookup:
             raise self.unknown("command", name, caller)
         return entry
 
+    def lost(self, entry: CommandEntry, caller: Caller) -> TrunnionError | None:
+        """Why a caller may no longer run a command, None while they may."""
+        decision = self._policy.decide(entry.target, caller)
+        return None if decision.allowed else refusal(decision, "command", entry.id)
+
     def names(self, caller: Caller) -> Iterator[str]:
         """Ids and aliases of everything the caller may see."""
         every: list[CommandEntry | QueryEntry] = [*self._registry.all_commands(), *self._registry.all_queries()]

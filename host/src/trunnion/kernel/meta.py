@@ -18,6 +18,9 @@ from trunnion.model.names import console_of
 from trunnion.model.runs import Caller
 
 META_VERSION = 1
+PLUGINS = "host.plugins"
+"""The query that lists plugins: they are in the meta of whoever may know of it."""
+
 NAMING = ("completer", "validator", "on_miss", "on_enter", "on_leave")
 """Fields of a console that name a command or a query."""
 
@@ -90,7 +93,8 @@ class MetaBuilder:
         names = frozenset([n for e in commands for n in e.names] + [n for e in queries for n in e.names])
         sections = [_section(s) for s in registry.sections() if self._has(s.requires, names, caller)]
         consoles = {str(c["path"]): canonical(_seen(c, names)) for c in _consoles(registry, commands, queries)}
-        plugins = [plugin_shown(record, whole=self._policy.is_admin(caller)) for record in self._plugins()]
+        records = self._plugins() if PLUGINS in names else ()
+        plugins = [plugin_shown(record, whole=self._policy.is_admin(caller)) for record in records]
         revision = _revision(
             [(f"command {e.id}", e.revision) for e in commands],
             [(f"query {e.id}", e.revision) for e in queries],

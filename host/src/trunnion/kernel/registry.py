@@ -7,12 +7,13 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from trunnion.access.directory import covers
 from trunnion.kernel.consoles import by_path, in_force, problems
 from trunnion.kernel.entries import CommandEntry, Compiler, QueryEntry, StreamEntry
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Console, MetaSection, StreamSource
 from trunnion.model.errors import Conflict, NotFound
-from trunnion.model.names import console_of
+from trunnion.model.names import console_of, plugin_of
 
 
 class Contributed(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,7 @@ class Registry:
         queries = _by_name((e for s in sets.values() for e in s.queries), fresh)
         for name in queries.keys() & commands.keys():
             raise _clash(name, commands[name], queries[name], fresh)
+        _refuse_shared((e for s in fresh.values() for e in s.streams), [e for s in sets.values() for e in s.streams])
 
         def swap() -> None:
             self._sets, self._commands, self._queries = sets, commands, queries
@@ -230,6 +232,23 @@ def _by_name(entries: Iterable[E], newcomers: Collection[str]) -> dict[str, E]:
                 raise _clash(name, names[name], entry, newcomers)
             names[name] = entry
     return names
+
+
+def _refuse_shared(newcomers: Iterable[StreamEntry], families: Sequence[StreamEntry]) -> None:
+    """No stream belongs to the families of two plugins: the narrower one would say who may follow the other's.
+
+    Raises:
+        Conflict: one does.
+    """
+    for new in newcomers:
+        pattern, plugin = new.source.pattern, plugin_of(new.owner)
+        for other in families:
+            if plugin_of(other.owner) != plugin and covers(other.source.pattern, pattern):
+                raise Conflict(
+                    f"{new.owner} wants the streams {pattern!r}, some of which {other.owner} has as "
+                    f"{other.source.pattern!r}",
+                    {"name": pattern, "owners": [other.owner, new.owner]},
+                )
 
 
 def _clash(name: str, one: Named, other: Named, newcomers: Collection[str]) -> Conflict:

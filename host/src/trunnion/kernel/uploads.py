@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from trunnion.access.directory import spoken_of
 from trunnion.access.identity import token_of
 from trunnion.access.policy import Policy
 from trunnion.kernel.clock import Clock
@@ -122,10 +123,12 @@ class Uploads:
 
         Raises:
             NotFound: there is no such upload of the caller's.
+            Forbidden: the caller may run nothing that could use it.
             Conflict: it is elsewhere, ``details["offset"]`` says where; or it is finished.
             InvalidArguments, Busy: it would be too large; the message names the limit.
             Unavailable: the disk is full; nothing of the chunk was taken.
         """
+        self._require_bringer(caller)
         self.found(caller, upload_id)
         return await self._unbroken.finished(self._write(caller, upload_id, offset, chunk))
 
@@ -154,10 +157,12 @@ class Uploads:
 
         Raises:
             NotFound: there is no such upload of the caller's.
+            Forbidden: the caller may run nothing that could use it.
             Conflict: fewer bytes have arrived than were announced; ``details["offset"]`` says how many.
             InvalidArguments: what has arrived has another digest; the upload is dropped, for nothing added to
                 it could make it right.
         """
+        self._require_bringer(caller)
         self.found(caller, upload_id)
         return await self._unbroken.finished(self._finish(caller, upload_id, sha256))
 
@@ -189,7 +194,9 @@ class Uploads:
 
         Raises:
             NotFound: there is no such upload of the caller's.
+            Forbidden: the caller may run nothing that could use it.
         """
+        self._require_bringer(caller)
         self.found(caller, upload_id)
         await self._unbroken.finished(self.drop_if(lambda info: self._is_of(info, caller), upload_id))
 
@@ -221,11 +228,11 @@ class Uploads:
         self._policy.require(caller)
         directory = self._policy.directory
         token = token_of(directory, caller)
-        roles = [self._policy.role_of(caller), *(grant.role for grant in directory.grants_of(caller.principal))]
-        if token is not None and token.role == "viewer":
-            roles = ["viewer"]
-        if not any(role is not None and ROLES[role] >= ROLES["operator"] for role in roles):
-            raise Forbidden(f"{caller.principal} may run nothing, so it may upload nothing")
+        granted = (g.role for g in directory.grants_of(caller.principal) if spoken_of(g.on, "command"))
+        roles = [self._policy.role_of(caller), *granted]
+        bound = token is not None and (token.role == "viewer" or not spoken_of(token.on, "command"))
+        if bound or not any(role is not None and ROLES[role] >= ROLES["operator"] for role in roles):
+            raise Forbidden(f"{caller.principal} may run nothing here, so nothing can be uploaded or changed")
 
     # -- keeping ----------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         on: patterns, each a name or a prefix ending in ``*``. Plain ones speak of commands and queries
             (``device.*``); ``command:``, ``query:``, ``stream:`` and ``runs:`` before one say which it means.
             ``runs:device.*`` are the runs of those commands, whoever asked for them: a viewer sees them, an
-            operator may cancel and repeat them.
+            operator may cancel them.
     """
 
     id: str
