@@ -93,3 +93,49 @@ def test_a_terminal_that_closes_ends_the_host_in_its_foreground(place) -> None:
         time.sleep(0.01)
     on_terminal.kill(signal.SIGKILL)
     assert on_terminal.exitstatus == 0
+
+
+def line_with(process: subprocess.Popen, text: str) -> str:
+    """What the terminal of ``trunnion up`` shows, up to the line with a text."""
+    for line in process.stderr:
+        if text in line:
+            return line
+    pytest.fail(f"the host ended and never said {text!r}")
+
+
+def test_the_terminal_of_the_host_shows_what_came_of_it(place, up: subprocess.Popen) -> None:
+    """Defence: whoever sends a signal gets no other answer."""
+    rewrite(place, CONFIG.replace("cancel_grace", "cancel_grave"))
+    up.send_signal(signal.SIGHUP)
+    assert "did you mean 'cancel_grace'?" in line_with(up, "the configuration stays as it is")
+    rewrite(place, CONFIG.replace("0.3", "0.4"))
+    up.send_signal(signal.SIGHUP)
+    assert "changed: executor.cancel_grace" in line_with(up, "the configuration was read again")
+
+
+def test_a_misspelt_door_is_told_at_the_start_at_a_reload_and_by_check(place) -> None:
+    """Defence: it opens nothing, and nobody would know why. It is no error: its plugin may be elsewhere."""
+    place.config.write_text(CONFIG + '[access.expose]\n"hello.*" = ["wbe", "web"]\n')
+    said = "no door 'wbe' is known here; did you mean 'web'?"
+    assert said in place.run("config", "check").err
+    up = place.up()
+    assert said in line_with(up, "doubtful")
+    rewrite(place, CONFIG + '[access.withhold]\n"hello.*" = ["telegraph"]\n')
+    up.send_signal(signal.SIGHUP)
+    assert "'telegraph' is known here; known are agent" in line_with(up, "doubtful")
+    refused = place.run("explain", "host.status", "--via", "wbe")
+    assert (refused.code, "did you mean 'web'?" in refused.err) == (2, True)
+    assert place.run("explain", "host.status", "--via", "telegraph").code == 0
+    assert "there is no token 'nope'" in place.run("explain", "host.status", "--token", "nope").err
+
+
+def test_a_plugin_that_fails_when_asked_refuses_but_does_not_end_the_start(place) -> None:
+    """Defence: else the one message with the reason would be on a host that nobody can reach."""
+    broken = "from trunnion import hookimpl\n@hookimpl\ndef trunnion_authorize(request):\n    raise OSError\n"
+    (place.root / "plugins" / "gate.py").write_text(broken)
+    place.config.write_text('[host]\ndata_dir = "data"\n[plugins]\ndir = ["plugins"]\nonly = ["gate"]\n')
+    up = place.up()
+    assert "its trunnion_authorize failed with OSError; the host's log has the traceback" in line_with(up, "gate")
+    assert place.run("runs", "list").code == 4
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(PATIENCE) == 0

@@ -193,7 +193,7 @@ class Host:
         stack.callback(store.close)
         self._redaction = Redaction.of(self.config)
         log_path = None if options.mode == "readonly" else self.data.host_log
-        host_log = HostLog(self.clock, log_path, self._log_level(), Redactor(self._redaction))
+        host_log = HostLog(self.clock, log_path, self._log_level(), Redactor(self._redaction), options.told)
         stack.callback(host_log.close)
         contributions = self._make_kernel(store, host_log)
         stack.callback(self.kernel.close)
@@ -218,11 +218,11 @@ class Host:
 
     async def _go_live(self, contributions: Sequence[PluginContribution], host_log: HostLog) -> None:
         host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
-        cold = self.options.mode == "cold"
-        parts = declared_parts(self.config, contributions, cold=cold, only=self._doors)
+        self._reloading.tell_doubts()
+        parts = declared_parts(self.config, contributions, cold=self.options.mode == "cold", only=self._doors)
         await self.kernel.secrets.open()
         await self._open_providers()
-        self.kernel.executor.placement.park_all = cold
+        self.kernel.executor.placement.park_all = self.options.mode == "cold"
         await self.kernel.files.upkeep.take_up()
         self.kernel.recovery.recover()
         self._start_observers(contributions)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from trunnion.access.doors import COMMON, doubtful
 from trunnion.assembly import refuse_unknown_frontends
 from trunnion.kernel.capturing import follow_levels
 from trunnion.kernel.core import Kernel
@@ -57,9 +58,19 @@ def consume_settings(kernel: Kernel, settings: Settings, contributions: Sequence
 
     doors = {frontend.name for contributed in contributions for frontend in contributed.frontends}
     settings.checks.append(lambda config: refuse_unknown_frontends(config, doors))
+    sources = _sources(contributions)
+    settings.doubts.append(lambda config: doubtful(config.section("access"), sources))
     settings.consume("executor", executor)
     settings.consume("state", documents)
     settings.consume("bytes", files)
     settings.consume("access", access)
     settings.consume("redaction", redaction)
     settings.consume("log", log)
+
+
+def _sources(contributions: Sequence[Contributed]) -> frozenset[str]:
+    """The remote doors that plugins have or reckon with."""
+    own = (frontend.source for c in contributions for frontend in c.frontends)
+    commands = (command.expose for c in contributions for command in c.commands)
+    queries = (query.expose for c in contributions for query in c.queries)
+    return COMMON.union(own, *commands, *queries)

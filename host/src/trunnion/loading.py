@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
         overrides: settings as ``key=value``, above file and environment.
         only, without, safe_mode, strict, plugin_dirs: which plugins are loaded.
         capture: whether ``print`` and ``logging`` of the whole process are the host's.
+        told: called with the code and text of whatever the host tells its operators, from any thread; it must
+            not raise.
     """
 
     config_path: Path | None = None
@@ -42,6 +44,7 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     plugin_dirs: tuple[Path, ...] = ()
     capture: bool = False
+    told: Callable[[str, str], None] | None = None
 
 
 class Setup(msgspec.Struct, frozen=True):

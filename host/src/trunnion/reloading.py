@@ -56,7 +56,17 @@ class Reloading:
                 self._kernel.host_log.report("config.refused", text, facts=error.details)
                 raise
             self._kernel.host_log.report("config.reloaded", _told(changes), facts=_shown(changes))
+            if "access" in changes.sections:
+                self.tell_doubts()
             return _shown(changes)
+
+    def tell_doubts(self) -> None:
+        """Say what of the configuration in force is no error but hardly meant."""
+        for text in self._doubts(self._settings.config):
+            self._kernel.host_log.report("config.doubtful", text)
+
+    def _doubts(self, config: Config) -> list[str]:
+        return [text for doubt in self._settings.doubts for text in doubt(config)]
 
     def wish(self) -> None:
         """Reload soon, for somebody who waits for no answer; wishes that come meanwhile are one more reload."""
@@ -89,10 +99,10 @@ class Reloading:
         path = self._settings.config.path
         place = str(path) if path is not None else None
         try:
-            self._read()
+            fresh = self._read()
         except TrunnionError as error:
-            return {"ok": False, "problem": error.message, "path": place}
-        return {"ok": True, "problem": None, "path": place}
+            return {"ok": False, "problem": error.message, "doubts": [], "path": place}
+        return {"ok": True, "problem": None, "doubts": list[Json](self._doubts(fresh)), "path": place}
 
     # -- inside -----------------------------------------------------------------------------------
 

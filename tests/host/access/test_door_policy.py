@@ -683,10 +683,10 @@ async def test_explain_tells_nobody_more_than_they_may_see(start) -> None:
             await explained(rig, BOB, "t.quick", principal="nobody")
         for token in ("t", "none"):
             with pytest.raises(NotFound, match="token"):
-                await explained(rig, BOB, "t.quick", token=token)
+                await explained(rig, BOB, "t.quick", token_id=token)
         bearer = Caller("bob", "web", "viewer", credential="token:b")
         with pytest.raises(NotFound, match="token"):
-            await explained(rig, bearer, "t.quick", token="c")
+            await explained(rig, bearer, "t.quick", token_id="c")
         with pytest.raises(NotFound) as hidden:
             await explained(rig, BOB, "t.local")
         with pytest.raises(NotFound) as absent:

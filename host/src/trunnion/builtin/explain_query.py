@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from trunnion.access.doors import COMMON, hint
 from trunnion.access.explain import Check, Explanation, explain, explain_run, grantors, together
 from trunnion.access.identity import TOKEN
 from trunnion.access.policy import is_local
@@ -15,7 +16,7 @@ from trunnion.kernel.core import Kernel
 from trunnion.model.commands import Query
 from trunnion.model.errors import Forbidden, InvalidArguments, NotFound
 from trunnion.model.json import Json
-from trunnion.model.runs import Caller, Role
+from trunnion.model.runs import LOCAL_SOURCES, Caller, Role
 
 REMOTE = frozenset({"web", "rpc"})
 LOGGED_IN = "login"
@@ -41,7 +42,7 @@ class ExplainQuery(msgspec.Struct, frozen=True):
         kind: TargetKind | None = None,
         principal: str | None = None,
         source: str | None = None,
-        token: str | None = None,
+        token_id: str | None = None,
     ) -> dict[str, Json]:
         """Which rule decides whether somebody may reach something, and what an admin would type to change it.
 
@@ -50,10 +51,10 @@ class ExplainQuery(msgspec.Struct, frozen=True):
             kind: which of these it is, where the name does not tell.
             principal: who wants to reach it, by default whoever asks; only admins may ask about others.
             source: the door, such as ``cli`` or ``web``.
-            token: the id of the token that is shown there.
+            token_id: of the token that is shown there.
         """
         subject = await Subjects(self.kernel, caller).find(target, kind)
-        about = self._about(caller, principal, source, token)
+        about = self._about(caller, principal, source, token_id)
         found = self._judge(subject, about)
         denials = list(self._denials(subject, about, found))
         allowed = found.decision.allowed and not denials
@@ -67,7 +68,7 @@ class ExplainQuery(msgspec.Struct, frozen=True):
             "allowed": allowed,
             "visible": found.decision.visible,
             "code": None if allowed else refused,
-            "rule": denials[0].reason if denials else found.decision.rule,
+            "rule": _refusal(denials[0]) if denials else found.decision.rule,
             "checks": [msgspec.to_builtins(check) for check in checks],
             "gates": list[Json](self.kernel.gates.covering("" if subject.target is None else subject.target.kind)),
             "remedy": list[Json](found.remedy),
@@ -91,7 +92,7 @@ class ExplainQuery(msgspec.Struct, frozen=True):
 
     def _asked(self, denials: list[Denied], found: Explanation) -> Iterator[Check]:
         for denied in denials:
-            yield Check("authorize", False, f"plugin {denied.plugin!r} refuses: {denied.reason}")
+            yield Check("authorize", False, _refusal(denied))
         asked = self.kernel.authorizers.plugins
         if found.decision.allowed and asked and not denials:
             yield Check("authorize", True, f"no objection by {', '.join(asked)}")
@@ -111,6 +112,8 @@ class ExplainQuery(msgspec.Struct, frozen=True):
         name = principal or (self._bearer(caller, token) if token is not None else caller.principal)
         if name != caller.principal and not self.kernel.policy.is_admin(caller):
             raise Forbidden("only admins may ask about others: leave out the principal, or ask an admin")
+        if source is not None:
+            self._refuse_unknown(source)
         door = source or (caller.source if name == caller.principal else "web")
         if token is not None:
             return self._with_token(caller, name, door, token)
@@ -118,17 +121,32 @@ class ExplainQuery(msgspec.Struct, frozen=True):
             return Caller(name, door, credential=LOGGED_IN)
         return msgspec.structs.replace(caller, source=door)
 
+    def _refuse_unknown(self, source: str) -> None:
+        """A misspelt door would be explained as one that is closed."""
+        kernel = self.kernel
+        exposure = kernel.policy.directory.exposure
+        named = (*exposure.expose.values(), *exposure.withhold.values())
+        commands = (entry.target.expose for entry in kernel.registry.all_commands())
+        queries = (entry.target.expose for entry in kernel.registry.all_queries())
+        known = LOCAL_SOURCES.union(COMMON, (part.source for part in kernel.parts), *named, *commands, *queries)
+        if source not in known and not is_local(source):
+            raise InvalidArguments(f"no door {source!r} is known here{hint(source, known)}", {"source": source})
+
     def _bearer(self, caller: Caller, token_id: str) -> str:
         """Whose a token is; of tokens of others only admins are told that there are any."""
         token = self.kernel.policy.directory.tokens.get(token_id)
         if token is None or (token.principal != caller.principal and not self.kernel.policy.is_admin(caller)):
-            raise NotFound(f"there is no token {token_id!r}", {"token": token_id})
+            raise NotFound(f"there is no token {token_id!r}", {"token_id": token_id})
         return token.principal
 
     def _with_token(self, caller: Caller, name: str, door: str, token_id: str) -> Caller:
         narrow = caller.credential.startswith(TOKEN) and not self.kernel.policy.is_admin(caller)
         if narrow and caller.credential != TOKEN + token_id:
-            raise NotFound(f"there is no token {token_id!r}", {"token": token_id})
+            raise NotFound(f"there is no token {token_id!r}", {"token_id": token_id})
         if self._bearer(caller, token_id) != name:
             raise InvalidArguments(f"token {token_id} is another's: leave out the principal")
         return Caller(name, door, credential=TOKEN + token_id)
+
+
+def _refusal(denied: Denied) -> str:
+    return f"plugin {denied.plugin!r} refuses: {denied.reason}"

@@ -88,7 +88,8 @@ def _answer(plugin: str, ask: Ask, request: AuthorizeRequest) -> Denied | None:
     try:
         answer = _checked(ask(request))
     except BaseException as error:
-        return Denied(plugin, "forbidden", f"its trunnion_authorize failed: {type(error).__name__}", error)
+        text = f"its trunnion_authorize failed with {type(error).__name__}; the host's log has the traceback"
+        return Denied(plugin, "forbidden", text, error)
     return None if answer is None else Denied(plugin, answer.code, answer.reason)
 
 

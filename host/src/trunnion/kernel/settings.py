@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from trunnion.config.values import Config
@@ -27,6 +27,7 @@ class Settings:
         generation: counts the configurations taken up since the start, which is the first.
         loaded_at: when the last one was taken up, microseconds since 1970.
         checks: look at a whole configuration that was read again, and raise where a start with it would fail.
+        doubts: look at a configuration in force, and say in sentences what is no error but hardly meant.
     """
 
     def __init__(self, config: Config, now: int) -> None:
@@ -34,6 +35,7 @@ class Settings:
         self.generation = 1
         self.loaded_at = now
         self.checks: list[Callable[[Config], None]] = []
+        self.doubts: list[Callable[[Config], Iterable[str]]] = []
         self._prepare: list[tuple[str, Prepare]] = []
         self._followers: list[tuple[str, Follow]] = []
 

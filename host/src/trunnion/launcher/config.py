@@ -53,12 +53,15 @@ def check(context: click.Context) -> None:
     from trunnion.launcher.place import locate
 
     options, screen = options_of(context), screen_of(context)
-    ask_fresh(options, "host.config-check")
+    found = ask_fresh(options, "host.config-check")
+    doubts = found.get("doubts") if isinstance(found, Mapping) else None
     path = locate(options).config
     if screen.as_json:
-        screen.value({"ok": True, "config": str(path) if path is not None else None})
+        screen.value({"ok": True, "config": str(path) if path is not None else None, "doubts": doubts})
     else:
         screen.out(f"{path or 'no configuration file'}: nothing wrong\n")
+        for text in doubts if isinstance(doubts, Sequence) else ():
+            screen.note(f"doubtful: {text}")
 
 
 def _change(setting: Mapping[str, Json]) -> str:

@@ -19,7 +19,7 @@ KINDS = click.Choice(["command", "query", "stream", "run"])
 @json_option
 @click.option("--as", "principal", metavar="PRINCIPAL", help="Who wants to reach it; by default you.")
 @click.option("--via", "source", metavar="SOURCE", help="By which door: cli, web, rpc and so on.")
-@click.option("--token", metavar="ID", help="With this API token; its id, not the token itself.")
+@click.option("--token", "token_id", metavar="ID", help="With this API token; its id, not the token itself.")
 @click.option("--kind", type=KINDS, help="What it is, where the name does not tell.")
 @click.argument("target")
 @click.pass_context

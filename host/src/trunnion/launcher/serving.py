@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from trunnion.host import Host
 from trunnion.launcher.cold import host_options, launched
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.options import Options
 from trunnion.launcher.screen import Screen
+from trunnion.model.errors import TrunnionError
 from trunnion.running import tune_collector
 
 if TYPE_CHECKING:
@@ -42,7 +47,8 @@ async def serve(options: Options, screen: Screen) -> int:
     _raise_descriptor_limit()
     signals = _Signals()
     with signals:
-        async with launched(host_options(options, "serve")) as host:
+        asked = msgspec.structs.replace(host_options(options, "serve"), told=partial(_tell_of_configuration, screen))
+        async with launched(asked) as host:
             signals.is_up(host)
             tune_collector()
             await _tell(host, screen, options.to_reach)
@@ -108,12 +114,14 @@ def on_terminal() -> bool:
 
 
 async def _tell(host: Host, screen: Screen, to_reach: str) -> None:
-    status = await host.door("cli").query(host.local_caller(), "host.status")
+    status, refused = await _status(host)
     parts = status.get("frontends") if isinstance(status, Mapping) else None
     if screen.as_json:
         screen.value(status)
         return
     screen.out(f"trunnion is up on {host.data.root}\n")
+    if refused:
+        screen.err(f"{refused}\n")
     for part in _objects(parts):
         about = " ".join(str(part.get(key) or "") for key in ("status", "address", "reason")).strip()
         screen.out(f"  {part.get('name')}: {about}\n")
@@ -123,6 +131,21 @@ async def _tell(host: Host, screen: Screen, to_reach: str) -> None:
     screen.out("in another terminal, try:\n")
     for words, about in TRY_NEXT:
         screen.out(f"  trunnion {to_reach}{words:<22}{about}\n")
+
+
+async def _status(host: Host) -> tuple[Json, str]:
+    """How the host fares, and why that is not told: a plugin that refuses everything does not end the start."""
+    try:
+        return await host.door("cli").query(host.local_caller(), "host.status"), ""
+    except TrunnionError as error:
+        return host.describe(), error.message
+
+
+def _tell_of_configuration(screen: Screen, code: str, text: str) -> None:
+    """Whoever stands at the terminal and sent SIGHUP sees what came of it. A terminal that is gone is told nothing."""
+    if code.startswith("config."):
+        with contextlib.suppress(OSError):
+            screen.note(f"doubtful: {text}" if code == "config.doubtful" else text)
 
 
 def _objects(value: Json) -> list[Mapping[str, Json]]:
