@@ -83,7 +83,7 @@ class ArtifactKeeper:
             path = self._store.artifact_path(live.id, artifact_id)
             return NewFile(path, what, self._limits.max_artifact, self._allowances[live])
 
-        return await in_thread(self._threads, made)
+        return await in_thread(self._threads, made, NewFile.abandon)
 
     async def _filled(self, file: NewFile, content: Content) -> str:
         if isinstance(content, AsyncIterable):

@@ -45,7 +45,7 @@ async def read_range(
     Raises:
         Unavailable: the file is gone, shorter than it was, or cannot be read.
     """
-    descriptor = await in_thread(threads, lambda: _opened(path, what))
+    descriptor = await in_thread(threads, lambda: _opened(path, what), os.close)
     try:
         while offset < end:
             check()

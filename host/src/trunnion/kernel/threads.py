@@ -128,14 +128,24 @@ class Breather:
         return min(self.REST, max(self.INTERVAL, 2 * wall))
 
 
-async def in_thread(threads: DaemonThreads, function: Callable[[], T]) -> T:
-    """Await a blocking call made in one of ``threads``; cancelling the wait leaves the call to itself."""
+async def in_thread(
+    threads: DaemonThreads, function: Callable[[], T], unclaimed: Callable[[T], object] | None = None
+) -> T:
+    """Await a blocking call made in one of ``threads``; cancelling the wait leaves the call to itself.
+
+    Args:
+        threads: in which it is made.
+        function: the call.
+        unclaimed: given, on the loop, what it returned when nobody waits for it any more: an open file, say.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def returned(result: T) -> None:
         if not future.done():
             future.set_result(result)
+        elif unclaimed is not None:
+            unclaimed(result)
 
     def failed(error: Exception) -> None:
         if not future.done():
@@ -155,7 +165,12 @@ async def in_thread(threads: DaemonThreads, function: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(settle)
 
     threads.start(job)
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if unclaimed is not None and not future.cancelled() and future.exception() is None:
+            unclaimed(future.result())  # cancelled between its arrival and this task's turn
+        raise
 
 
 def _spoken_of(error: BaseException) -> RuntimeError:
