@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from identity_kit import GOOD, people
@@ -15,10 +16,14 @@ from trunnion.access.explain import explain_run
 from trunnion.access.policy import Policy, Target
 from trunnion.kernel.registry import Contributed
 from trunnion.model.access import Principal, Token
-from trunnion.model.contributions import StreamSource
-from trunnion.model.errors import Conflict, Forbidden, InvalidArguments, NotFound, Unauthenticated
+from trunnion.model.commands import Query
+from trunnion.model.contributions import Gate, Hold, StreamSource
+from trunnion.model.errors import Conflict, Forbidden, InvalidArguments, NotFound, TrunnionError, Unauthenticated
 from trunnion.model.events import Event
 from trunnion.model.runs import Caller, Invocation, Run
+from trunnion.protocol.connection import Connection
+from trunnion.protocol.messages import Call
+from trunnion.protocol.methods import dispatch
 
 WEB = frozenset({"web"})
 SOON = 60_000_000
@@ -176,6 +181,34 @@ async def test_a_run_of_an_earlier_host_starts_only_if_it_still_may(tmp_path: Pa
     async with people(tmp_path, **options) as host:
         last = await host.ended(run)
         assert (last.status, last.error.code) == ("failed", "unauthenticated")
+
+
+async def test_what_keeps_no_record_cannot_be_held(tmp_path: Path) -> None:
+    """Defence: ``Admissions._admitted``; nobody would know its id, so nobody could decide about it or end it."""
+
+    async def admit(asked: list[object]) -> list[Hold]:
+        return [Hold("wants a second person")] * len(asked)
+
+    plugin = {"gates": [Gate(name="two", admit=admit)]}
+    async with rig(tmp_path, cmd(quick, keep="none"), plugin=plugin) as host:
+        with pytest.raises(Forbidden, match="second person"):
+            await asyncio.wait_for(host.submit("t.quick"), 10)
+        host.assert_idle()
+
+
+async def test_a_method_that_is_an_unseen_query_is_answered_like_none(tmp_path: Path) -> None:
+    """Defence: ``Door.is_query``, even while commands are refused for another reason."""
+    async with rig(tmp_path, plugin={"queries": [Query.of(quick, console="t", name="qqqqqqq", role="admin")]}) as host:
+        handle = host.host.handle("web")
+        bob = Caller("bob", "web", "viewer")
+        for closed in ("", "the host is stopping"):
+            host.kernel.admissions.closed = closed
+            answers = []
+            for name in ("t.qqqqqqq", "t.wwwwwww"):
+                with pytest.raises(TrunnionError) as caught:
+                    await dispatch(Connection(handle, bob, SimpleNamespace()), Call(type="rpc", id=1, method=name))
+                answers.append((caught.value.code, caught.value.message.replace(name, "it"), caught.value.details))
+            assert answers[0] == answers[1]
 
 
 # -- time ---------------------------------------------------------------------------------------------

@@ -75,6 +75,9 @@ class StandInDoor:
         self.end(run_id, "cancelled")
         return self.runs[run_id]
 
+    def is_query(self, caller: Caller, name: str) -> bool:
+        return name in ("units.list", "broken")
+
     async def query(self, caller: Caller, query_id: str, args: Mapping | None = None, *, argv=None) -> object:
         if query_id == "wait.for-it":
             await self.may_answer.wait()
@@ -100,11 +103,6 @@ class StandInDoor:
 
     async def complete(self, caller: Caller, command_id: str, words: Sequence[str], incomplete: str) -> list:
         return [{"value": incomplete + "x", "help": " ".join(words)}]
-
-
-class Registry:
-    def query(self, name: str) -> object | None:
-        return object() if name in ("units.list", "broken") else None
 
 
 class Line:
@@ -164,7 +162,6 @@ def make_host():
             host_id="h1",
             boot_id="b1",
             version="0.1.0",
-            registry=Registry(),
             data=SimpleNamespace(run=run),
             shown=lambda error: error.info,
         )

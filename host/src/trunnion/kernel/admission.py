@@ -32,6 +32,7 @@ from trunnion.model.errors import (
     Busy,
     Conflict,
     DeadlineExceeded,
+    Forbidden,
     StaleMeta,
     TrunnionError,
     Unavailable,
@@ -297,6 +298,8 @@ class Admissions:
         self._still_open(origin)
         if hold is None:
             return run
+        if checked.entry.command.keep == "none":
+            raise Forbidden(f"{run.command_id} keeps no record, so it cannot wait for a decision: {hold.reason}")
         labels = {**run.labels, "held": self._redactor.text(hold.reason)}
         return msgspec.structs.replace(run, status="held", labels=labels)
 

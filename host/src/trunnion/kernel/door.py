@@ -133,6 +133,11 @@ class Door:
 
     # -- queries ----------------------------------------------------------------------------------
 
+    def is_query(self, caller: Caller, name: str) -> bool:
+        """Whether a name is that of a query the caller may know of; of any other it is not told what it is."""
+        entry = self._kernel.registry.query(name)
+        return entry is not None and self._kernel.policy.decide(entry.target, self._stamped(caller)).visible
+
     async def query(
         self,
         caller: Caller,

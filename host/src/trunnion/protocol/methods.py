@@ -252,9 +252,9 @@ async def dispatch(connection: Connection, call: Call) -> Reply:
 
 async def _by_id(connection: Connection, call: Call) -> Reply:
     """A command's or a query's own id as the method. Whether it may be seen is for the door to say."""
-    host = connection.host
-    if host.registry.query(call.method) is not None:
-        return Reply(await host.door.query(connection.caller, call.method, call.params))
+    door = connection.host.door
+    if door.is_query(connection.caller, call.method):
+        return Reply(await door.query(connection.caller, call.method, call.params))
     invocation = Invocation(command_id=call.method, args=dict(call.params))
     run = await _run_to_end(connection, invocation, tied=False)
     if run.error is not None:
