@@ -126,6 +126,9 @@ def test_a_misspelt_door_is_told_at_the_start_at_a_reload_and_by_check(place) ->
     refused = place.run("explain", "host.status", "--via", "wbe")
     assert (refused.code, "did you mean 'web'?" in refused.err) == (2, True)
     assert place.run("explain", "host.status", "--via", "telegraph").code == 0
+    nobodys = "01890000-0000-7000-8000-000000000000"
+    assert f"there is no run {nobodys!r}" in place.run("explain", nobodys).err
+    assert f"there is no stream 'run/{nobodys}'" in place.run("explain", f"run/{nobodys}").err
     assert "there is no token 'nope'" in place.run("explain", "host.status", "--token", "nope").err
 
 
@@ -139,3 +142,19 @@ def test_a_plugin_that_fails_when_asked_refuses_but_does_not_end_the_start(place
     assert place.run("runs", "list").code == 4
     up.send_signal(signal.SIGTERM)
     assert up.wait(PATIENCE) == 0
+
+
+def test_a_provider_that_could_not_be_opened_is_told_at_the_start(place) -> None:
+    broken = """
+from trunnion import Provider, hookimpl
+
+async def open_bus(host):
+    raise OSError("no bus")
+
+@hookimpl
+def trunnion_provides(settings):
+    return [Provider(type=Exception, open=open_bus)]
+"""
+    (place.root / "plugins" / "bus.py").write_text(broken)
+    place.config.write_text('[host]\ndata_dir = "data"\n[plugins]\ndir = ["plugins"]\nwithout = ["demo"]\n')
+    assert line_with(place.up(), "plugin bus cannot provide").endswith("OSError: no bus\n")

@@ -706,7 +706,11 @@ async def test_explain_speaks_of_runs_plugins_and_gates(start) -> None:
         rig.kernel.policy.replace(people(role="operator"))
         run = await rig.submit("t.quick")
         found = await explained(rig, ANN, "t.quick", principal="bob")
-        assert (found["code"], found["rule"], found["checks"][-1]["check"]) == ("busy", "at night", "authorize")
+        assert (found["code"], found["rule"], found["checks"][-1]["check"]) == (
+            "busy",
+            "plugin 'guard' refuses: at night",
+            "authorize",
+        )
         assert (await explained(rig, ANN, "t.quick"))["checks"][-1]["text"] == "no objection by guard"
         found = await explained(rig, ANN, run.id, principal="bob")
         assert (found["kind"], found["code"]) == ("run", "not_found")

@@ -52,8 +52,14 @@ class Subjects(msgspec.Struct, frozen=True):
             run = await self._run(name)
             found = None if run is None else Subject(kind="run", name=name, run=run)
         if found is None or kind not in (None, found.kind):
-            raise self.kernel.lookup.unknown(kind or "command", name, self.caller)
+            raise self._unknown(kind or _likely(name), name)
         return found
+
+    def _unknown(self, kind: TargetKind, name: str) -> NotFound:
+        if kind in ("command", "query"):
+            return self.kernel.lookup.unknown(kind, name, self.caller)
+        self.kernel.policy.require(self.caller)
+        return NotFound(f"there is no {kind} {name!r}", {kind: name})
 
     def _named(self, name: str) -> Subject | None:
         entry = self.kernel.registry.get(name)
@@ -80,3 +86,10 @@ class Subjects(msgspec.Struct, frozen=True):
 
     def _sees(self, target: Target) -> bool:
         return self.kernel.policy.decide(target, self.caller).visible
+
+
+def _likely(name: str) -> TargetKind:
+    """What a name that nothing has was meant for: names of streams have parts, ids of runs have dashes and digits."""
+    if "/" in name:
+        return "stream"
+    return "run" if name.count("-") == 4 and name[:1].isdigit() else "command"

@@ -125,6 +125,11 @@ async def _tell(host: Host, screen: Screen, to_reach: str) -> None:
     for part in _objects(parts):
         about = " ".join(str(part.get(key) or "") for key in ("status", "address", "reason")).strip()
         screen.out(f"  {part.get('name')}: {about}\n")
+    for provider in _objects(status.get("providers") if isinstance(status, Mapping) else None):
+        if provider.get("state") == "failed":
+            screen.err(
+                f"plugin {provider.get('plugin')} cannot provide {provider.get('type')}: {provider.get('reason')}\n"
+            )
     for record in host.kernel.records():
         if record.state in ("broken", "incompatible"):
             screen.err(f"plugin {record.id} is {record.state}: {record.reason}\n")
