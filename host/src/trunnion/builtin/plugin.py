@@ -103,7 +103,8 @@ class HostPlugin:
             StreamSource(
                 pattern=HOST_STREAM,
                 title="What happens to the host",
-                description="Starts, trouble, and changes of meta; kind `meta` says that meta should be read again.",
+                description="Starts, trouble, and changes of meta; kind `meta` says that meta should be read again. "
+                "The rest is told at local doors and to administrators.",
                 expose=REMOTE,
             ),
             StreamSource(

@@ -23,7 +23,8 @@ class StreamSource(msgspec.Struct, frozen=True, kw_only=True):
     """A family of streams.
 
     Attributes:
-        pattern: name, or prefix ending in ``*``: ``unit/*``.
+        pattern: name, or prefix ending in ``*``: ``unit/*``. No stream belongs to the families of two plugins; of
+            several of one plugin that with the longest pattern counts.
         read: returns committed events after a number, at most ``limit``; None when the streams live
             in the host's own event log.
         follow: yields batches from a number on for ever; None as above.
