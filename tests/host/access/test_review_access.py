@@ -14,11 +14,12 @@ from kernel_kit import ANN, FakeClock, cmd, rig, until
 from trunnion.access.directory import Directory
 from trunnion.access.explain import explain_run
 from trunnion.access.policy import Policy, Target
+from trunnion.kernel.context import Context
 from trunnion.kernel.registry import Contributed
 from trunnion.model.access import Principal, Token
 from trunnion.model.commands import Query
 from trunnion.model.contributions import Gate, Hold, StreamSource
-from trunnion.model.errors import Conflict, Forbidden, InvalidArguments, NotFound, TrunnionError, Unauthenticated
+from trunnion.model.errors import Busy, Conflict, Forbidden, InvalidArguments, NotFound, TrunnionError, Unauthenticated
 from trunnion.model.events import Event
 from trunnion.model.runs import Caller, Invocation, Run
 from trunnion.protocol.connection import Connection
@@ -312,6 +313,28 @@ async def test_a_password_that_was_set_meanwhile_is_not_overwritten(tmp_path: Pa
         with pytest.raises(Conflict):
             await theft
         await host.log_in("bob", "what the admin set")
+
+
+async def test_guesses_by_way_of_a_command_count_as_those_at_the_door(tmp_path: Path) -> None:
+    """Defence: ``_may_set_password`` names the outermost door; each has its own count of failures."""
+
+    async def relay(ctx: Context, current: str) -> object:
+        return await ctx.invoke("principals.password", name="bob", password="12345678", current=current)
+
+    async with people(tmp_path) as host:
+        host.kernel.registry.replace("relay", Contributed(commands=[cmd(relay, expose=WEB)]))
+        await host.person("bob", "operator")
+        bob = await host.log_in("bob")
+        for guess in range(5):
+            with pytest.raises(Unauthenticated):
+                await host.do("t.relay", bob, current=f"guess {guess}")
+        with pytest.raises(Busy):
+            await host.log_in("bob")
+
+
+async def test_a_token_that_is_no_text_is_refused_like_any_other(tmp_path: Path) -> None:
+    async with people(tmp_path) as host:
+        assert await host.refused(host.bearer("trn_\ud800")) == await host.refused(host.bearer("trn_x"))
 
 
 async def test_a_password_shadowed_by_the_file_opens_nothing(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def is_token_id(text: str) -> bool:
 
 def token_digest(token: str) -> str:
     """What is kept of a token: the sha256 of its whole text, as hex digits."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def token_fits(token: str, digest: str | None) -> bool:
