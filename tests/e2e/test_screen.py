@@ -127,9 +127,19 @@ def test_tables_are_drawn_on_a_terminal_with_their_cells_neutralised():
 def test_what_names_a_row_can_be_copied_however_narrow_the_terminal(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     target = screen(terminal=True)
-    name = "01a1fc54-b443-76d1-8e29-3224f4500d19"
-    show_table(target, [[name, "greenhouse.water", "succeeded", "2026-11-21 04:49:07", "root"]], list("abcde"))
-    assert name in target._out.getvalue()
+    row = ["01a1fc54-b443-76d1-8e29-3224f4500d19", "greenhouse.water", "succeeded", "2026-11-21 04:49:07", "root"]
+    show_table(target, [row], list("abcde"))
+    assert target._out.getvalue().splitlines()[1] == "  ".join(row)
+
+
+def test_a_long_cell_is_folded_beside_what_names_the_row(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    target = screen(terminal=True)
+    show_table(target, [["redaction.keys", "x" * 200, "live"]], ["setting", "value", "change"])
+    lines = target._out.getvalue().splitlines()[1:]
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 60
+    assert sum(line.count("x") for line in lines) == 200
 
 
 def test_json_mode_says_nothing_but_json():

@@ -165,7 +165,7 @@ def _new_bar(screen: Screen) -> Progress:
 def show_table(screen: Screen, rows: Sequence[Sequence[str]], headers: Sequence[str], title: str = "") -> None:
     """A table on standard output: drawn on a terminal, tab-separated lines elsewhere.
 
-    The first column, which names the row, is never folded, so that it can be copied.
+    Only long cells are folded, and never those of the first column, which names the row and is copied.
     """
     if not screen.out_is_terminal:
         for row in ([headers] if headers else []) + list(rows):
@@ -174,32 +174,40 @@ def show_table(screen: Screen, rows: Sequence[Sequence[str]], headers: Sequence[
     screen.out(_drawn_table(rows, headers, title))
 
 
-_BESIDE = 5
-"""Columns of the terminal that each further column of a table has at least, its gap included."""
+_FOLDED = 40
+"""Columns of the terminal beyond which a cell may be folded. Where shorter ones do not fit the terminal wraps the line:
+a table of slivers is of use to nobody."""
+
+_GAP = 2
 
 
 def _drawn_table(rows: Sequence[Sequence[str]], headers: Sequence[str], title: str) -> str:
     from io import StringIO
 
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from trunnion.launcher.visible import visible
 
-    table = Table(title=Text(visible(title)) if title else None, box=box.SIMPLE_HEAD, show_header=bool(headers))
-    for index in range(max(map(len, [headers, *rows]), default=0)):
-        header = Text(visible(headers[index])) if index < len(headers) else ""
-        table.add_column(header, overflow="fold", no_wrap=index == 0)
-    for row in rows:
-        table.add_row(*(Text.from_ansi(visible(cell)) for cell in row))
-    first = max((Text.from_ansi(visible(row[0])).cell_len for row in rows if row), default=0)
-    width = max(Console().width, first + _BESIDE * (len(table.columns) - 1) + 4)
-    console = Console(file=StringIO(), force_terminal=True, width=width)
+    heads = [Text(visible(header)) for header in headers]
+    cells = [[Text.from_ansi(visible(cell)) for cell in row] for row in rows]
+    table = Table(
+        title=Text(visible(title)) if title else None, box=None, pad_edge=False, padding=(0, _GAP, 0, 0),
+        show_header=bool(headers),
+    )  # fmt: skip
+    least = 0
+    for index in range(max(map(len, [heads, *cells]), default=0)):
+        width = max(row[index].cell_len for row in [heads, *cells] if index < len(row))
+        whole = index == 0 or width <= _FOLDED
+        table.add_column(heads[index] if index < len(heads) else "", overflow="fold", no_wrap=whole)
+        least += (width if whole else _FOLDED // 2) + _GAP
+    for row in cells:
+        table.add_row(*row)
+    console = Console(file=StringIO(), force_terminal=True, width=max(Console().width, least))
     with console.capture() as capture:
         console.print(table)
-    return capture.get()
+    return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
 def _object(event: Event) -> Mapping[str, Json]:
