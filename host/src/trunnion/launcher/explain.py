@@ -49,6 +49,8 @@ def rendered(found: Mapping[str, Json]) -> Iterator[str]:
     if remedy := _items(found["remedy"]):
         yield f"what would change it, for {' or '.join(map(str, _items(found['grantors'])))}:"
         yield from (f"  {line}" for line in remedy)
+        if any(str(line).startswith("[") for line in remedy):
+            yield "what begins with [section] goes into the configuration; then: trunnion run host.reload"
 
 
 def _items(value: Json) -> Sequence[Json]:
