@@ -129,7 +129,7 @@ def test_what_names_a_row_can_be_copied_however_narrow_the_terminal(monkeypatch,
     target = screen(terminal=True)
     row = ["01a1fc54-b443-76d1-8e29-3224f4500d19", "greenhouse.water", "succeeded", "2026-11-21 04:49:07", "root"]
     show_table(target, [row], list("abcde"))
-    assert target._out.getvalue().splitlines()[1] == "  ".join(row)
+    assert target._out.getvalue().splitlines()[1].removesuffix("\x1b[0m") == "  ".join(row)
 
 
 def test_a_long_cell_is_folded_beside_what_names_the_row(monkeypatch):
