@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
     from trunnion.kernel.stats import Stats
+    from trunnion.model.access import BearerToken, Credential, LocalUser, Password
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
         Admission,
@@ -95,6 +96,7 @@ _PLACES: dict[str, str] = {
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
     **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),
+    **dict.fromkeys(("BearerToken", "Credential", "LocalUser", "Password"), "trunnion.model.access"),
     **dict.fromkeys(_COMMANDS.split(), "trunnion.model.commands"),
     **dict.fromkeys(_CONTRIBUTIONS.split(), "trunnion.model.contributions"),
     **dict.fromkeys(_ERRORS.split(), "trunnion.model.errors"),
@@ -107,6 +109,7 @@ __all__ = [
     "Allow",
     "ArtifactInfo",
     "AuthorizeRequest",
+    "BearerToken",
     "BlockingHost",
     "Busy",
     "Caller",
@@ -118,6 +121,7 @@ __all__ = [
     "Console",
     "Context",
     "Contributed",
+    "Credential",
     "Daemon",
     "DeadlineExceeded",
     "Deny",
@@ -141,11 +145,13 @@ __all__ = [
     "Json",
     "JsonObject",
     "LazyCommand",
+    "LocalUser",
     "Lock",
     "MetaSection",
     "MigrationView",
     "NotFound",
     "Observer",
+    "Password",
     "PluginRecord",
     "PluginRegistry",
     "Provider",
