@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from kernel_kit import ANN, Valve, cmd, until
 
-from trunnion.kernel.threads import DaemonThreads
+from trunnion.kernel.threads import DaemonThreads, waited_for
 from trunnion.model.errors import Unavailable
 
 
@@ -70,6 +70,33 @@ async def test_who_waits_for_a_batch_that_never_is(start, monkeypatch) -> None:
         assert (await sent).value == 1
     assert told == ["the host has stopped"] * 2
     assert await refused(asyncio.create_task(kernel.secrets.rotate())) == ["the host has stopped"]
+
+
+def test_a_thread_that_calls_a_loop_which_is_gone_is_told() -> None:
+    """Defence: ``waited_for``; a handler's thread may outlive its host."""
+    loop = asyncio.new_event_loop()
+    called, told = threading.Event(), list[Exception]()
+
+    async def answers_never() -> None:
+        called.set()
+        await asyncio.Event().wait()
+
+    def calls() -> None:
+        for _ in range(2):
+            try:
+                waited_for(answers_never(), loop)
+            except Unavailable as error:
+                told.append(error)
+
+    async def main() -> None:
+        thread.start()
+        await until(called.is_set)
+
+    thread = threading.Thread(target=calls)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+    thread.join(5)
+    assert len(told) == 2
 
 
 def test_threads_end_with_the_host_whose_they_are() -> None:

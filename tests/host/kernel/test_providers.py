@@ -370,6 +370,28 @@ async def test_a_start_that_is_broken_off_closes_what_was_open(tmp_path, start) 
     assert notes.lines == ["open Pump", "close Pump"]
 
 
+async def test_one_that_came_as_the_start_was_broken_off_is_closed() -> None:
+    """Defence: ``Providers._open`` closes what it is given while it is cancelled."""
+    notes, opening = Notes(), asyncio.Event()
+
+    async def comes_all_the_same(host) -> object:
+        opening.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return Tank()
+
+    provided = providers.Providers(lambda *_: None)
+    tank = notes.provider(Tank, open=comes_all_the_same)
+    provided.add("p", [tank])
+    task = asyncio.create_task(provided.open(lambda asking: asking))
+    await asyncio.wait_for(opening.wait(), 5)
+    task.cancel()
+    await asyncio.wait({task})
+    await provided.close()
+    assert notes.lines == ["close Tank"]
+
+
 # -- asking ---------------------------------------------------------------------------------------
 
 

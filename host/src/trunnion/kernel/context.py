@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,6 +16,7 @@ from trunnion.kernel.file_writing import Content
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.kernel.stats import Stats
+from trunnion.kernel.threads import waited_for
 from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
 from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word
 from trunnion.model.json import Json, encode
@@ -356,11 +356,7 @@ class Context:
     # -- inside -----------------------------------------------------------------------------------
 
     def _blocking(self, coroutine: Coroutine[None, None, T]) -> T:
-        if asyncio._get_running_loop() is self._loop:
-            coroutine.close()
-            raise RuntimeError("a _blocking method would stop the host's loop: use its async twin in async handlers")
-        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result()
+        return waited_for(coroutine, self._loop)
 
     def _buffer(self, channel: str) -> LineBuffer:
         level = "warning" if event_word(channel) == "stderr" else "info"

@@ -197,8 +197,11 @@ class Providers:
             while not task.done() and (left := found.time_left(began, loop.time())) > 0:
                 await asyncio.wait({task}, timeout=left)
             late = not task.done()
-        finally:
             await _given_up(task)
+        except asyncio.CancelledError:  # the host stops
+            await _given_up(task)
+            await self._close_late(found, task)
+            raise
         if late:
             self._failed(found, f"not open within {found.provider.start_timeout:g} s", None)
             await self._close_late(found, task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +11,7 @@ import msgspec
 
 from trunnion.kernel.document_value import checked_key, encoded
 from trunnion.kernel.documents import OwnDocuments
+from trunnion.kernel.threads import waited_for
 from trunnion.model.errors import Conflict, InvalidArguments, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.json import Json, decode
@@ -226,11 +226,7 @@ class State:
         return self._newest(key)
 
     def _blocking(self, coroutine: Coroutine[None, None, T]) -> T:
-        if asyncio._get_running_loop() is self._loop:
-            coroutine.close()
-            raise RuntimeError("a _blocking method would stop the host's loop: use its async twin in async handlers")
-        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result()
+        return waited_for(coroutine, self._loop)
 
 
 class Transaction:

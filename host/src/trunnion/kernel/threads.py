@@ -7,18 +7,22 @@ stuck handler there would keep the process from leaving.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
 from trunnion.kernel.clock import Clock, Timer
+from trunnion.model.errors import Unavailable
 
 T = TypeVar("T")
+LOOK = 0.5
+"""Seconds after which a thread that waits for a loop looks whether there still is one."""
 
 
 class DaemonThreads:
@@ -171,6 +175,31 @@ async def in_thread(
         if unclaimed is not None and not future.cancelled() and future.exception() is None:
             unclaimed(future.result())  # cancelled between its arrival and this task's turn
         raise
+
+
+def waited_for(coroutine: Coroutine[None, None, T], loop: asyncio.AbstractEventLoop) -> T:
+    """Run a coroutine on the host's loop and wait for what it returns, in a thread.
+
+    Raises:
+        RuntimeError: this is no thread but the loop itself.
+        Unavailable: the host stopped before it answered.
+        BaseException: what the coroutine raised.
+    """
+    if asyncio._get_running_loop() is loop:
+        coroutine.close()
+        raise RuntimeError("a _blocking method would stop the host's loop: use its async twin in async handlers")
+    try:
+        call: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError:
+        coroutine.close()
+        raise Unavailable("the host has stopped") from None
+    while not concurrent.futures.wait([call], LOOK).done:
+        if loop.is_closed():  # it was ending when it was asked, and never came to it
+            raise Unavailable("the host stopped before it answered")
+    try:
+        return call.result()
+    except concurrent.futures.CancelledError:
+        raise Unavailable("the host stopped before it answered") from None
 
 
 def _spoken_of(error: BaseException) -> RuntimeError:
