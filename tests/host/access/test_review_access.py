@@ -315,6 +315,20 @@ async def test_a_password_that_was_set_meanwhile_is_not_overwritten(tmp_path: Pa
         await host.log_in("bob", "what the admin set")
 
 
+async def test_a_new_token_is_told_to_nobody_who_came_with_another_proof(tmp_path: Path) -> None:
+    """Defence: ``_refuse_others``: a token makes no tokens, by joining a person's call for one neither."""
+    async with people(tmp_path) as host:
+        await host.person("bob", "operator")
+        bob, bearer = await host.log_in("bob"), await host.bearer((await host.token("bob"))[1])
+        asked = Invocation(command_id="tokens.create", args={"principal": "bob"}, idempotency_key="k")
+        door = host.host.door("web")
+        made, joined = await asyncio.gather(*(door.submit(c, asked) for c in (bob, bearer)), return_exceptions=True)
+        assert made.result["token"]
+        assert isinstance(joined, Conflict)
+        twins = await asyncio.gather(*(door.submit(bob, asked) for _ in range(3)))
+        assert len({twin.result["token"] for twin in twins}) == 1
+
+
 async def test_guesses_by_way_of_a_command_count_as_those_at_the_door(tmp_path: Path) -> None:
     """Defence: ``_may_set_password`` names the outermost door; each has its own count of failures."""
 

@@ -259,6 +259,7 @@ class Admissions:
         if claim is not None:
             admitted = await asyncio.shield(claim)
             _same(admitted.run.command_id, admitted.run.args_digest, checked, key)
+            _refuse_others(admitted, caller)
             return admitted
         row = self._store.find_key(caller.principal, key)
         if row is None:
@@ -382,6 +383,13 @@ def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] 
         return parameters.bind(parameters.parse(argv))
     judge(args or {})
     return parameters.bind(args or {})
+
+
+def _refuse_others(admitted: Admitted, caller: Caller) -> None:
+    """What a run without a record answers, a new token say, is for whoever proved who they are in the same way."""
+    live = admitted.live
+    if live is not None and live.ephemeral and live.caller.credential != caller.credential:
+        raise Conflict(f"this key is used by {caller.principal} at the moment, logged in otherwise; use a new key")
 
 
 def _same(command_id: str, digest: str, checked: _Checked, key: str) -> None:
