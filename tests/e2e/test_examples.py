@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import runpy
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from trunnion import Command, CommandFailed, Forbidden, Host, HostOptions, Invocation, hookimpl
+from trunnion import (
+    Command,
+    CommandFailed,
+    Forbidden,
+    Host,
+    HostOptions,
+    Invocation,
+    NotFound,
+    Unauthenticated,
+    hookimpl,
+)
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "night_shift"
 
@@ -65,3 +78,74 @@ def test_a_night_reaches_over_midnight(hour, night):
 
 def test_its_subcommand(place):
     assert "see trunnion query" in place.run("--plugin-dir", str(EXAMPLE), "--only", "night_shift", "night-shift").out
+
+
+# -- the guide for plugins ------------------------------------------------------------------------
+
+
+def block(title: str) -> str:
+    """The code under a title of the guide."""
+    guide = (EXAMPLE.parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    return guide.partition(f"## {title}\n")[2].partition("```python\n")[2].partition("```")[0]
+
+
+def as_plugin(text: str, **names: object) -> ModuleType:
+    module = ModuleType("guide")
+    module.__dict__.update(names)
+    exec(compile(text, "docs/plugins.md", "exec"), module.__dict__)  # our own page
+    return module
+
+
+async def ended(host: Host, command_id: str, **args: object) -> dict:
+    door, me = host.door("cli"), host.local_caller()
+    run = await door.submit(me, Invocation(command_id=command_id, args=args))
+    return (run if run.ended else await door.wait(me, run.id)).result
+
+
+@pytest.mark.anyio
+async def test_the_door_of_the_guide_lets_in_who_has_a_token_and_nobody_else(tmp_path):
+    delivers, posted = [], asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def post_office(deliver):
+        delivers.append(deliver)
+        posted.set()
+        yield
+
+    guide = as_plugin(block("A door of your own"), post_office=post_office, asyncio=asyncio)
+
+    async def stamp(paper: str) -> str:
+        return f"{paper} is stamped"
+
+    commands = [Command.of(stamp, console="desk", expose=frozenset({"letters"}))]
+    settings = HostOptions(data_dir=tmp_path, overrides=("store.durability=memory",))
+    async with Host(settings, plugins={"post": guide}, commands=commands, discovery=False, environ={}) as host:
+        await posted.wait()
+        await ended(host, "principals.add", name="ada", role="operator")
+        made = await ended(host, "tokens.create", principal="ada")
+        [deliver] = delivers
+        assert await deliver(made["token"], "desk.stamp", {"paper": "A4"}) == "A4 is stamped"
+        with pytest.raises(NotFound):
+            await deliver(made["token"], "principals.add", {"name": "eve"})
+        with pytest.raises(Unauthenticated):
+            await deliver("trn_no_token", "desk.stamp", {"paper": "A4"})
+        await ended(host, "tokens.revoke", id=made["id"])
+        with pytest.raises(Unauthenticated):
+            await deliver(made["token"], "desk.stamp", {"paper": "A4"})
+
+
+@pytest.mark.anyio
+async def test_the_plugin_of_the_guide_that_says_no(tmp_path):
+    guide = as_plugin(block("Saying no"))
+
+    async def scrap() -> None: ...
+
+    commands = [Command.of(scrap, console="plant", effect="destroy", expose=frozenset({"web"}))]
+    settings = HostOptions(data_dir=tmp_path, overrides=("store.durability=memory",))
+    async with Host(settings, plugins={"school": guide}, commands=commands, discovery=False, environ={}) as host:
+        for name in ("trainee-eva", "eva"):
+            await ended(host, "principals.add", name=name, role="operator")
+            asked = {"target": "plant.scrap", "principal": name}
+            found = await host.door("cli").query(host.local_caller(), "host.explain", asked)
+            assert found["allowed"] == (name == "eva")
+            assert ("ask the shift leader" in found["rule"]) == (name != "eva")
