@@ -212,6 +212,16 @@ async def test_a_method_that_is_an_unseen_query_is_answered_like_none(tmp_path: 
             assert answers[0] == answers[1]
 
 
+async def test_a_huge_name_is_not_compared_and_not_sent_back(tmp_path: Path) -> None:
+    """Defence: ``nearest`` and ``Lookup.unknown`` give up at ``LONGEST_TYPO``; four MiB of name held the loop up."""
+    async with rig(tmp_path, cmd(quick)) as host:
+        for name, close in (("tt.quick", ["t.quick"]), ("t" * (4 << 20) + ".quick", [])):
+            with pytest.raises(NotFound) as caught:
+                await host.submit(name)
+            assert caught.value.details == {"nearest": close}
+            assert len(caught.value.message) < 1000
+
+
 # -- time ---------------------------------------------------------------------------------------------
 
 

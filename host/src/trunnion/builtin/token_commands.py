@@ -81,7 +81,7 @@ class TokenCommands:
         return {"id": token_id, "token": text, "principal": principal, "expires": token.expires}
 
     async def revoke(self, ctx: Context, id: str) -> dict[str, Json]:
-        """Revoke a token; the very next call with it is refused. Whoever comes with a token that is no admin's revokes only that.
+        """Revoke a token; the very next call with it is refused. A token that is no admin's revokes only itself.
 
         Args:
             id: what stands between ``trn_`` and the next ``_``.

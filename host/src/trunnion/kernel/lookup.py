@@ -8,7 +8,7 @@ from trunnion.access.policy import Decision, Policy, refusal
 from trunnion.kernel.entries import CommandEntry, QueryEntry
 from trunnion.kernel.registry import Registry
 from trunnion.model.errors import NotFound, TrunnionError
-from trunnion.model.names import nearest
+from trunnion.model.names import LONGEST_TYPO, nearest
 from trunnion.model.runs import Caller
 
 
@@ -83,7 +83,8 @@ class Lookup:
             return NotFound(f"there is no {kind} {name!r}: it is a {other}", {"nearest": [name]})
         close = nearest(name, visible)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
-        return NotFound(f"there is no command or query {name!r}{hint}", {"nearest": close})
+        shown = name if len(name) <= LONGEST_TYPO else f"{name[:LONGEST_TYPO]}…"
+        return NotFound(f"there is no command or query {shown!r}{hint}", {"nearest": close})
 
     def _refusal(self, decision: Decision, kind: str, name: str, caller: Caller) -> TrunnionError:
         return self.unknown(kind, name, caller) if decision.verdict == "not_found" else refusal(decision, kind, name)

@@ -6,6 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
+LONGEST_TYPO = 256
+"""Characters beyond which nothing is taken for a misspelt name: looking costs more than it could find."""
+
 SEGMENT = r"[a-z][a-z0-9_-]{0,62}"
 _segment = re.compile(SEGMENT)
 _dotted = re.compile(rf"{SEGMENT}(?:\.{SEGMENT})*")
@@ -60,6 +63,8 @@ def is_own_set(name: str, plugin_id: str) -> bool:
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Up to ``count`` of ``known`` that look like ``name``, best first."""
+    if len(name) > LONGEST_TYPO:
+        return []
     names = sorted(set(known))
     found = difflib.get_close_matches(name, names, n=count, cutoff=0.6)
     tail = name.rpartition(".")[2]
