@@ -48,6 +48,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached = set(re.findall(r"\]\(docs/(\w+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} == reached
+
+
 def test_every_exit_status_is_in_the_table_of_the_operating_guide() -> None:
     rows = re.findall(r"^\| ([\d, ]+) \| ([^|]*) \|", (ROOT / "docs/operating.md").read_text(encoding="utf-8"), re.M)
     said: dict[str, int] = {}
