@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from trunnion._version import VERSION
+from trunnion.access.redaction import Redaction
+from trunnion.access.sealing import Sealer
 from trunnion.config.data_dir import DataDir
 from trunnion.config.paths import default_data_dir
 from trunnion.config.toml_file import read_toml
 from trunnion.config.values import Config, did_you_mean
 from trunnion.embedding import APP
 from trunnion.kernel.clock import Clock
-from trunnion.kernel.core import Kernel
+from trunnion.kernel.core import Identity, Kernel
+from trunnion.kernel.documents import DocumentLimits
+from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.ids import new_id
+from trunnion.kernel.limits import Limits
 from trunnion.kernel.parts import Part
 from trunnion.kernel.registry import Contributed
-from trunnion.model.contributions import Daemon, Frontend
+from trunnion.kernel.reporting import HostLog
+from trunnion.model.contributions import Daemon, Frontend, PluginRecord
 from trunnion.model.errors import BrokenPlugin, Conflict, InvalidArguments, InvalidConfig
 from trunnion.model.json import Json
 from trunnion.plugins.hooks import Contributed as PluginContribution
@@ -27,6 +34,35 @@ from trunnion.plugins.plugin_set import PluginSet
 from trunnion.store import Store, open_store
 
 HOST_PLUGIN = "host"
+
+
+def make_kernel(
+    config: Config,
+    data: DataDir,
+    *,
+    store: Store,
+    clock: Clock,
+    host_log: HostLog,
+    redaction: Redaction,
+    records: Callable[[], Sequence[PluginRecord]],
+    readonly: bool,
+) -> Kernel:
+    """The kernel of a host on a data directory, with the limits of a configuration."""
+    return Kernel(
+        store=store,
+        clock=clock,
+        limits=msgspec.convert(config.section("executor"), Limits),
+        sealer=Sealer(data.root / "secret.key"),
+        identity=Identity(host_id(data, keep=not readonly), new_id(), VERSION),
+        host_log=host_log,
+        redaction=redaction,
+        records=records,
+        readonly=readonly,
+        documents=msgspec.convert(config.section("state"), DocumentLimits),
+        files=msgspec.convert(config.section("bytes"), FileLimits),
+        uploads=data.root / "uploads",
+        backups=None if config.get("store.durability") == "memory" else data.root / "db",
+    )
 
 
 def declared_parts(

@@ -8,16 +8,13 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from trunnion._version import VERSION
 from trunnion.access.redaction import Redaction, Redactor
-from trunnion.access.sealing import Sealer
 from trunnion.assembly import (
     HOST_PLUGIN,
     data_root,
     declared_parts,
-    host_id,
+    make_kernel,
     open_access,
     refuse_failed_providers,
     register,
@@ -30,13 +27,9 @@ from trunnion.embedding import APP, AppPlugin, door_names, environment, run_to_r
 from trunnion.kernel.authentication import local_caller
 from trunnion.kernel.capturing import capture
 from trunnion.kernel.clock import Clock, SystemClock
-from trunnion.kernel.core import Identity, Kernel
-from trunnion.kernel.documents import DocumentLimits
+from trunnion.kernel.core import Kernel
 from trunnion.kernel.door import Door
-from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.handle import HostHandle
-from trunnion.kernel.ids import new_id
-from trunnion.kernel.limits import Limits
 from trunnion.kernel.observers import ObserverPump
 from trunnion.kernel.parts import Part, Parts
 from trunnion.kernel.plugin_registry import PluginRegistry
@@ -220,11 +213,13 @@ class Host:
         host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
         self._reloading.tell_doubts()
         parts = declared_parts(self.config, contributions, cold=self.options.mode == "cold", only=self._doors)
+        self.kernel.admissions.closed = "the host is starting and accepts nothing yet"
         await self.kernel.secrets.open()
         await self._open_providers()
         self.kernel.executor.placement.park_all = self.options.mode == "cold"
         await self.kernel.files.upkeep.take_up()
         self.kernel.recovery.recover()
+        self.kernel.admissions.closed = ""
         self._start_observers(contributions)
         self._parts = Parts(parts, self._serve, host_log.report, self._fail)
         self.kernel.parts = self._parts.parts
@@ -235,14 +230,12 @@ class Host:
         await self._parts.start()
 
     async def _open_providers(self) -> None:
-        """Before anything asks for them; while they open, nothing is accepted."""
+        """Before anything asks for them."""
         kernel = self.kernel
         self._stack.push_async_callback(flushed, kernel)
         self._stack.push_async_callback(kernel.providers.close)
-        kernel.admissions.closed = "the host is starting and accepts nothing yet"
         await kernel.providers.open(lambda asking: self.handle(f"system:{asking.owner}", asking.owner, asking))
         refuse_failed_providers(kernel, self._plugins)
-        kernel.admissions.closed = ""
 
     # -- what it is made of -----------------------------------------------------------------------
 
@@ -250,22 +243,15 @@ class Host:
         return str(self.config.get("log.level"))
 
     def _make_kernel(self, store: Store, host_log: HostLog) -> Sequence[PluginContribution]:
-        limits = msgspec.convert(self.config.section("executor"), Limits)
-        readonly = self.options.mode == "readonly"
-        self.kernel = Kernel(
+        self.kernel = make_kernel(
+            self.config,
+            self.data,
             store=store,
             clock=self.clock,
-            limits=limits,
-            sealer=Sealer(self.data.root / "secret.key"),
-            identity=Identity(host_id(self.data, keep=not readonly), new_id(), VERSION),
             host_log=host_log,
             redaction=self._redaction,
             records=lambda: self._plugins.records,
-            readonly=readonly,
-            documents=msgspec.convert(self.config.section("state"), DocumentLimits),
-            files=msgspec.convert(self.config.section("bytes"), FileLimits),
-            uploads=self.data.root / "uploads",
-            backups=None if self.config.get("store.durability") == "memory" else self.data.root / "db",
+            readonly=self.options.mode == "readonly",
         )
         self._reloading = Reloading(self.kernel, self._setup, self._settings)
         self._builtin.attach(self.kernel, self, self._reloading)

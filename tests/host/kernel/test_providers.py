@@ -14,8 +14,10 @@ from kernel_kit import ANN, Plugin, cmd, until
 from trunnion.host import Host, HostOptions
 from trunnion.kernel import providers
 from trunnion.kernel.context import Context
+from trunnion.kernel.core import Kernel
 from trunnion.kernel.providers import type_name
 from trunnion.kernel.registry import Contributed
+from trunnion.kernel.upload_upkeep import UploadUpkeep
 from trunnion.model.contributions import Daemon, Frontend, Observer, Provider
 from trunnion.model.errors import BrokenPlugin, Conflict, InvalidArguments, Unavailable
 from trunnion.model.runs import Invocation
@@ -148,6 +150,27 @@ async def test_nothing_is_accepted_while_they_open(start) -> None:
     async with start(cmd(quick), plugin={"providers": [opens(Tank, eager)]}) as rig:
         assert refused == [1]
         assert (await rig.run("t.quick")).status == "succeeded"
+
+
+async def test_nothing_is_accepted_before_what_was_pending_has_its_place_again(start, monkeypatch) -> None:
+    """Defence: ``Host._go_live`` opens admissions last; an object that is open may ask for runs by itself."""
+    closed, take_up = list[str](), UploadUpkeep.take_up
+
+    async def looked_at(upkeep: UploadUpkeep) -> None:
+        await take_up(upkeep)
+        closed.append(kernels[-1].admissions.closed)
+
+    kernels, open_providers = list[Kernel](), Host._open_providers
+
+    async def noted(host: Host) -> None:
+        kernels.append(host.kernel)
+        await open_providers(host)
+
+    monkeypatch.setattr(Host, "_open_providers", noted)
+    monkeypatch.setattr(UploadUpkeep, "take_up", looked_at)
+    async with start() as rig:
+        assert closed == ["the host is starting and accepts nothing yet"]
+        assert not rig.kernel.admissions.closed
 
 
 async def test_one_that_needs_another_opens_it_first(start) -> None:
