@@ -49,10 +49,11 @@ class HostThread:
 
     def end(self) -> None:
         """Stop the host and wait for it; when that wait is interrupted, the host waits for nothing any more."""
-        self._tell(self._over.set)
         try:
+            self._tell(self._over.set)
             self._ended.wait()  # a join that is interrupted takes the thread for ended
         except KeyboardInterrupt:
+            self._tell(self._over.set)  # the interrupt may have come before that was told
             self._tell(self._hurry)
             self._ended.wait()
             raise

@@ -295,3 +295,17 @@ def test_ctrl_c_ends_it(tmp_path, how) -> None:
         process.kill()
     assert out == "run ended\n", err
     assert process.returncode == -signal.SIGINT
+
+
+def test_ctrl_c_before_the_end_was_told_ends_it_too(embed, monkeypatch) -> None:
+    """Defence: ``HostThread.end`` tells it again when it was interrupted on the way."""
+    host, tell, interrupts = embed(BlockingHost), HostThread._tell, [KeyboardInterrupt()]
+
+    def interrupted(thread: HostThread, what: object) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        tell(thread, what)
+
+    with pytest.raises(KeyboardInterrupt), host:
+        monkeypatch.setattr(HostThread, "_tell", interrupted)
+    assert not host._thread._thread.is_alive()
