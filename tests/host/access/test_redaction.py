@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from trunnion.access.forms import forms
@@ -106,6 +106,7 @@ def test_encoded_stays_json_and_says_what_value_says(value: Json, values: list[s
 
 @given(json_values, secrets)
 def test_wherever_in_data_a_secret_stands_it_is_cut(value: Json, secret: str) -> None:
+    assume(set(secret) - set("-0123456789"))  # a number is cut where it is a secret, not where its digits hold one
     shown = with_values(secret).encoded(encode({"deep": [value, {"more": f"<{secret}>"}], f"name {secret}": 1}))
     assert encode(secret)[1:-1] not in shown
     assert secret not in repr(decode(shown))
