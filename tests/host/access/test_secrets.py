@@ -289,3 +289,40 @@ async def test_who_stops_waiting_leaves_store_and_memory_of_one_mind(tmp_path: P
         await secrets.rotate()
     async with running(tmp_path, *USE) as host:
         assert host.kernel.secrets.value("app/new") == "hunter2-new-one"
+
+
+@pytest.mark.parametrize("then", ["secrets.rotate", "secrets.list"])
+async def test_a_key_that_was_put_right_is_used_from_then_on(tmp_path: Path, then: str) -> None:
+    """Defence: who follows the hint (chmod 600, then rotate) must not lose what the old key alone opens."""
+    async with running(tmp_path, *USE) as host:
+        await host.kernel.secrets.set("app/token", "hunter2-canary")
+    key = tmp_path / "secret.key"
+    key.chmod(0o644)
+    async with running(tmp_path, *USE) as host:
+        with pytest.raises(Unavailable, match="chmod 600"):
+            host.kernel.secrets.value("app/token")
+        key.chmod(0o600)
+        if then == "secrets.rotate":
+            assert (await run(host, then)).result == {"secrets": 1, "runs": 0}
+        else:
+            page = await host.door("cli").query(ANN, then)
+            assert page["items"][0]["readable"]
+        assert host.kernel.secrets.value("app/token") == "hunter2-canary"
+        assert (await run(host, "t.use", name="token")).result == f"got {MASK}"
+    async with running(tmp_path, *USE) as host:
+        assert host.kernel.secrets.value("app/token") == "hunter2-canary"
+
+
+async def test_what_a_lost_key_sealed_is_left_as_it_is_by_a_change_of_the_key(tmp_path: Path) -> None:
+    async with running(tmp_path) as host:
+        await host.kernel.secrets.set("app/old", "hunter2-canary")
+    key = tmp_path / "secret.key"
+    kept = key.read_bytes()
+    key.unlink()
+    async with running(tmp_path) as host:
+        await host.kernel.secrets.set("app/new", "hunter3-canary")
+        assert (await run(host, "secrets.rotate")).result == {"secrets": 1, "runs": 0}
+        assert host.kernel.secrets.value("app/new") == "hunter3-canary"
+    key.write_bytes(kept)
+    async with running(tmp_path) as host:
+        assert host.kernel.secrets.value("app/old") == "hunter2-canary"

@@ -187,7 +187,7 @@ class SecretStore:
         async with self._state.transaction() as transaction:
             for document in documents:
                 name = document.key.removeprefix(PREFIX)
-                if name not in self._unreadable:
+                if self._can_open(name, document.value) or name not in self._unreadable:
                     value = self._opened(name, document.value)
                     await transaction.put(document.key, self._sealed(name, value), revision=document.revision)
                     count += 1
@@ -225,10 +225,14 @@ class SecretStore:
                 return
 
     def _can_open(self, name: str, value: Json) -> bool:
+        """Whether it can be opened now; one that could not, before its key was put right, is there from now on."""
         try:
-            return bool(self._opened(name, value))
+            opened = self._opened(name, value)
         except TrunnionError:
             return False
+        if self._unreadable.pop(name, None) is not None:
+            self._learn(name, opened)
+        return True
 
     def _opened(self, name: str, value: Json) -> str:
         return self._sealer.open(PREFIX + name, _unpacked(value)).decode()
