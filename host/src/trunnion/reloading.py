@@ -114,6 +114,9 @@ class Reloading:
                     await self.reload()
                 except TrunnionError:
                     continue  # reported where it was refused
+                except Exception as error:
+                    text = f"the configuration could not be read again: a defect raised {type(error).__name__}"
+                    self._kernel.host_log.report("config.refused", text, error)
         finally:
             self._wished = None
 

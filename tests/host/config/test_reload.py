@@ -388,3 +388,20 @@ def test_sets_of_several_owners_change_together_or_not_at_all() -> None:
         registry.replace_all({"a": owning("x.three"), "b": owning("x.three")})
     assert {e.id for e in registry.all_commands()} == {"x.one", "x.two"}
     assert changes == [1]
+
+
+async def test_a_wished_reload_that_meets_a_defect_is_told_and_the_next_is_not_kept_from(tmp_path: Path) -> None:
+    """Defence: ``Reloading._fulfil`` reports whatever is raised; nobody waits for its task."""
+    async with reloadable(tmp_path, "[executor]\nmax_pending = 5\n") as on:
+
+        def breaks(config: Config) -> None:
+            raise LookupError("hm")
+
+        on.host._settings.checks.append(breaks)
+        on.host.request_reload()
+        await until(lambda: on.host._reloading._wished is None)
+        (event,) = await on.told("config.refused")
+        assert event["text"].endswith("a defect raised LookupError")
+        on.host._settings.checks.remove(breaks)
+        on.host.request_reload()
+        await until(lambda: on.host._settings.generation == 2)
