@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import msgspec
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunnion.access.forms import forms
@@ -85,11 +85,15 @@ def test_text_is_cut_and_nothing_else_is(text: str, values: list[str]) -> None:
         assert shown == text.encode("utf-8", "backslashreplace").decode() or shown == text
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
+def data_of(leaves: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+json_values = data_of(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=12))
 
 
 @given(json_values, st.lists(st.text(min_size=1, max_size=6), max_size=4))
@@ -104,9 +108,9 @@ def test_encoded_stays_json_and_says_what_value_says(value: Json, values: list[s
     assert decode(redactor.encoded(data)) == redactor.value(decode(data))
 
 
-@given(json_values, secrets)
+# Without numbers: they are cut where they are a secret, not where their digits contain one.
+@given(data_of(st.none() | st.booleans() | st.text(max_size=12)), secrets)
 def test_wherever_in_data_a_secret_stands_it_is_cut(value: Json, secret: str) -> None:
-    assume(set(secret) - set("-0123456789"))  # a number is cut where it is a secret, not where its digits hold one
     shown = with_values(secret).encoded(encode({"deep": [value, {"more": f"<{secret}>"}], f"name {secret}": 1}))
     assert encode(secret)[1:-1] not in shown
     assert secret not in repr(decode(shown))
