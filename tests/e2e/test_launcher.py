@@ -272,11 +272,11 @@ def test_ctrl_c_while_following_only_stops_following(shared):
     shared.run("runs", "cancel", run_id)
 
 
-def test_progress_is_drawn_and_a_table_has_lines(shared):
+def test_progress_is_drawn_and_a_table_has_columns(shared):
     terminal = shared.spawn("run", "demo.show")
     terminal.expect("copying.*%")
     terminal.expect("to stdout")
-    terminal.expect("━|─")
+    terminal.expect("a     1\r\nb     2\r\n")
     terminal.expect("succeeded")
     terminal.wait()
     assert terminal.exitstatus == 0

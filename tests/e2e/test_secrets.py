@@ -42,3 +42,16 @@ def test_without_a_host_they_are_kept_too(place):
     [item] = place.json("secrets", "list", "--json")["items"]
     assert (item["name"], item["readable"]) == ("shared/smtp", True)
     assert b"from-a-file" not in everything(place)
+
+
+def test_a_key_that_others_can_open_is_told_at_the_start_and_by_the_doctor(place):
+    """Defence: else nobody knows before the first run that needs a secret."""
+    up = place.up()
+    assert place.run("secrets", "set", "shared/x", "--secret", "value=env:V", env={"V": "hunter2-canary"}).code == 0
+    up.terminate()
+    assert up.wait(20) == 0
+    key = place.root / "data" / "secret.key"
+    assert "ok       key of secrets" in place.run("doctor").out
+    key.chmod(0o644)
+    assert "PROBLEM  key of secrets" in place.run("doctor").out
+    assert "chmod 600" in next(line for line in place.up().stderr if "cannot be opened" in line)

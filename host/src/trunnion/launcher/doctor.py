@@ -15,6 +15,7 @@ from typing import NamedTuple
 import click
 
 from trunnion._version import VERSION
+from trunnion.access.key_file import read_key
 from trunnion.config.data_dir import DataDir, holder_of
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.look import describe
@@ -40,7 +41,7 @@ class Finding(NamedTuple):
 @json_option
 @click.pass_context
 def doctor(context: click.Context) -> int:
-    """Look for what could be wrong: versions, data directory, lock, history, configuration, plugins."""
+    """Look for what could be wrong: versions, data directory, key, lock, history, configuration, plugins."""
     options, screen = options_of(context), screen_of(context)
     findings = examine(options)
     if screen.as_json:
@@ -57,7 +58,7 @@ def examine(options: Options) -> list[Finding]:
         place = locate(options)
     except TrunnionError as error:
         return [*findings, Finding("configuration", False, error.message)]
-    looks: tuple[Callable[[Place], Iterator[Finding]], ...] = (_data_dir, _space, _lock, _history)
+    looks: tuple[Callable[[Place], Iterator[Finding]], ...] = (_data_dir, _key, _space, _lock, _history)
     findings += [finding for look in looks for finding in look(place)]
     return [*findings, *_configuration(options, place)]
 
@@ -86,6 +87,16 @@ def _problem_of(path: Path) -> str:
         return "cannot be written"
     mode = stat.S_IMODE(status.st_mode)
     return f"others can look inside (mode {mode:04o}); run: chmod 700 {path}" if mode & 0o077 else ""
+
+
+def _key(place: Place) -> Iterator[Finding]:
+    path = place.data.root / "secret.key"
+    try:
+        key = read_key(path)
+    except TrunnionError as error:
+        yield Finding("key of secrets", False, error.message)
+    else:
+        yield Finding("key of secrets", True, f"{path}: yours alone" if key is not None else "none yet")
 
 
 def _space(place: Place) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ async def serve(options: Options, screen: Screen) -> int:
     _raise_descriptor_limit()
     signals = _Signals()
     with signals:
-        asked = msgspec.structs.replace(host_options(options, "serve"), told=partial(_tell_of_configuration, screen))
+        asked = msgspec.structs.replace(host_options(options, "serve"), told=partial(_tell_operator, screen))
         async with launched(asked) as host:
             signals.is_up(host)
             tune_collector()
@@ -146,9 +146,12 @@ async def _status(host: Host) -> tuple[Json, str]:
         return host.describe(), error.message
 
 
-def _tell_of_configuration(screen: Screen, code: str, text: str) -> None:
-    """Whoever stands at the terminal and sent SIGHUP sees what came of it. A terminal that is gone is told nothing."""
-    if code.startswith("config."):
+def _tell_operator(screen: Screen, code: str, text: str) -> None:
+    """Whoever stands at the terminal sees what came of SIGHUP, and why secrets cannot be opened.
+
+    A terminal that is gone is told nothing.
+    """
+    if code.startswith(("config.", "secrets.")):
         with contextlib.suppress(OSError):
             screen.note(f"doubtful: {text}" if code == "config.doubtful" else text)
 
