@@ -276,7 +276,7 @@ def test_progress_is_drawn_and_a_table_has_columns(shared):
     terminal = shared.spawn("run", "demo.show")
     terminal.expect("copying.*%")
     terminal.expect("to stdout")
-    terminal.expect("a     1\r\nb     2\r\n")
+    terminal.expect("a     1\r\nb     2")
     terminal.expect("succeeded")
     terminal.wait()
     assert terminal.exitstatus == 0
