@@ -66,6 +66,19 @@ def test_hints_are_words_to_type(shared):
     assert "change it with: trunnion principals set ann" in shared.run("principals", "add", "ann").err
 
 
+def test_a_secret_that_is_not_there_is_told_with_the_nearest(shared):
+    assert shared.run("secrets", "set", "plc/door", "--secret", "value=env:V", env={"V": "hunter2"}).code == 0
+    refused = shared.run("secrets", "delete", "plc/dor")
+    assert (refused.code, "did you mean 'plc/door'?" in refused.err) == (5, True)
+
+
+def test_a_plugin_that_acts_by_itself_is_explained_as_what_it_is(shared):
+    found = shared.json("explain", "--json", "demo.greet", "--as", "system:schedule")
+    assert (found["allowed"], found["source"]) == (True, "system:schedule")
+    found = shared.json("explain", "--json", "secrets.set", "--as", "system:schedule")
+    assert (found["allowed"], found["code"]) == (False, "forbidden")
+
+
 def test_nobody_is_asked_for_a_secret_of_nothing(shared):
     assert "name: it is required" in shared.run("secrets", "set").err
 

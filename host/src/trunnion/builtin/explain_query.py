@@ -13,6 +13,7 @@ from trunnion.access.policy import is_local
 from trunnion.builtin.explain_subject import Subject, Subjects, TargetKind
 from trunnion.kernel.authorizers import Denied
 from trunnion.kernel.core import Kernel
+from trunnion.model.access import SYSTEM
 from trunnion.model.commands import Query
 from trunnion.model.errors import Forbidden, InvalidArguments, NotFound
 from trunnion.model.json import Json
@@ -114,6 +115,8 @@ class ExplainQuery(msgspec.Struct, frozen=True):
             raise Forbidden("only admins may ask about others: leave out the principal, or ask an admin")
         if source is not None:
             self._refuse_unknown(source)
+        if name.startswith(SYSTEM) and name != caller.principal:
+            return Caller(name, source or name, self.kernel.identities.system_role(name.removeprefix(SYSTEM)))
         door = source or (caller.source if name == caller.principal else "web")
         if token is not None:
             return self._with_token(caller, name, door, token)

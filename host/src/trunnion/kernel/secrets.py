@@ -22,9 +22,10 @@ from trunnion.kernel.reporting import Report
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.unbroken import Unbroken
-from trunnion.model.errors import InvalidArguments, TrunnionError, Unavailable
+from trunnion.model.errors import InvalidArguments, NotFound, TrunnionError, Unavailable
 from trunnion.model.events import HOST_STREAM, LOG
 from trunnion.model.json import Json, encode, valid_text
+from trunnion.model.names import nearest
 from trunnion.model.state import Document
 from trunnion.store.base import Store
 
@@ -161,7 +162,9 @@ class SecretStore:
     async def _delete(self, name: str) -> None:
         async with self._changing:
             if not await self._state.delete(PREFIX + name):
-                raise missing(name)
+                close = nearest(name, self.names())
+                hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+                raise NotFound(f"there is no secret {name!r}{hint}", {"name": name, "nearest": list[Json](close)})
             self._values.pop(name, None)
             self._unreadable.pop(name, None)
 
