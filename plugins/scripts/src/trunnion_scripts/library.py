@@ -41,7 +41,9 @@ class Library:
             [Path(str(path)).expanduser().absolute() for path in folders] if isinstance(folders, list) else []
         )
         dropped: Mapping[Path, Script] = before._dropped if before is not None else {}
-        self._dropped: dict[Path, Script] = {file: script for file, script in dropped.items() if file.parent in self.folders}
+        self._dropped: dict[Path, Script] = {
+            file: script for file, script in dropped.items() if file.parent in self.folders
+        }
         self.refused: list[Refused] = []
 
     def read_folders(self) -> None:
