@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -13,13 +11,13 @@ from pathlib import Path
 
 from trunnion.hookspecs import hookimpl
 from trunnion.host import Host, HostOptions
-from trunnion.kernel.clock import SystemClock, Timer
 from trunnion.kernel.live import LiveRun
 from trunnion.model.commands import Command
 from trunnion.model.events import Event, run_stream
 from trunnion.model.runs import Caller, Invocation, Run
 from trunnion.model.status import TERMINAL
 from trunnion.store.base import Batch, Done, Store
+from trunnion.testing import FakeClock  # noqa: F401  # the tests take it from here
 
 ANN = Caller("ann", "cli", "admin")
 
@@ -222,48 +220,6 @@ async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         await asyncio.sleep(0.001)
-
-
-class _Due:
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
-
-    def cancel(self) -> None:
-        self.callback = None
-
-
-class FakeClock:
-    """Stands still until advanced. Waits under 50 ms are the machine's own: the committer's and the breather's."""
-
-    SHORT = 0.05
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        self._start = SystemClock().utc()
-        self._due: list[tuple[float, int, _Due]] = []
-        self._ties = itertools.count()
-
-    def utc(self) -> int:
-        return self._start + int(self.passed * 1e6)
-
-    def monotonic(self) -> float:
-        return 1000.0 + self.passed
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
-        if delay < self.SHORT:
-            return asyncio.get_running_loop().call_later(delay, callback)
-        due = _Due(callback)
-        heapq.heappush(self._due, (self.passed + delay, next(self._ties), due))
-        return due
-
-    def advance(self, seconds: float) -> None:
-        end = self.passed + seconds
-        while self._due and self._due[0][0] <= end:
-            at, _, due = heapq.heappop(self._due)
-            self.passed = at
-            if due.callback is not None:
-                due.callback()
-        self.passed = end
 
 
 class Gatehouse:

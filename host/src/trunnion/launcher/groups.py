@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Lazy(NamedTuple):
-    """Where a subcommand is defined, and its line in ``--help``."""
+    """Where a subcommand is defined, a module of the launcher or a whole path, and its line in ``--help``."""
 
     module: str
     attribute: str
@@ -20,7 +20,8 @@ class Lazy(NamedTuple):
 
     def load(self) -> click.Command:
         """Import it."""
-        found = getattr(importlib.import_module(f"trunnion.launcher.{self.module}"), self.attribute)
+        path = self.module if "." in self.module else f"trunnion.launcher.{self.module}"
+        found = getattr(importlib.import_module(path), self.attribute)
         assert isinstance(found, click.Command)
         return found
 
@@ -42,6 +43,8 @@ SUBCOMMANDS: Mapping[str, Lazy] = {
     "meta": Lazy("look", "meta", "List everything there is to run, ask and follow."),
     "config": Lazy("config", "config", "Show or check the configuration."),
     "doctor": Lazy("doctor", "doctor", "Look for what could be wrong."),
+    "new": Lazy("trunnion.testing.commands", "new", "Write the beginning of a plugin."),
+    "check-plugin": Lazy("trunnion.testing.commands", "check", "Check a plugin against the contract."),
     "completion": Lazy("completion", "completion", "Print the completion script of a shell."),
 }
 
