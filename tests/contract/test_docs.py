@@ -66,8 +66,8 @@ def test_every_exit_status_is_in_the_table_of_the_operating_guide() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_subcommands_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"`trunnion(?: --\w[\w-]*(?: \S+)?)* ([a-z]+)\b", text))
-    named |= set(re.findall(r"^\$ trunnion(?: --data-dir \S+| --\w[\w-]*)* ([a-z]+)\b", text, re.M))
+    named = set(re.findall(r"`trunnion(?: --\w[\w-]*(?: \S+)?)* ([a-z][a-z-]*)\b", text))
+    named |= set(re.findall(r"^\$ trunnion(?: --data-dir \S+| --\w[\w-]*)* ([a-z][a-z-]*)\b", text, re.M))
     assert named <= set(cli.list_commands(click.Context(cli)))
 
 

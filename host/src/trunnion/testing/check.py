@@ -24,7 +24,7 @@ def check_plugin(what: str, settings: Mapping[str, JsonObject] | None = None) ->
 
     Args:
         what: an entry point's name, a distribution, a folder with a ``pyproject.toml``, or a plugin of one file.
-        settings: the configuration it needs, by section.
+        settings: the configuration it needs, by section; those of others are left alone.
 
     Returns:
         One report for each plugin.
@@ -61,7 +61,8 @@ def _findings(subject: Subject, settings: Mapping[str, JsonObject]) -> Iterator[
     if record.state != "loaded":
         return
     yield from imports.at_load(subject)
-    life, living = twice(subject.candidate.id, plugin, settings)
+    own = {name: section for name, section in settings.items() if name == subject.candidate.id}
+    life, living = twice(subject.candidate.id, plugin, own)
     yield from living
     if life is not None:
         yield from _said(life)

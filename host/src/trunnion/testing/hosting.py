@@ -23,6 +23,9 @@ from trunnion.testing.clock import FakeClock
 from trunnion.testing.harness import PATIENCE, TESTER, Harness
 from trunnion.testing.toml import as_toml
 
+SHUTDOWN_GRACE = 0.2
+"""Seconds that runs still at work at the end of a block have; a test that is done waits for nothing."""
+
 Plugins = Mapping[str, object] | Sequence[object]
 
 
@@ -152,9 +155,10 @@ def _config(folder: Path, asked: HostingArguments) -> Path:
     """Write the settings down, readable for nobody else, as there may be secrets among them."""
     given = dict(asked.get("settings", {}))
     store: dict[str, Json] = {"durability": asked.get("store", "memory"), **given.pop("store", {})}
+    executor: dict[str, Json] = {"shutdown_grace": SHUTDOWN_GRACE, **given.pop("executor", {})}
     path = folder / "trunnion.toml"
     path.touch(mode=0o600)
-    path.write_text(as_toml({"store": store, **given}), encoding="utf-8")
+    path.write_text(as_toml({"store": store, "executor": executor, **given}), encoding="utf-8")
     return path
 
 

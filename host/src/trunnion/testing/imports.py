@@ -165,7 +165,7 @@ def _judged_import(where: str, module: str, name: str, own: str) -> Iterable[Fin
     whole = f"{module}.{name}" if name else module
     if any(part.startswith("_") and not part.startswith("__") for part in (*rest, name)):
         yield Finding("names", "error", f"{where}: {whole} is private to the host")
-    elif module == "trunnion" and name and name not in trunnion.__all__ and whole not in PUBLIC:
+    elif module == "trunnion" and name not in ("", "*") and name not in trunnion.__all__ and whole not in PUBLIC:
         yield Finding("names", "error", f"{where}: trunnion has no public name {name}")
     elif module not in PUBLIC:
         instead = f"write: from trunnion import {name}" if name in trunnion.__all__ else "it may move without notice"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from trunnion.model.errors import TrunnionError
 from trunnion.model.json import Json, JsonObject
 from trunnion.model.names import plugin_of
 from trunnion.plugins.contained import Patience, PluginFailure, contained
+from trunnion.running import run
 from trunnion.testing.harness import Harness
 from trunnion.testing.hosting import Hosting
 from trunnion.testing.report import Finding
@@ -50,11 +50,11 @@ def live(plugin_id: str, plugin: object, settings: Mapping[str, JsonObject]) -> 
         PluginFailure: it did not start, or did not come to its end.
     """
     patience = Patience(warn_after=PATIENCE, give_up_after=PATIENCE)
-    return contained(lambda: asyncio.run(_live(plugin_id, plugin, settings)), f"a host with {plugin_id!r}", patience)
+    return contained(lambda: run(_live(plugin_id, plugin, settings)), f"a host with {plugin_id!r}", patience)
 
 
 async def _live(plugin_id: str, plugin: object, settings: Mapping[str, JsonObject]) -> Life:
-    async with Hosting(plugins={plugin_id: plugin}, settings=settings) as host:
+    async with Hosting(plugins={plugin_id: plugin}, settings=settings, capture=False) as host:
         meta, status = await host.meta(), await _status(host)
         ending = -time.monotonic()
     ending += time.monotonic()
@@ -130,7 +130,8 @@ def _left_behind(before: Census) -> Iterator[Finding]:
     for thread in (t for t in threading.enumerate() if t.ident in threads - before[0]):
         yield Finding("leaks", "error", f"thread {thread.name!r} goes on after the host has stopped")
     if descriptors > before[1]:
-        yield Finding("leaks", "error", f"{descriptors - before[1]} descriptors stay open after the host has stopped")
+        more = descriptors - before[1]
+        yield Finding("leaks", "error", f"descriptors still open after the host has stopped: {more} more")
 
 
 def _tables(value: Json) -> list[JsonObject]:

@@ -24,7 +24,7 @@ def of_settings(settings: Iterable[Setting]) -> Iterator[Finding]:
                 "words", "warning", f"{name} has no description: `trunnion config show` has nothing to say of it"
             )
         if setting.key and "default" not in setting.schema:
-            yield Finding("settings", "note", f"{name} has no default: it is missing in `settings` unless it is given")
+            yield Finding("settings", "note", f"{name} has no default: it is None unless it is given")
 
 
 def of_descriptors(kind: str, descriptors: Iterable[JsonObject]) -> Iterator[Finding]:
