@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import click
 import pytest
 
 import trunnion
+from trunnion import testing
 from trunnion.launcher.main import cli
 from trunnion.model.errors import ERROR_TABLE
 from trunnion_scripts.declaration import read
@@ -74,4 +78,32 @@ def test_subcommands_that_are_named_exist(page: Path) -> None:
 def test_public_names_in_the_plugin_guide_exist() -> None:
     text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([A-Z]\w+)(?:\(|`)", text)) - {"Path", "Literal", "Enum", "CancelledError", "None"}
-    assert named - set(trunnion.__all__) == set()
+    assert named - {*trunnion.__all__, *testing.__all__} == set()
+
+
+def test_the_tests_in_the_plugin_guide_pass(tmp_path: Path) -> None:
+    (tests,) = [block for block in blocks(ROOT / "docs/plugins.md", "python") if "trunnion_host" in block]
+    (tmp_path / "test_greenhouse.py").write_text(tests)
+    places = [str(ROOT / "examples/quickstart/plugins"), os.environ.get("PYTHONPATH", "")]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST"))}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-B",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "trunnion.testing.pytest_plugin",
+            "--rootdir",
+            tmp_path,
+            ".",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
+        check=False,
+    )
+    assert "4 passed" in done.stdout, done.stdout + done.stderr

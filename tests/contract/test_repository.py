@@ -23,7 +23,10 @@ def files() -> Iterator[Path]:
     for folder, names, found in os.walk(ROOT):
         names[:] = [n for n in names if n not in SKIPPED and not n.endswith("_cache") and n != "__pycache__"]
         names[:] = [n for n in names if n not in {".hypothesis", ".bench"} and not n.endswith(".egg-info")]
-        yield from (Path(folder) / name for name in found if not name.startswith(".coverage"))
+        # In a second worktree .git is a file, with the place of the first.
+        yield from (
+            Path(folder) / name for name in found if not name.startswith((".coverage", ".git")) or name == ".gitignore"
+        )
 
 
 def texts(*suffixes: str) -> Iterator[tuple[Path, str]]:

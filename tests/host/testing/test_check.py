@@ -121,7 +121,7 @@ STARTING = {
         "commands differ at the second start: mine.c0, mine.c1",
     ),
     "a setting it cannot do without": (
-        "@hookimpl\ndef trunnion_settings(): yield Setting(key='url', schema={'type': 'string', 'description': 'Where'})\n"
+        "@hookimpl\ndef trunnion_settings(): yield Setting(key='url', schema={'type': 'string'})\n"
         "@hookimpl\ndef trunnion_commands(settings): settings['url'].strip(); return []",
         "'NoneType' object has no attribute 'strip'",
     ),
@@ -195,9 +195,11 @@ def test_who_holds_up_the_loop_does_not_hold_up_the_check(tmp_path, monkeypatch)
         "async def run(host, ready): let_go.wait(10)\n"
         "@hookimpl\ndef trunnion_daemons(): yield Daemon(name='stuck', run=run)\n"
     )
+    out = sys.stdout
     try:
         report = check(tmp_path, HEAD + source)
         assert "did not return within 0.3 s" in said(report, "error")
+        assert sys.stdout is out
     finally:
         sys.modules["trunnion_plugin_file_mine"].let_go.set()
         for thread in threading.enumerate():
