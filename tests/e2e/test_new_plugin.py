@@ -121,8 +121,8 @@ def test_a_plugin_that_breaks_the_contract_fails_the_check(place):
     assert "FAILED: 1 error, 0 warnings" in done.out
     (entry,) = json.loads(place.run("check-plugin", "--json", "bad.py").out)
     assert entry["ok"] is False
-    assert entry["report"]["plugin"] == "bad"
-    assert [f["check"] for f in entry["report"]["findings"] if f["level"] == "error"] == ["starts"]
+    assert (entry["plugin"], entry["origin"]) == ("bad", str(place.root / "bad.py"))
+    assert [f["check"] for f in entry["findings"] if f["level"] == "error"] == ["starts"]
 
 
 def test_settings_it_needs_come_from_the_flags_and_the_file(place):

@@ -35,7 +35,7 @@ def test_a_plugin_passes_its_own_tests_where_it_is_installed(
     options = ("-q", "--strict-markers", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", tmp_path)
     assert " passed" in call(programs / "python", "-B", "-m", "pytest", *options, folder / tests, cwd=tmp_path)
     checked = json.loads(call(programs / "trunnion", "check-plugin", "--json", distribution, cwd=tmp_path))
-    assert [(entry["ok"], entry["report"]["distribution"]) for entry in checked] == [(True, distribution)]
+    assert [(entry["ok"], entry["distribution"]) for entry in checked] == [(True, distribution)]
 
 
 def test_both_are_in_one_host_and_keep_what_they_know(programs: Path, tmp_path: Path) -> None:

@@ -27,9 +27,7 @@ def check(context: click.Context, what: str) -> int:
     screen, options = screen_of(context), options_of(context)
     reports = check_plugin(what, _settings(options))
     if screen.as_json:
-        from trunnion.model.json import decode, encode
-
-        screen.value([decode(encode({"ok": report.ok, "report": report})) for report in reports])
+        screen.value([report.shown() for report in reports])
     else:
         screen.out("".join(f"{report}\n" for report in reports))
     return 0 if all(report.ok for report in reports) else exit_status("failed")

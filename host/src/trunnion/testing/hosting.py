@@ -130,7 +130,6 @@ class Hosting:
             queries=asked.get("queries", ()),
             provide=asked.get("provide", ()),
             frontends=(),
-            environ={},
             clock=asked.get("clock"),
         )
 

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from trunnion.model.json import Json
+
 Level: TypeAlias = Literal["ok", "note", "warning", "error"]
 
 
@@ -45,6 +47,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, level: Level) -> list[Finding]:
         """The findings of one level."""
         return [finding for finding in self.findings if finding.level == level]
+
+    def shown(self) -> dict[str, Json]:
+        """The report as JSON, with its outcome."""
+        return {"ok": self.ok, **msgspec.to_builtins(self)}
 
     def __str__(self) -> str:
         whence = f"{self.distribution} {self.version}".strip() or self.origin
