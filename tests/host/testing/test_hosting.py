@@ -235,6 +235,11 @@ def test_what_the_test_prints_is_the_tests(capsys, caplog):
         print("from the test")
         host.invoke("t.shout", word="from the handler")
     assert capsys.readouterr().out == "from the test\n"
+    with Hosting(commands=[shout]) as host, Hosting(commands=[shout]) as other:
+        print("from the test")
+        texts = [host.texts(host.invoke("t.shout", word="one")), other.texts(other.invoke("t.shout", word="two"))]
+    assert texts == ["one\n", "two\n"]
+    assert capsys.readouterr().out == "from the test\n"
     with Hosting(commands=[shout], capture=False) as host:
         assert host.texts(host.invoke("t.shout", word="from the handler")) == ""
     assert capsys.readouterr().out == "from the handler\n"

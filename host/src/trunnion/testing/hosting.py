@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TextIO, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 from trunnion.host import Host, HostOptions
 from trunnion.host_thread import HostThread
-from trunnion.kernel.output import capture
 from trunnion.model.commands import Command, Query
 from trunnion.model.errors import NotFound
 from trunnion.model.json import Json, JsonObject
@@ -21,6 +19,7 @@ from trunnion.plugins.discover import installed, objects
 from trunnion.testing.blocking import BlockingHarness
 from trunnion.testing.clock import FakeClock
 from trunnion.testing.harness import PATIENCE, TESTER, Harness
+from trunnion.testing.outside import take_up
 from trunnion.testing.toml import as_toml
 
 SHUTDOWN_GRACE = 0.2
@@ -116,7 +115,7 @@ class Hosting:
         asked = self._asked
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trunnion-test-")))
         if asked.get("capture", True):
-            stack.enter_context(capture(_printer(sys.stdout), _leave_to_others))
+            stack.enter_context(take_up())
         options = HostOptions(
             config_path=_config(folder, asked),
             data_dir=asked.get("data_dir") or folder / "data",
@@ -135,19 +134,6 @@ class Hosting:
 
     def _harness(self, host: Host) -> Harness:
         return Harness(host, TESTER, self._asked.get("clock"), self._asked.get("patience", PATIENCE))
-
-
-def _printer(out: TextIO) -> Callable[[str], None]:
-    """Writes to what is standard output now."""
-
-    def write(text: str) -> None:
-        out.write(text)
-
-    return write
-
-
-def _leave_to_others(name: str, level: str, text: str) -> None:
-    """What is logged outside of runs has handlers of its own."""
 
 
 def _config(folder: Path, asked: HostingArguments) -> Path:
