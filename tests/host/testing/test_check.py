@@ -111,6 +111,11 @@ STARTING = {
         "@hookimpl\ndef trunnion_daemons(): yield Daemon(name='bus', run=fail, on_crash='degrade')",
         "daemon bus is failed: OSError: no bus",
     ),
+    "observer that fails": (
+        "async def fail(events): raise OSError('no paper')\n"
+        "@hookimpl\ndef trunnion_observers(): yield Observer(name='printer', on_events=fail)",
+        "observer printer: OSError: no paper",
+    ),
     "command of the host's": (
         "async def cancel(): 'Cancel.'\n@hookimpl\ndef trunnion_commands(): yield Command.of(cancel, console='runs')",
         "runs.cancel",
@@ -134,6 +139,7 @@ STARTING = {
 
 @pytest.mark.parametrize("name", STARTING)
 def test_what_shows_only_in_a_host(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(living, "OBSERVING", 0.2)
     monkeypatch.setattr(imports, "at_load", lambda subject: ())
     source, fragment = STARTING[name]
     report = check(tmp_path, HEAD + source + "\n")

@@ -309,3 +309,33 @@ def test_observers_have_seen_all_when_it_is_settled():
         run = host.invoke("t.shout")
         host.settle()
         assert [e.seq for e in dial.seen] == list(range(1, run.last_seq + 1))
+        host.settle()
+        assert len(dial.seen) == run.last_seq
+
+
+async def test_an_observer_that_takes_nothing_is_named():
+    class Blind:
+        @hookimpl
+        def trunnion_observers(self):
+            async def see(events) -> None:
+                raise OSError("no eyes")
+
+            yield Observer(name="blind", on_events=see)
+
+    async with Hosting(plugins={"blind": Blind()}, commands=[shout], patience=0.5) as host:
+        await host.invoke("t.shout")
+        with pytest.raises(TimeoutError, match="observer 'blind' has not taken everything: OSError: no eyes"):
+            await host.settle()
+
+
+def test_a_line_that_was_rewritten_is_told_as_it_ended():
+    def rewrite() -> None:
+        """Rewrite a line, slowly enough to be seen."""
+        for percent in range(0, 101, 25):
+            print(f"\r{percent} %", end="")
+            time.sleep(0.11)
+
+    with Hosting(commands=[Command.of(rewrite, console="t")]) as host:
+        run = host.invoke("t.rewrite")
+        assert host.texts(run) == "100 %\n"
+        assert len([e for e in host.events(run) if e.kind == "text"]) > 1

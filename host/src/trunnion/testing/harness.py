@@ -6,6 +6,8 @@ import asyncio
 
 from trunnion.host import Host
 from trunnion.kernel.context import result_of
+from trunnion.kernel.observers import ObserverPump
+from trunnion.kernel.threads import in_thread
 from trunnion.model.events import TEXT, Event, run_stream
 from trunnion.model.json import Json, decode
 from trunnion.model.runs import Caller, Invocation, Role, Run
@@ -13,6 +15,9 @@ from trunnion.testing.clock import FakeClock
 
 PATIENCE = 30.0
 """Seconds by the machine's clock that a test waits for a run."""
+
+LOOK = 0.005
+"""Seconds between two looks at how far an observer is."""
 
 TESTER = Caller("tester", "cli", "admin")
 
@@ -125,9 +130,25 @@ class Harness:
         return document
 
     async def settle(self) -> None:
-        """Return once every observer has been given all that is on record now."""
+        """Return once every observer has taken all that is on record.
+
+        Raises:
+            TimeoutError: one did not while the test was patient; the message says what it raised last.
+        """
         for pump in self.host.kernel.observers:
-            await pump.catch_up()
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._taken(pump)
+            except TimeoutError:
+                said = pump.state.last_error or "it does not return"
+                raise TimeoutError(f"observer {pump.observer.name!r} has not taken everything: {said}") from None
+
+    async def _taken(self, pump: ObserverPump) -> None:
+        """Look until nothing is left that the host's own pump has still to hand on."""
+        kernel = self.host.kernel
+        # Nobody is told how far an observer is, so there is nothing to wait for.
+        while await in_thread(kernel.readers, lambda: kernel.store.read_commits(pump.state.position, 1)):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
 
     async def advance(self, seconds: float) -> None:
         """Let time pass on the fake clock, and let what became due begin.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from trunnion.model.commands import Command
 from trunnion.model.errors import TrunnionError
 from trunnion.model.json import Json, JsonObject
 from trunnion.model.names import plugin_of
@@ -23,8 +25,18 @@ SLOW_END = 3.0
 """Seconds a host may take to stop that has nothing to do."""
 
 PATIENCE = 90.0
+OBSERVING = 1.0
+"""Seconds that observers have for the one thing that happens; one that fails then is named."""
+
 SETTLE = 2.0
 """Seconds in which threads and descriptors on their way out may go."""
+
+
+async def _something() -> None:
+    """Something for observers to see."""
+
+
+SOMETHING = Command.of(_something, console="check_plugin", name="something", effect="read")
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -54,12 +66,21 @@ def live(plugin_id: str, plugin: object, settings: Mapping[str, JsonObject]) -> 
 
 
 async def _live(plugin_id: str, plugin: object, settings: Mapping[str, JsonObject]) -> Life:
-    async with Hosting(plugins={plugin_id: plugin}, settings=settings, capture=False) as host:
+    async with Hosting(plugins={plugin_id: plugin}, commands=[SOMETHING], settings=settings, capture=False) as host:
+        await _let_it_see(host)
         meta, status = await host.meta(), await _status(host)
         ending = -time.monotonic()
     ending += time.monotonic()
     commands, queries, streams = (_own(meta, kind, plugin_id) for kind in ("commands", "queries", "streams"))
     return Life(commands, queries, streams, status, ending)
+
+
+async def _let_it_see(host: Harness) -> None:
+    """Have something happen, and give observers time for it; whether a gate lets it pass is the plugin's affair."""
+    with suppress(TimeoutError, TrunnionError):
+        async with asyncio.timeout(OBSERVING):
+            await host.invoke(SOMETHING.id)
+            await host.settle()
 
 
 async def _status(host: Harness) -> JsonObject:
