@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from trunnion.builtin.access_commands import AccessCommands
 from trunnion.builtin.access_queries import AccessQueries
+from trunnion.builtin.backup_command import BackupCommand
 from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.builtin.explain_query import ExplainQuery
 from trunnion.builtin.file_commands import FileCommands
@@ -59,6 +60,7 @@ class HostPlugin:
             *AccessCommands(self._kernel).commands(),
             *TokenCommands(self._kernel).commands(),
             *FileCommands(self._kernel).commands(),
+            *BackupCommand(self._kernel, self._control, self._config).commands(),
             Command.of(
                 self._control.drain,
                 console="host",

@@ -1,4 +1,4 @@
-"""``trunnion doctor``: looks at everything a host needs, changes nothing."""
+"""``trunnion doctor``: looks at everything a host needs; changes nothing, unless it is to mend the store."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import click
 from trunnion._version import VERSION
 from trunnion.access.key_file import read_key
 from trunnion.config.data_dir import DataDir, holder_of
+from trunnion.launcher import store_check
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.look import describe
 from trunnion.launcher.options import Options, json_option, options_of, screen_of
@@ -39,10 +40,13 @@ class Finding(NamedTuple):
 
 @click.command()
 @json_option
+@click.option("--repair", is_flag=True, help="Mend the store first; no host may run. The database is copied before.")
 @click.pass_context
-def doctor(context: click.Context) -> int:
-    """Look for what could be wrong: versions, data directory, key, lock, history, configuration, plugins."""
+def doctor(context: click.Context, *, repair: bool) -> int:
+    """Look for what could be wrong: versions, data directory, key, lock, history, store, configuration, plugins."""
     options, screen = options_of(context), screen_of(context)
+    if repair:
+        store_check.mend(locate(options), screen)
     findings = examine(options)
     if screen.as_json:
         screen.value([finding._asdict() for finding in findings])
@@ -58,7 +62,7 @@ def examine(options: Options) -> list[Finding]:
         place = locate(options)
     except TrunnionError as error:
         return [*findings, Finding("configuration", False, error.message)]
-    looks: tuple[Callable[[Place], Iterator[Finding]], ...] = (_data_dir, _key, _space, _lock, _history)
+    looks: tuple[Callable[[Place], Iterator[Finding]], ...] = (_data_dir, _key, _space, _lock, _history, _store)
     findings += [finding for look in looks for finding in look(place)]
     return [*findings, *_configuration(options, place)]
 
@@ -130,6 +134,11 @@ def _history(place: Place) -> Iterator[Finding]:
         yield Finding("history", True, f"{stats.get('runs')} runs, {stats.get('bytes')} bytes, {stats.get('path')}")
     finally:
         store.close()
+
+
+def _store(place: Place) -> Iterator[Finding]:
+    for ok, seen in store_check.look(place):
+        yield Finding("store", ok, seen)
 
 
 def _configuration(options: Options, place: Place) -> Iterator[Finding]:

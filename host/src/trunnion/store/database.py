@@ -72,7 +72,7 @@ class Database:
         """
         try:
             refuse_newer(self.path, len(self._migrations))
-            self._claim = _claim(self.path.with_name("writer.lock"))
+            self._claim = claim_writer(self.path)
             self._connection = self._opened_with_little_space()
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -159,11 +159,18 @@ class Database:
         return row[0]
 
 
-def _claim(path: Path) -> int:
+def claim_writer(database: Path) -> int:
     """Become the one process that writes; waits for the writer of a dead host to end.
 
     A record lock and not ``flock``: children that inherit the descriptor do not hold it.
+
+    Returns:
+        The descriptor that holds the claim; closing it gives it up.
+
+    Raises:
+        Unavailable: another process goes on writing.
     """
+    path = database.with_name("writer.lock")
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + WRITER_TIMEOUT
     while True:

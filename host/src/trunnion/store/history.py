@@ -170,10 +170,10 @@ def _fetch(connection: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[R
 
 
 def _decoded(connection: sqlite3.Connection, num: int, crc: int, doc: bytes) -> Run:
-    return _run.decode(doc) if zlib.crc32(doc) == crc else _damaged(connection, num)
+    return _run.decode(doc) if zlib.crc32(doc) == crc else damaged_run(connection, num)
 
 
-def _damaged(connection: sqlite3.Connection, num: int) -> Run:
+def damaged_run(connection: sqlite3.Connection, num: int) -> Run:
     """What the columns still say of a run whose record does not match its checksum."""
     query = (
         "SELECT runs.id, runs.num, commands.id, status, created, principal, source, finished, last FROM runs"

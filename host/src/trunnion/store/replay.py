@@ -119,7 +119,10 @@ def _with_text(event: Event, descriptor: int) -> Event:
     block = os.pread(descriptor, length, offset) if descriptor >= 0 else b""
     if len(block) < length:
         return gap_event(event.stream, event.seq, event.seq, event.ts, LOST_TEXT)
-    return chunks.restored(event, block.decode())
+    try:
+        return chunks.restored(event, block.decode())
+    except UnicodeDecodeError:
+        return gap_event(event.stream, event.seq, event.seq, event.ts, DAMAGED)
 
 
 def _size(event: Event) -> int:

@@ -78,15 +78,9 @@ class Retention:
             return _measure(self._database.connection, self._database.files, found)
 
     def _remove(self, found: Sequence[Doomed]) -> PruneResult:
-        nums, ids = [(num,) for num, _ in found], [(run_id,) for _, run_id in found]
         with self._database.transaction() as connection:
             result = _measure(connection, self._database.files, found)
-            _keep_counters(connection)
-            connection.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", ids)
-            connection.executemany("DELETE FROM runs WHERE num = ?", nums)
-            connection.executemany("DELETE FROM chunks WHERE stream = ?", nums)
-            connection.executemany("DELETE FROM artifacts WHERE run_id = ?", ids)
-            connection.execute("DELETE FROM marks WHERE last < (SELECT min(num) FROM runs)")
+            remove_rows(connection, found)
         self._remove_files([run_id for _, run_id in found])
         self._removed(len(found))
         return result
@@ -153,6 +147,17 @@ def _measure(connection: sqlite3.Connection, files: RunFiles, found: Sequence[Do
         size += row[1] + files.size(run_id)
         size += number(connection, "SELECT length(doc) FROM runs WHERE num = ?", num)
     return PruneResult(len(found), events, size)
+
+
+def remove_rows(connection: sqlite3.Connection, found: Sequence[Doomed]) -> None:
+    """Forget ended runs, and remember that their files are still to go."""
+    nums, ids = [(num,) for num, _ in found], [(run_id,) for _, run_id in found]
+    _keep_counters(connection)
+    connection.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", ids)
+    connection.executemany("DELETE FROM runs WHERE num = ?", nums)
+    connection.executemany("DELETE FROM chunks WHERE stream = ?", nums)
+    connection.executemany("DELETE FROM artifacts WHERE run_id = ?", ids)
+    connection.execute("DELETE FROM marks WHERE last < (SELECT min(num) FROM runs)")
 
 
 def _keep_counters(connection: sqlite3.Connection) -> None:

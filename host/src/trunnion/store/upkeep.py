@@ -24,6 +24,9 @@ The first commit after that waits for the disk once (SQLite syncs the log's new 
 LARGE_LOG = 32768
 """Pages in the log from which it is emptied while commits wait."""
 
+READER_WAIT = 100
+"""Milliseconds for which emptying the log, and with it commits, waits for readers: a backup reads for long."""
+
 PASSES = 8
 FEW_PAGES = 64
 """Folding in is repeated so often, or until so few pages are left; the log then starts over soon."""
@@ -146,8 +149,7 @@ class Upkeep:
             self._give_back_space()
             self._checkpoint()
         if self._full:
-            self._full = False
-            self._empty_log()
+            self._full = not self._empty_log()
 
     def _give_back_space(self) -> None:
         """Shorten the file in small steps while more than an eighth of it is unused."""
@@ -167,15 +169,17 @@ class Upkeep:
         if pages > LARGE_LOG:
             self._empty_log()
 
-    def _empty_log(self) -> None:
-        """Fold the log in and cut its file, which gives its space back."""
+    def _empty_log(self) -> bool:
+        """Fold the log in and cut its file, which gives its space back; False if a reader still needs it."""
         connection = self._checkpointer()
         with self._database.lock:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not busy
 
     def _checkpointer(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connect_writer(self._database.path, "NORMAL", second=True)
+            self._connection.execute(f"PRAGMA busy_timeout = {READER_WAIT}")
         return self._connection
 
     def _sweep_keys(self) -> None:
