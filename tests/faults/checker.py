@@ -114,6 +114,23 @@ def judge(data: Path, history: Path, effects: Path) -> Verdict:
     return verdict
 
 
+def judge_backup(data: Path, history: Path, before: float) -> Verdict:
+    """Judge what a backup was restored to, before any host worked on it, by what was told before the backup began.
+
+    Args:
+        data: the restored data directory.
+        history: what clients were told.
+        before: when the backup began, by the clock of the history.
+    """
+    verdict, told = Verdict(), [line for line in lines_of(history) if line["at"] < before]
+    with closing(Stored(data)) as stored:
+        _judge(stored, told, [], verdict)
+    # It was taken in the midst of work: runs are at work in it, and effects are not what is asked for.
+    for law in ("running", "waiting", "hollow"):
+        verdict.wrong.pop(law, None)
+    return verdict
+
+
 def _judge(stored: Stored, told: list[dict], done: list[dict], verdict: Verdict) -> None:
     check = stored.db.execute("PRAGMA integrity_check").fetchall()
     if check != [("ok",)]:

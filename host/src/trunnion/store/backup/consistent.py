@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -78,10 +79,11 @@ class Frozen:
         return number(self._connection, "PRAGMA user_version"), number(self._connection, query)
 
     def artifacts(self) -> Iterator[ArtifactInfo]:
-        """Every kept file on record."""
+        """Every kept file on record; a record that cannot be read leads to none."""
         with closing(self._connection.execute("SELECT doc FROM artifacts ORDER BY rowid")) as rows:
             for (doc,) in rows:
-                yield _artifact.decode(doc)
+                with suppress(msgspec.DecodeError):
+                    yield _artifact.decode(doc)
 
     def outputs(self) -> Iterator[Output]:
         """Every run with long output. Text is appended, so the newest chunk says how much is needed."""
@@ -119,6 +121,9 @@ def _copy(reader: sqlite3.Connection, copy: sqlite3.Connection, check: Callable[
 
 
 def _needed(codec: int, crc: int, data: bytes) -> int | None:
-    events = chunks.decode(codec, crc, data)
+    try:
+        events = chunks.decode(codec, crc, data)
+    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error):
+        return None
     spans = [event.span for event in events or () if isinstance(event, chunks.SpannedEvent) and event.span is not None]
     return max((offset + length for offset, length in spans), default=None)

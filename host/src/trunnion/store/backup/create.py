@@ -155,10 +155,7 @@ def _written(source: Source, file: BinaryIO, copy: Path, check: Callable[[], Non
         check_schema(reader, source.root / DATABASE)
         with closing(Frozen(reader, copy, check)) as frozen:
             if problems := frozen.problems():
-                raise Unavailable(
-                    f"the database is damaged ({problems[0]}) and a backup of it could not be restored: "
-                    "stop the host and run trunnion doctor --repair"
-                )
+                raise _damaged(problems[0])
             filling = Filling(file, check)
             filling.content(FIRST, first_content())
             _fill_runs(source, filling, frozen)
@@ -251,4 +248,13 @@ def _explained(error: OSError | sqlite3.Error, target: Path) -> TrunnionError:
         )
     if isinstance(error, OSError):
         return Unavailable(f"no backup was made: {error.filename or target}: {error.strerror}", {"path": str(target)})
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(str(error))
     return Unavailable(f"no backup was made: the database: {error}", {"path": str(target)})
+
+
+def _damaged(what: str) -> Unavailable:
+    return Unavailable(
+        f"the database is damaged ({what}) and a backup of it could not be restored: "
+        "stop the host and run trunnion doctor --repair"
+    )

@@ -2,7 +2,8 @@
 
 Written here rather than with ``tarfile`` as a whole, because what reads must refuse everything it does not
 expect: links, devices, other kinds of members, headers without end, anything behind the end. The headers
-are those of POSIX.1-2001 (pax); the frame is that of RFC 1952 with an empty name and no time.
+are those of POSIX.1-2001 (pax); the frame is that of RFC 1952 with no name and no time. A second, empty member of the
+frame ends the file: its comment has the digest of every byte before it, so that no other file passes for this one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 TRAILER = struct.Struct("<II")
 MOST_PAX = 16 << 10
 _END = bytes(2 * BLOCK)
+_SEAL_HEADER = b"\x1f\x8b\x08\x10\x00\x00\x00\x00\x00\xff"
+_EMPTY = b"\x03\x00" + bytes(TRAILER.size)
+
+
+def _seal(sha256: str) -> bytes:
+    """The second member: its header with a comment, and no content."""
+    return _SEAL_HEADER + f"sha256 {sha256}".encode("ascii") + b"\0" + _EMPTY
 
 
 class Member(NamedTuple):
@@ -42,7 +50,8 @@ class Packer:
         self._deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._crc = 0
         self._size = 0
-        file.write(HEADER)
+        self._digest = hashlib.sha256()
+        self._put(HEADER)
 
     def add(self, member: Member, pieces: Iterable[bytes] = ()) -> str:
         """Add a file, or a folder; the digest of what was written.
@@ -65,13 +74,18 @@ class Packer:
     def close(self) -> None:
         """Write the end; the file stays open."""
         self._write(_END)
-        self._file.write(self._deflate.flush())
-        self._file.write(TRAILER.pack(self._crc, self._size & 0xFFFFFFFF))
+        self._put(self._deflate.flush())
+        self._put(TRAILER.pack(self._crc, self._size & 0xFFFFFFFF))
+        self._file.write(_seal(self._digest.hexdigest()))
 
     def _write(self, data: bytes) -> None:
         self._crc = zlib.crc32(data, self._crc)
         self._size += len(data)
-        self._file.write(self._deflate.compress(data))
+        self._put(self._deflate.compress(data))
+
+    def _put(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
 
 
 class _Plain:
@@ -83,6 +97,8 @@ class _Plain:
         self._buffer = b""
         self._crc = 0
         self._size = 0
+        self._digest = hashlib.sha256(HEADER)
+        self._newest = b""
         if file.read(len(HEADER)) != HEADER:
             raise Damaged("it is no backup that Trunnion wrote")
 
@@ -99,13 +115,16 @@ class _Plain:
         """The end: nothing more inside, and of the frame nothing but its check."""
         if self._buffer or self._more():
             raise Damaged("something follows its end")
-        trailer = self._inflate.unused_data + self._file.read(TRAILER.size + 1)
-        if trailer != TRAILER.pack(self._crc, self._size & 0xFFFFFFFF):
+        rest = self._inflate.unused_data
+        self._digest.update(self._newest[: len(self._newest) - len(rest)])
+        trailer = TRAILER.pack(self._crc, self._size & 0xFFFFFFFF)
+        self._digest.update(trailer)
+        if rest + self._file.read(BLOCK) != trailer + _seal(self._digest.hexdigest()):
             raise Damaged("it is not what was written: its checksum does not fit")
 
     def _more(self) -> bytes:
         while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._file.read(PIECE)
+            data = self._inflate.unconsumed_tail or self._next_piece()
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
@@ -117,6 +136,12 @@ class _Plain:
             if not data:
                 break
         return b""
+
+
+    def _next_piece(self) -> bytes:
+        self._digest.update(self._newest)
+        self._newest = self._file.read(PIECE)
+        return self._newest
 
 
 class Unpacker:
