@@ -88,8 +88,8 @@ def tell(place: Place, screen: Screen, value: Json) -> None:
         screen.note("the key is in it: whoever has this file can open the sealed secrets; keep it as safe as they are")
     elif (place.data.root / "secret.key").exists():
         screen.note(
-            f"the key is not in it: sealed secrets stay sealed after a restore unless {place.data.root / 'secret.key'} "
-            "is put back as well; keep a copy of it elsewhere, or use --with-key"
+            f"the key is not in it: unless {place.data.root / 'secret.key'} is put back as well, sealed secrets stay sealed "
+            "after a restore and waiting runs that need theirs fail; keep a copy of it elsewhere, or use --with-key"
         )
     notes = facts.get("notes")
     for note in notes if isinstance(notes, list) else ():

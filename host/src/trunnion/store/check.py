@@ -25,6 +25,8 @@ from trunnion.store.trouble import Trouble
 Access: TypeAlias = Literal["alone", "beside"]
 """Whether this process has the data directory to itself, or looks beside a running host."""
 
+MEND_PAGES = "the indexes are made anew, or the whole file from its tables; what tables have lost is named afterwards"
+
 MOST_OF_PAGES = 20
 
 _run = msgspec.json.Decoder(Run)
@@ -74,16 +76,16 @@ def _reading(path: Path, access: Access) -> Iterator[sqlite3.Connection]:
 
 
 def _unreadable(text: str) -> Trouble:
-    return Trouble("pages", text, mend="the indexes are made anew; nothing is lost", is_fatal=True)
+    return Trouble("pages", text, mend=MEND_PAGES, is_fatal=True)
 
 
 def _examined(connection: sqlite3.Connection, artifacts: Path, access: Access) -> Iterator[Trouble]:
     """Every check by itself: what one cannot read does not keep the others from looking."""
     connection.execute("BEGIN")
     try:
-        yield from _pages(connection)
         known = Known(set(), set(), set())
         for look in (
+            _pages(connection),
             _runs(connection, known),
             _live(connection, known),
             check_streams(connection, artifacts),
@@ -94,12 +96,20 @@ def _examined(connection: sqlite3.Connection, artifacts: Path, access: Access) -
                 yield from look
             except sqlite3.DatabaseError as error:
                 yield _unreadable(f"a table cannot be read: {error}")
+            except (TypeError, ValueError, OverflowError) as error:
+                # SQLite gives whatever lies in a page, numbers where there were bytes among it.
+                yield _unreadable(f"a table has rows that nobody wrote: {error}")
     finally:
         connection.execute("ROLLBACK")
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[Trouble]:
-    rows: list[tuple[str]] = connection.execute(f"PRAGMA integrity_check({MOST_OF_PAGES})").fetchall()
+    try:
+        rows: list[tuple[str]] = connection.execute(f"PRAGMA integrity_check({MOST_OF_PAGES})").fetchall()
+    except sqlite3.DatabaseError as error:
+        # Some damage ends that check; a smaller one may still say where it is.
+        yield _unreadable(str(error))
+        rows = connection.execute(f"PRAGMA quick_check({MOST_OF_PAGES})").fetchall()
     for (text,) in rows:
         if text != "ok":
             yield _unreadable(text.strip())._replace(is_fatal="index" not in text)

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ from trunnion.store.factory import database_path
 from trunnion.store.files import OUTPUT, sync_file
 from trunnion.store.history import damaged_run
 from trunnion.store.replay import DAMAGED, LOST_TEXT
-from trunnion.store.state import stream_name
+from trunnion.store.state import number, stream_name
 from trunnion.store.trouble import Trouble
 
 LOST = "lost+found"
@@ -92,17 +92,15 @@ class _Mending:
         self._lost = data_dir / LOST / stamp
 
     def work(self, found: Sequence[Trouble]) -> list[str]:
-        """Mend the indexes first, since all else is found by them; then everything that is found after that."""
-        done = []
-        with closing(connect_writer(database_path(self._data_dir), "FULL")) as connection:
-            if any(trouble.kind == "pages" for trouble in found):
-                done += _reindex(connection)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        found = list(examine(self._data_dir))
+        """Mend the pages first, since all else is found by them; then everything that is found after that."""
+        done, path = [], database_path(self._data_dir)
+        if any(trouble.kind == "pages" for trouble in found):
+            done.append(_mend_pages(path))
+            found = list(examine(self._data_dir))
         if any(trouble.kind == "pages" for trouble in found):
             # Rows that are found by way of a damaged page may not be what they seem.
             return done
-        with closing(connect_writer(database_path(self._data_dir), "FULL")) as connection:
+        with closing(connect_writer(path, "FULL")) as connection:
             for trouble in found:
                 if trouble.mend:
                     self._mend(connection, trouble)
@@ -170,12 +168,45 @@ class _Mending:
         _put(connection, position, kept, codec & chunks.SPANS)
 
 
-def _reindex(connection: sqlite3.Connection) -> list[str]:
+def _mend_pages(path: Path) -> str:
+    """Make the indexes anew in their place, or, where even that fails, the whole file from its tables."""
+    with closing(connect_writer(path, "FULL")) as connection:
+        with suppress(sqlite3.DatabaseError):
+            connection.execute("REINDEX")
+            return "the indexes were made anew; nothing is lost"
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    fresh = path.with_name(path.name + ".anew")
+    fresh.unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
-        connection.execute("REINDEX")
+        _write_anew(path, fresh)
     except sqlite3.DatabaseError as error:
-        return [f"the indexes could not be made anew: {error}"]
-    return ["the indexes were made anew; nothing is lost"]
+        return f"the pages could not be mended: {error}; restore a backup"
+    else:
+        fresh.replace(path)
+        sync_file(path.parent)
+        return "the database was written anew from its tables; what the check names after this is what was lost"
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _write_anew(path: Path, fresh: Path) -> None:
+    """Copy every table without looking at an index; ``VACUUM`` would copy the indexes too, damage and all."""
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("ATTACH ? AS damaged", (str(path),))
+        query = "SELECT type, name, sql FROM damaged.sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', rowid"
+        parts: list[tuple[str, str, str]] = connection.execute(query).fetchall()
+        connection.execute("BEGIN")
+        for kind, name, sql in parts:
+            connection.execute(sql)
+            if kind == "table":
+                connection.execute(f'INSERT INTO main."{name}" SELECT * FROM damaged."{name}" NOT INDEXED WHERE 1')  # noqa: S608
+        for pragma in ("user_version", "application_id"):
+            value = number(connection, f"PRAGMA damaged.{pragma}")
+            connection.execute(f"PRAGMA main.{pragma} = {value}")
+        connection.execute("COMMIT")
+    sync_file(fresh)
 
 
 def _rewrite_run(connection: sqlite3.Connection, num: int) -> None:
