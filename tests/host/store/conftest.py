@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from backup_kit import fill
 from store_kit import DURABILITIES, ON_DISK, Bench, opened
 
 from trunnion.store.factory import database_path
@@ -38,3 +39,13 @@ def version1(tmp_path: Path) -> Path:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
     return tmp_path
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Bench]:
+    """A data directory with some of everything, its store open."""
+    root = tmp_path / "data"
+    root.mkdir()
+    with opened("process", root) as bench:
+        fill(bench)
+        yield bench

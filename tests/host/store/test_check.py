@@ -1,4 +1,4 @@
-"""The look at a store: every kind of damage is named, nothing is named where there is none, and mending loses what it says."""
+"""The look at a store: damage is named, nothing else is, and mending loses no more than it says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,7 +143,9 @@ def _story(root: Path) -> str:
     connection = sqlite3.connect(f"{database_path(root).as_uri()}?immutable=1", uri=True)
     try:
         rows = connection.execute("SELECT doc FROM runs ORDER BY num").fetchall()
-        rows += connection.execute("SELECT stream, first, last, codec, data FROM chunks ORDER BY stream, first").fetchall()
+        rows += connection.execute(
+            "SELECT stream, first, last, codec, data FROM chunks ORDER BY stream, first"
+        ).fetchall()
         rows += connection.execute("SELECT id, doc FROM artifacts ORDER BY rowid").fetchall()
         return hashlib.sha256(repr(rows).encode()).hexdigest()
     finally:
@@ -323,13 +327,12 @@ def test_a_table_that_is_damaged_is_left_alone(facts: tuple[Path, Facts]) -> Non
 
 
 def test_it_waits_for_no_writer_that_is_at_work(facts: tuple[Path, Facts], monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-    import sys
-
     root, runs = facts
     damage_record(root, runs)
     monkeypatch.setattr("trunnion.store.database.WRITER_TIMEOUT", 0.05)
-    holder = "import fcntl, os, sys; f = os.open(sys.argv[1], 66); fcntl.lockf(f, 2); print('held', flush=True); input()"
+    holder = (
+        "import fcntl, os, sys; f = os.open(sys.argv[1], 66); fcntl.lockf(f, 2); print('held', flush=True); input()"
+    )
     command = [sys.executable, "-c", holder, str(database_path(root).with_name("writer.lock"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

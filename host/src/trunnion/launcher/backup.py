@@ -86,10 +86,10 @@ def tell(place: Place, screen: Screen, value: Json) -> None:
     screen.note(f"{facts.get('runs')} runs, {facts.get('files')} files, {facts.get('size')} bytes")
     if facts.get("has_key"):
         screen.note("the key is in it: whoever has this file can open the sealed secrets; keep it as safe as they are")
-    elif (place.data.root / "secret.key").exists():
+    elif (key := place.data.root / "secret.key").exists():
         screen.note(
-            f"the key is not in it: unless {place.data.root / 'secret.key'} is put back as well, sealed secrets stay sealed "
-            "after a restore and waiting runs that need theirs fail; keep a copy of it elsewhere, or use --with-key"
+            f"the key is not in it: unless {key} is put back as well, sealed secrets stay sealed after a restore "
+            "and waiting runs that need theirs fail; keep a copy of it elsewhere, or use --with-key"
         )
     notes = facts.get("notes")
     for note in notes if isinstance(notes, list) else ():

@@ -137,7 +137,6 @@ class _Plain:
                 break
         return b""
 
-
     def _next_piece(self) -> bytes:
         self._digest.update(self._newest)
         self._newest = self._file.read(PIECE)
