@@ -216,3 +216,16 @@ def test_doctor_names_and_mends(ground: Ground) -> None:
     assert call(ground, "doctor").returncode == 0
     assert (ground.data / "artifacts/stray").exists() is False
     shutil.rmtree(ground.data / "lost+found")
+
+
+def test_a_handle_is_no_place_for_a_backup(ground: Ground) -> None:
+    """A handle stands for a file of the data directory, which a backup must not replace."""
+    ground.up()
+    (ground.root / "mine").write_text("mine")
+    handle = call(ground, "upload", str(ground.root / "mine")).stdout.strip()
+    assert handle.startswith("upload:")
+    refused = call(ground, "run", "host.backup", handle, "--force")
+    assert refused.returncode == 2, refused.stderr
+    assert "lies in the data directory itself" in refused.stderr
+    assert [path.read_text() for path in (ground.data / "uploads").iterdir()] == ["mine"]
+    assert ground.hosts[-1].stop() == 0

@@ -206,6 +206,23 @@ def test_a_long_reader_does_not_hold_commits_up_when_the_log_is_emptied(disk: Be
     database.close()
 
 
+def test_a_file_that_was_missing_before_is_named_and_costs_no_other(kept: Bench, tmp_path: Path) -> None:
+    run = kept.accept(kept.run())
+    for name in ("x1", "x2", "x3"):
+        keep(kept, run, name, name.encode())
+    (kept.data_dir / "artifacts" / run.id / "x1").unlink()
+    (kept.data_dir / "artifacts" / run.id / "x3").write_bytes(b"3x")
+    manifest = back_up(source_of(kept.data_dir), tmp_path / "b")
+    assert [(note.name[-2:], note.text[:24]) for note in manifest.notes] == [
+        ("x3", "is not what was kept: it"),
+        ("x1", "is on record and not on "),
+    ]
+    done = restore(tmp_path / "b", tmp_path / "new")
+    assert [trouble.kind for trouble in done.troubles] == ["artifact"]
+    assert (tmp_path / "new/artifacts" / run.id / "x2").read_bytes() == b"x2"
+    assert kept.store.get_run(run.id) is not None
+
+
 # -- its place ----------------------------------------------------------------------------------------
 
 

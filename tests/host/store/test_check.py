@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from store_kit import Bench, event, host_event, opened
 
-from trunnion.model.errors import TrunnionError, Unavailable
+from trunnion.model.errors import IncompatibleData, TrunnionError, Unavailable
 from trunnion.model.events import GAP, TEXT, Event, run_stream
 from trunnion.model.runs import ArtifactInfo, Run, RunFilter
 from trunnion.store import Batch
@@ -355,3 +355,14 @@ def test_chunks_that_say_what_they_are_not(facts: tuple[Path, Facts]) -> None:
     troubles = found(root)
     assert [trouble.mend for trouble in troubles] == ["", ""]
     repair(root, "now")
+
+
+def test_older_data_is_looked_at_as_it_is_and_newer_data_refused(version1: Path) -> None:
+    before = database_path(version1).read_bytes()
+    assert [trouble.text[-19:] for trouble in found(version1)] == ["its file is missing"]
+    assert database_path(version1).read_bytes() == before
+    connection = sqlite3.connect(database_path(version1))
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(IncompatibleData, match="99"):
+        found(version1)

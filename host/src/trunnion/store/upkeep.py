@@ -24,7 +24,7 @@ The first commit after that waits for the disk once (SQLite syncs the log's new 
 LARGE_LOG = 32768
 """Pages in the log from which it is emptied while commits wait."""
 
-READER_WAIT = 100
+READER_WAIT = 25
 """Milliseconds for which emptying the log, and with it commits, waits for readers: a backup reads for long."""
 
 PASSES = 8

@@ -199,8 +199,8 @@ def _settle_vanished(filling: Filling, frozen: Frozen, reader: sqlite3.Connectio
     """A run whose files went was removed meanwhile, so it is not in the backup; else its files were gone before."""
     removed = {run_id for run_id in filling.vanished if not is_on_record(reader, run_id)}
     frozen.drop(removed)
-    for run_id, name in filling.vanished.items():
-        if run_id not in removed:
+    for run_id, names in filling.vanished.items():
+        for name in names if run_id not in removed else ():
             filling.note(name, "is on record and not on the disk")
 
 

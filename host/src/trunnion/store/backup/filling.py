@@ -27,7 +27,7 @@ class Filling:
         entries: the files in it.
         folders: the folders in it.
         notes: what is not in it, or not as it should be.
-        vanished: runs of which a file was not there, each with the file's name.
+        vanished: runs of which files were not there, each with the names of these.
     """
 
     def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
@@ -36,7 +36,7 @@ class Filling:
         self.entries: list[Entry] = []
         self.folders: list[str] = []
         self.notes: list[Note] = []
-        self.vanished: dict[str, str] = {}
+        self.vanished: dict[str, list[str]] = {}
 
     def close(self) -> None:
         """Write the archive's end."""
@@ -59,12 +59,10 @@ class Filling:
 
     def of_run(self, run_id: str, name: str, path: Path, size: int | None) -> Entry | None:
         """Add a file of a run, as much of it as the database refers to; None if there is none."""
-        if run_id in self.vanished:
-            return None
         try:
             return self._open(name, path, size)
         except FileNotFoundError:
-            self.vanished[run_id] = name
+            self.vanished.setdefault(run_id, []).append(name)
             return None
 
     def tree(self, name: str, folder: Path) -> None:
@@ -72,6 +70,9 @@ class Filling:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except FileNotFoundError:
+            return
+        except PermissionError:
+            self.note(name, "may not be read and was left out")
             return
         if not self._fits(name, is_folder=True):
             return
