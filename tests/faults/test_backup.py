@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -14,6 +15,10 @@ from pathlib import Path
 import checker
 import pytest
 from faults_kit import HERE, Ground, until
+
+from trunnion.model.json import Json
+from trunnion.model.runs import Invocation
+from trunnion.protocol.client import Client
 
 CLIENTS = 8
 
@@ -229,3 +234,27 @@ def test_a_handle_is_no_place_for_a_backup(ground: Ground) -> None:
     assert "lies in the data directory itself" in refused.stderr
     assert [path.read_text() for path in (ground.data / "uploads").iterdir()] == ["mine"]
     assert ground.hosts[-1].stop() == 0
+
+
+def test_a_key_that_is_changed_meanwhile_opens_what_is_in_the_backup(ground: Ground) -> None:
+    """Both want the lane of the sealed store, so the change waits until the backup has the key that fits."""
+    ground.up()
+    for number in range(32):
+        (ground.data / "shared" / str(number)).write_bytes(ground.random.randbytes(1 << 20))
+    target, partial = ground.root / "b", ground.root / "b.partial"
+
+    async def both(client: Client) -> list[str]:
+        await client.run(Invocation(command_id="secrets.set", args={"name": "shared/x", "value": "a secret value"}))
+        args: dict[str, Json] = {"file": str(target), "with_key": True}
+        backup = await client.submit(Invocation(command_id="host.backup", args=args))
+        while size_of(partial) == 0:
+            await asyncio.sleep(0.001)
+        assert not target.exists(), "the backup was too fast to have anything beside it"
+        rotated = await client.run(Invocation(command_id="secrets.rotate"))
+        return [(await client.wait(backup.id)).status, rotated.status]
+
+    assert ground.talk(both) == ["succeeded", "succeeded"]
+    assert ground.hosts[-1].stop() == 0
+    restored(ground, target, ground.root / "new")
+    listed = call(ground, "--data-dir", str(ground.root / "new"), "secrets", "list", "--json")
+    assert [item["readable"] for item in json.loads(listed.stdout)["items"]] == [True], listed.stdout

@@ -52,6 +52,10 @@ def test_all_of_it_comes_back(kept: Bench, tmp_path: Path) -> None:
 def test_the_key_comes_only_when_it_is_asked_for(kept: Bench, tmp_path: Path) -> None:
     assert not back_up(source_of(kept.data_dir), tmp_path / "without").has_key
     assert back_up(source_of(kept.data_dir, with_key=True), tmp_path / "with").has_key
+    (kept.data_dir / "secret.key.next").write_bytes(b"n" * 72)
+    assert back_up(source_of(kept.data_dir, with_key=True), tmp_path / "changing").has_key
+    restore(tmp_path / "changing", tmp_path / "three")
+    assert (tmp_path / "three/secret.key.next").read_bytes() == b"n" * 72
     restore(tmp_path / "without", tmp_path / "one")
     restore(tmp_path / "with", tmp_path / "two")
     assert not (tmp_path / "one/secret.key").exists()

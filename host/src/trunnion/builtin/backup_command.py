@@ -8,6 +8,7 @@ import msgspec
 
 from trunnion.access.policy import is_local
 from trunnion.builtin.control import ConfigControl, HostControl
+from trunnion.builtin.secret_commands import LOCK
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
 from trunnion.model.commands import Command
@@ -21,7 +22,11 @@ SHOWN_NOTES = 100
 
 
 class BackupCommand:
-    """Makes backups. For admins, through local doors alone."""
+    """Makes backups. For admins, through local doors alone.
+
+    They share the lane of the sealed store: a key that is changed between the reading of the database and of the key
+    would leave secrets in the backup that nothing in it can open.
+    """
 
     def __init__(self, kernel: Kernel, control: HostControl, config: ConfigControl) -> None:
         self._kernel = kernel
@@ -36,7 +41,7 @@ class BackupCommand:
                 console="host",
                 title="Write everything that is kept to one file",
                 role="admin",
-                lock="host.backup",
+                lock=LOCK,
                 timeout=86_400.0,
             )
         ]

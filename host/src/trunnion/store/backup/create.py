@@ -24,6 +24,7 @@ from trunnion.store.backup.manifest import (
     HOST_ID,
     KEY,
     LAST,
+    NEXT_KEY,
     TREES,
     UPLOADS,
     Manifest,
@@ -170,7 +171,7 @@ def _written(source: Source, file: BinaryIO, copy: Path, check: Callable[[], Non
         version=source.version,
         data_version=data_version,
         runs=runs,
-        has_key=any(entry.name == KEY for entry in filling.entries),
+        has_key=any(entry.name in (KEY, NEXT_KEY) for entry in filling.entries),
         files=tuple(filling.entries[1:]),
         folders=tuple(filling.folders),
         notes=tuple(filling.notes),
@@ -209,7 +210,7 @@ def _fill_rest(source: Source, filling: Filling) -> None:
         filling.tree(tree, source.root / tree)
     if source.config is not None:
         filling.file(f"{CONFIG}/trunnion.toml", source.config.resolve())
-    singles = (HOST_ID, KEY) if source.with_key else (HOST_ID,)
+    singles = (HOST_ID, KEY, NEXT_KEY) if source.with_key else (HOST_ID,)
     for name in singles:
         if (source.root / name).exists():
             filling.file(name, source.root / name)

@@ -16,6 +16,9 @@ LAST = "manifest.json"
 DATABASE = "db/trunnion.sqlite"
 HOST_ID = "host_id"
 KEY = "secret.key"
+NEXT_KEY = "secret.key.next"
+"""There while the key is being changed; some secrets are sealed with it already."""
+
 CONFIG = "config-of-backup"
 """The folder for the configuration file: kept for whoever looks, never put in force."""
 
@@ -25,7 +28,7 @@ TREES = ("instances", "packages", "shared", "audit")
 """Folders that are taken as they are."""
 
 PLACES = frozenset({ARTIFACTS, UPLOADS, CONFIG, *TREES})
-SINGLE = frozenset({DATABASE, HOST_ID, KEY})
+SINGLE = frozenset({DATABASE, HOST_ID, KEY, NEXT_KEY})
 
 MOST_NAME = 4096
 
