@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -204,7 +205,7 @@ def test_newer_forms_and_newer_data_are_refused_by_name(kept: Bench, tmp_path: P
 
 
 def test_a_bomb_is_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
-    """A few kilobytes that would be terabytes: its list says how much, and that is compared with what is free."""
+    """A few kilobytes that claim to be 64 GiB: all of it is read before the first byte is written."""
     size, file = 64 << 30, tmp_path / "b"
     head = tarfile.TarInfo("shared/x")
     head.size = size
@@ -321,3 +322,46 @@ def test_two_restores_do_not_use_one_place(kept: Bench, tmp_path: Path) -> None:
     (staging / "left").write_text("of a killed one")
     restore(tmp_path / "b", tmp_path / "new")
     assert not (tmp_path / "new/left").exists()
+
+
+def test_what_does_not_fit_is_not_begun(kept: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    back_up(source_of(kept.data_dir), tmp_path / "b")
+    monkeypatch.setattr("trunnion.store.backup.restore.SPARE", 1 << 60)
+    with pytest.raises(Unavailable, match="nothing was restored") as refused:
+        restore(tmp_path / "b", tmp_path / "new")
+    assert refused.value.details["reason"] == "disk_full"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "data"]
+
+
+def test_another_file_after_it_was_verified_is_refused(
+    kept: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(source_of(kept.data_dir), tmp_path / "b")
+    (kept.data_dir / "shared/x").write_bytes(b"longer than it was before")
+    back_up(source_of(kept.data_dir), tmp_path / "other")
+    monkeypatch.setattr(
+        "trunnion.store.backup.restore._judge_space", lambda *_: (tmp_path / "other").replace(tmp_path / "b")
+    )
+    with pytest.raises(InvalidArguments, match="changed while it was read"):
+        restore(tmp_path / "b", tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "data"]
+
+
+def test_what_was_moved_aside_comes_back_when_the_new_cannot_take_its_place(
+    kept: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(source_of(kept.data_dir), tmp_path / "b")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/mine").write_text("x")
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "new.restoring":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(Unavailable, match="nothing was restored"):
+        restore(tmp_path / "b", tmp_path / "new", aside=True)
+    assert (tmp_path / "new/mine").read_text() == "x"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "data", "new"]
