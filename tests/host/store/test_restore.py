@@ -26,6 +26,10 @@ from trunnion.store.backup.manifest import LAST, Entry, first_content
 from trunnion.store.backup.packing import HEADER, Member, Packer, Unpacker
 from trunnion.store.check import examine
 
+MODULE = sys.modules["trunnion.store.backup.restore"]
+"""The package has the function under the module's name."""
+
+
 # -- what is refused ----------------------------------------------------------------------------------
 
 
@@ -326,7 +330,7 @@ def test_two_restores_do_not_use_one_place(kept: Bench, tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_not_begun(kept: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     back_up(source_of(kept.data_dir), tmp_path / "b")
-    monkeypatch.setattr("trunnion.store.backup.restore.SPARE", 1 << 60)
+    monkeypatch.setattr(MODULE, "SPARE", 1 << 60)
     with pytest.raises(Unavailable, match="nothing was restored") as refused:
         restore(tmp_path / "b", tmp_path / "new")
     assert refused.value.details["reason"] == "disk_full"
@@ -339,9 +343,7 @@ def test_another_file_after_it_was_verified_is_refused(
     back_up(source_of(kept.data_dir), tmp_path / "b")
     (kept.data_dir / "shared/x").write_bytes(b"longer than it was before")
     back_up(source_of(kept.data_dir), tmp_path / "other")
-    monkeypatch.setattr(
-        "trunnion.store.backup.restore._judge_space", lambda *_: (tmp_path / "other").replace(tmp_path / "b")
-    )
+    monkeypatch.setattr(MODULE, "_judge_space", lambda *_: (tmp_path / "other").replace(tmp_path / "b"))
     with pytest.raises(InvalidArguments, match="changed while it was read"):
         restore(tmp_path / "b", tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "data"]
