@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import invariant, rule
+from machine_kit import StoreMachine, on_every_store
 from store_kit import START, Bench, Clock, end, event, host_event
 
 from trunnion.model.errors import Unavailable
 from trunnion.model.events import run_stream
-from trunnion.store import Accept, Batch, DocumentWrite, Durability, open_readonly
+from trunnion.store import Accept, Batch, DocumentWrite, open_readonly
 from trunnion.store.factory import database_path
 from trunnion.store.refusing import RefusingStore
 
@@ -125,15 +123,11 @@ def test_data_without_documents_is_read_as_it_is(version1: Path) -> None:
     assert database_path(version1).read_bytes() == before
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(StoreMachine):
     """Any order of changes, of batches that fail and of reopening, against a dictionary."""
-
-    durability: ClassVar[Durability] = "process"
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.bench = Bench(self.durability, Path(self.folder.name))
         self.kept: dict[tuple[str, str], DocumentWrite] = {}
         self.revision = 0
 
@@ -168,26 +162,8 @@ class Machine(RuleBasedStateMachine):
             assert self.bench.store.document_usage(owner) == usage
             assert [self.bench.store.document(owner, write.key) for write in expected] == expected
 
-    def teardown(self) -> None:
-        self.bench.close()
-        self.folder.cleanup()
 
-
-class MemoryMachine(Machine):
-    durability = "memory"
-
-
-class PowerMachine(Machine):
-    durability = "power"
-
-
-SHORT = settings(max_examples=12, stateful_step_count=12, deadline=None)
-TestProcess = Machine.TestCase
-TestProcess.settings = SHORT
-TestMemory = MemoryMachine.TestCase
-TestMemory.settings = SHORT
-TestPower = PowerMachine.TestCase
-TestPower.settings = settings(max_examples=4, stateful_step_count=8, deadline=None)
+globals().update(on_every_store(Machine))
 
 
 @pytest.mark.parametrize("size", [1 << 20])

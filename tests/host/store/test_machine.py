@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import random
-import tempfile
-from pathlib import Path
-from typing import ClassVar
 
 import msgspec
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from store_kit import Bench, end, event, make_run
+from hypothesis.stateful import invariant, rule
+from machine_kit import StoreMachine, on_every_store
+from store_kit import end, event, make_run
 
 from trunnion.model.events import Event, run_stream
 from trunnion.model.runs import Run, RunFilter
-from trunnion.store import Accept, Batch, Durability
+from trunnion.store import Accept, Batch
 
 
-class Machine(RuleBasedStateMachine):
-    durability: ClassVar[Durability] = "process"
-
+class Machine(StoreMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.bench = Bench(self.durability, Path(self.folder.name))
         self.runs: dict[str, Run] = {}
         self.events: dict[str, list[Event]] = {}
 
@@ -90,23 +83,5 @@ class Machine(RuleBasedStateMachine):
             assert self.bench.store.read_events(stream, 0, 1000, 1 << 40) == events
             assert self.bench.store.last_seq(stream) == len(events)
 
-    def teardown(self) -> None:
-        self.bench.close()
-        self.folder.cleanup()
 
-
-class MemoryMachine(Machine):
-    durability = "memory"
-
-
-class PowerMachine(Machine):
-    durability = "power"
-
-
-SHORT = settings(max_examples=12, stateful_step_count=12, deadline=None)
-TestProcess = Machine.TestCase
-TestProcess.settings = SHORT
-TestMemory = MemoryMachine.TestCase
-TestMemory.settings = SHORT
-TestPower = PowerMachine.TestCase
-TestPower.settings = settings(max_examples=4, stateful_step_count=8, deadline=None)
+globals().update(on_every_store(Machine))
