@@ -17,8 +17,10 @@ from trunnion.kernel.context import Context
 from trunnion.kernel.eventlog import RING_EVENTS, EventLog
 from trunnion.model.errors import Busy, InvalidArguments
 from trunnion.model.events import run_stream
+from trunnion.model.retention import Rule
 from trunnion.store.base import Batch, Done
 from trunnion.store.memory import MemoryStore
+from trunnion.store.pruning import prune
 
 
 class Bench:
@@ -220,7 +222,7 @@ async def test_what_retention_removed_is_one_gap_with_both_numbers(start) -> Non
         for n in range(5000):
             rig.kernel.host_log.log("test", "info", f"line {n}")
         await rig.kernel.waiting.flush(log)
-        rig.kernel.store.prune(rig.kernel.clock.utc() + 1, None, dry_run=False)
+        prune(rig.kernel.store, [Rule("*", age=0)], rig.kernel.clock.utc() + 1)
         events = await rig.host_events("host/log")
         assert [e.kind for e in events].count("gap") == 1
         gap = events[0]

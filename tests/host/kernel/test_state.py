@@ -20,8 +20,10 @@ from trunnion.kernel.documents import DocumentLimits
 from trunnion.kernel.state import State
 from trunnion.model.errors import Busy, Conflict, Forbidden, InvalidArguments, NotFound, Unavailable
 from trunnion.model.events import Event
+from trunnion.model.retention import Rule
 from trunnion.model.runs import Caller
 from trunnion.store.base import DiskFull
+from trunnion.store.pruning import prune
 
 Start = Callable[..., AbstractAsyncContextManager[Rig]]
 
@@ -409,7 +411,7 @@ async def test_what_retention_took_is_one_gap(start: Start) -> None:
         state = state_of(rig)
         for n in range(3):
             await state.put("a", n)
-        rig.kernel.store.prune(2**60, None, dry_run=False)
+        prune(rig.kernel.store, [Rule("*", age=0)], 2**60)
     async with start(durability="process") as rig:
         state = state_of(rig)
         assert (await state.get("a")).revision == 3

@@ -12,9 +12,11 @@ from pathlib import Path
 import msgspec
 
 from trunnion.model.events import Event, run_stream
+from trunnion.model.retention import Rule
 from trunnion.model.runs import Run
 from trunnion.store import Accept, Batch, Durability, KeyRow, Store, open_store
 from trunnion.store.factory import database_path
+from trunnion.store.pruning import Pruned, prune
 
 START = 1_800_000_000_000_000
 DURABILITIES: tuple[Durability, ...] = ("memory", "process", "power")
@@ -78,6 +80,9 @@ class Bench:
     def commit(self, batch: Batch) -> None:
         error = self.try_commit(batch)
         assert error is None, error
+
+    def prune(self, *rules: Rule, now: int | None = None, dry_run: bool = False) -> list[Pruned]:
+        return prune(self.store, rules, self.clock() if now is None else now, dry_run=dry_run)
 
     def run(self, **fields: object) -> Run:
         return make_run(self.store.next_num(), **fields)

@@ -10,6 +10,7 @@ from store_kit import START, Bench, end, event, host_event
 
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import run_stream
+from trunnion.model.retention import Rule
 from trunnion.model.runs import ArtifactInfo, Run, RunFilter
 from trunnion.store import Accept, Batch, KeyRow
 
@@ -220,9 +221,11 @@ def test_pruning_removes_what_a_dry_run_said(bench: Bench) -> None:
     bench.commit(Batch(artifacts=[ArtifactInfo("a", runs[0].id, "a", 3, "00")]))
     cut = runs[4].finished
     for older_than, keep, gone in ((cut, None, 4), (None, 6, 2), (cut, 5, 1), (START, None, 0), (None, 100, 0)):
-        said = bench.store.prune(older_than, keep, dry_run=True)
-        assert bench.store.prune(older_than, keep, dry_run=False) == said
-        assert (said.runs, said.events) == (gone, 2 * gone)
+        rule = Rule("*", age=None if older_than is None else 0, runs=keep)
+        said = bench.prune(rule, now=older_than, dry_run=True)
+        assert bench.prune(rule, now=older_than) == said
+        assert sum(each.runs for each in said) == gone
+        assert sum(each.events for each in said) == 2 * gone
         runs = runs[gone:]
         assert bench.store.list_runs(RunFilter(), 100, None).items == [*reversed(runs), live]
     assert bench.store.artifact("a") is None
@@ -232,8 +235,8 @@ def test_pruning_removes_what_a_dry_run_said(bench: Bench) -> None:
 def test_what_retention_took_of_a_stream_is_one_gap(bench: Bench) -> None:
     for seq in range(1, 1001):
         bench.commit(Batch(appends={"host": [host_event(seq, START + seq)]}))
-    said = bench.store.prune(START + 600, None, dry_run=True)
-    assert bench.store.prune(START + 600, None, dry_run=False) == said
+    (said,) = bench.prune(Rule("*", age=600), now=START + 1200, dry_run=True)
+    assert bench.prune(Rule("*", age=600), now=START + 1200) == [said]
     first, *others = bench.store.read_events("host", 0, 2000)
     assert first.kind == "gap"
     assert first.data == {"first": 1, "last": first.seq, "reason": "retention"}

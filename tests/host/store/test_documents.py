@@ -13,6 +13,7 @@ from store_kit import START, Bench, Clock, end, event, host_event
 
 from trunnion.model.errors import Unavailable
 from trunnion.model.events import run_stream
+from trunnion.model.retention import Rule
 from trunnion.store import Accept, Batch, DocumentWrite, open_readonly
 from trunnion.store.factory import database_path
 from trunnion.store.refusing import RefusingStore
@@ -74,7 +75,7 @@ def test_documents_are_there_after_reopening(disk: Bench) -> None:
 def test_documents_outlive_retention(bench: Bench) -> None:
     bench.commit(Batch(documents=[doc("a", 1)], appends={"state/demo": []}))
     bench.ended()
-    bench.store.prune(START * 2, 0, dry_run=False)
+    bench.prune(Rule("*", age=0, runs=0), now=START * 2)
     assert bench.store.document("demo", "a") == doc("a", 1)
 
 

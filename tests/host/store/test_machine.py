@@ -11,6 +11,7 @@ from machine_kit import StoreMachine, on_every_store
 from store_kit import end, event, make_run
 
 from trunnion.model.events import Event, run_stream
+from trunnion.model.retention import Rule
 from trunnion.model.runs import Run, RunFilter
 from trunnion.store import Accept, Batch
 
@@ -66,9 +67,9 @@ class Machine(StoreMachine):
     @rule(keep=st.integers(0, 5))
     def prune(self, keep: int) -> None:
         ended = sorted((run for run in self.runs.values() if run.ended), key=lambda run: -run.num)
-        said = self.bench.store.prune(None, keep, dry_run=True)
-        assert said.runs == len(ended[keep:])
-        assert self.bench.store.prune(None, keep, dry_run=False) == said
+        said = self.bench.prune(Rule("*", runs=keep), dry_run=True)
+        assert sum(gone.runs for gone in said) == len(ended[keep:])
+        assert self.bench.prune(Rule("*", runs=keep)) == said
         for run in ended[keep:]:
             del self.runs[run.id]
             del self.events[run_stream(run.id)]

@@ -12,6 +12,7 @@ import pytest
 from store_kit import START, Bench, event, host_event, make_run, opened, until
 
 from trunnion.model.events import run_stream
+from trunnion.model.retention import Rule
 from trunnion.model.runs import ArtifactInfo, RunFilter
 from trunnion.store import Accept, Batch
 from trunnion.store.sqlite import SqliteStore
@@ -43,7 +44,7 @@ def test_numbers_and_positions_survive_retention_of_everything(disk: Bench) -> N
     disk.commit(Batch(appends={"host": [host_event(1)]}))
     end = disk.store.end_position()
     disk.clock.now += 10
-    disk.store.prune(disk.clock.now, None, dry_run=False)
+    disk.prune(Rule("*", age=0))
     assert disk.store.stats()["runs"] == 0
     disk.reopen()
     assert disk.store.next_num() > run.num

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -16,12 +17,14 @@ from trunnion.kernel.door import Door
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Command
 from trunnion.model.errors import Conflict, Forbidden, InvalidArguments, NotFound
-from trunnion.model.json import Json, decode, encode
+from trunnion.model.json import Json
+from trunnion.model.retention import ALL, Rule
 from trunnion.model.runs import Caller, Invocation, Run
-from trunnion.store.base import PruneResult
+from trunnion.store.pruning import Pruned, prune
 
 REMOTE = frozenset({"web", "rpc"})
 US_PER_SECOND = 1_000_000
+Amount = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RunCommands:
@@ -79,24 +82,32 @@ class RunCommands:
         return _brief(await door.submit(caller, invocation, rerun_of=old.id))
 
     async def prune(
-        self, *, older_than: timedelta | None = None, keep: int | None = None, dry_run: bool = False
+        self,
+        *,
+        older_than: timedelta | None = None,
+        keep: Amount | None = None,
+        bytes: Amount | None = None,
+        command: str | None = None,
+        dry_run: bool = False,
     ) -> dict[str, Json]:
-        """Remove ended runs with their output and files.
+        """Remove ended runs with their output and files, the oldest first.
 
         Args:
             older_than: those that ended longer ago than this.
             keep: those beyond the newest so many.
+            bytes: as many as it takes until no more than this is kept: of the database and the files together, or of
+                what belongs to the runs of ``command``.
+            command: only runs of this command; ``device.*`` takes all that begin so.
             dry_run: only say what would be removed.
         """
-        if older_than is None and keep is None:
-            raise InvalidArguments("say which runs: --older-than, --keep, or both")
-        before = None
-        if older_than is not None:
-            before = self._kernel.clock.utc() - int(older_than.total_seconds() * US_PER_SECOND)
-        prune = partial(self._kernel.store.prune, before, keep, dry_run=dry_run)
-        result = await in_thread(self._kernel.readers, prune)
+        if (older_than, keep, bytes) == (None, None, None):
+            raise InvalidArguments("say which runs: --older-than, --keep, --bytes, or several of them")
+        age = None if older_than is None else int(older_than.total_seconds() * US_PER_SECOND)
+        rule = Rule(command or ALL, age, keep, bytes)
+        work = partial(prune, self._kernel.store, [rule], self._kernel.clock.utc(), dry_run=dry_run)
+        gone = await in_thread(self._kernel.readers, work)
         await self._kernel.files.upkeep.sweep()
-        return {"dry_run": dry_run, **_figures(result)}
+        return {"dry_run": dry_run, **_summed(gone), "of": [_told(each) for each in gone]}
 
     async def forget(self, ctx: Context, run_id: str) -> dict[str, Json]:
         """Remove one ended run with everything kept with it.
@@ -124,6 +135,9 @@ def _brief(run: Run) -> Json:
     return {"id": run.id, "command_id": run.command_id, "status": run.status}
 
 
-def _figures(result: PruneResult) -> dict[str, Json]:
-    fields = decode(encode(msgspec.structs.asdict(result)))
-    return dict(fields) if isinstance(fields, dict) else {}
+def _summed(gone: Sequence[Pruned]) -> dict[str, Json]:
+    return {name: sum(getattr(each, name) for each in gone) for name in ("runs", "events", "bytes")}
+
+
+def _told(gone: Pruned) -> dict[str, Json]:
+    return {name: getattr(gone, name) for name in ("command", "limit", "on", "runs", "events", "bytes")}

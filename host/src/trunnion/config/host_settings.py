@@ -7,6 +7,7 @@ from typing import Literal
 
 from trunnion.config.access_settings import ACCESS_SETTINGS, Problem, check_access
 from trunnion.config.redaction_settings import REDACTION_SETTINGS
+from trunnion.config.retention_settings import RETENTION_SETTINGS
 from trunnion.model.contributions import Setting
 from trunnion.model.json import Json, JsonObject
 
@@ -79,8 +80,7 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
             enum=["memory", "process", "power"],
             default="process",
         ),
-        _count("retention_days", 30, "Ended runs older than this are removed; 0 keeps them", minimum=0),
-        _count("retention_runs", 100_000, "Ended runs beyond this number are removed; 0 keeps them", minimum=0),
+        *RETENTION_SETTINGS,
     ),
     "state": (
         _count("max_document_bytes", _MIB, "One document of a plugin, as JSON"),

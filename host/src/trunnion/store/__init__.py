@@ -11,9 +11,9 @@ from trunnion.store.base import (
     DiskFull,
     DocumentWrite,
     Done,
+    Ended,
     KeyRow,
     LiveRun,
-    PruneResult,
     Store,
 )
 from trunnion.store.factory import Durability, open_readonly, open_store
@@ -26,9 +26,9 @@ __all__ = [
     "DocumentWrite",
     "Done",
     "Durability",
+    "Ended",
     "KeyRow",
     "LiveRun",
-    "PruneResult",
     "Store",
     "open_readonly",
     "open_store",

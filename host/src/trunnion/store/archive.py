@@ -5,12 +5,14 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
 import msgspec
 
 from trunnion.model.events import Event, gap_event, run_stream
 from trunnion.model.runs import Run, RunFilter
 from trunnion.store import chunks
+from trunnion.store.base import Ended, OldEvents
 from trunnion.store.listing import matches
 
 BLOCK_SIZE = 256
@@ -73,16 +75,16 @@ class Log:
                 yield from (event for event in _events(part) if event.seq > after)
         yield from (event for event in list(self._young) if event.seq > after)
 
-    def cut(self, older_than: int, *, dry_run: bool) -> tuple[int, int]:
-        """Drop compressed parts that are older as a whole; how many events and bytes that is."""
-        events = size = 0
-        for part in list(self._parts):
-            if part.ts >= older_than:
-                break
-            events, size = events + part.last - part.first + 1, size + len(part.data)
-            if not dry_run:
-                self._parts.popleft()
-        return events, size
+    def older(self, than: int) -> OldEvents:
+        """The compressed parts at the beginning that are older than a time, UTC µs."""
+        old = list(takewhile(lambda part: part.ts < than, self._parts))
+        events = sum(part.last - part.first + 1 for part in old)
+        return OldEvents(self.stream, old[-1].last if old else 0, events, sum(len(part.data) for part in old))
+
+    def cut(self, last: int) -> None:
+        """Drop the compressed parts up to a number."""
+        while self._parts and self._parts[0].last <= last:
+            self._parts.popleft()
 
     def content(self) -> tuple[tuple[Part, ...], list[Event]]:
         """The compressed parts and the events after them."""
@@ -109,6 +111,11 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     def run(self) -> Run:
         """The run."""
         return _run.decode(self.doc)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is encoded."""
+        return len(self.doc) + len(self.lines) + sum(len(part.data) for part in self.parts)
 
     @property
     def log(self) -> Log:
@@ -150,6 +157,9 @@ class Archive:
         self._where: dict[str, int] = {}
         self._count = 0
 
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._young or run_id in self._where
+
     def __len__(self) -> int:
         return len(self._young) + len(self._where)
 
@@ -184,15 +194,11 @@ class Archive:
             found = _newest(found, _unpack(block), wanted, before, limit)
         return found
 
-    def doomed(self, older_than: int | None, keep: int | None) -> list[Record]:
-        """What retention would remove."""
-        records = sorted(self._all(), key=lambda record: record.num, reverse=True)
-        beyond = len(records) if keep is None else max(0, keep)
-        return records[beyond:] + [
-            record
-            for record in records[:beyond]
-            if older_than is not None and (record.run.finished or record.run.created) < older_than
-        ]
+    def outlines(self, before: int | None) -> list[Ended]:
+        """Runs that ended before a time, UTC µs, or all; in order of number."""
+        runs = sorted((record.run for record in self._all()), key=lambda run: run.num)
+        found = [Ended(run.num, run.id, run.command_id, run.finished or run.created) for run in runs]
+        return [run for run in found if before is None or run.finished < before]
 
     def remove(self, run_ids: set[str]) -> None:
         """Drop runs."""

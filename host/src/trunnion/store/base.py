@@ -6,7 +6,7 @@ from any thread and never see anything uncommitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -108,10 +108,33 @@ class Commit(msgspec.Struct, frozen=True):
     events: Sequence[Event]
 
 
-class PruneResult(msgspec.Struct, frozen=True):
-    """What retention removed, or would remove."""
+class Ended(msgspec.Struct, frozen=True):
+    """As much of an ended run as retention needs to know."""
 
-    runs: int
+    num: int
+    id: str
+    command_id: str
+    finished: int
+
+
+class Weight(msgspec.Struct, frozen=True):
+    """What is kept with a run: how many events, and about how many bytes in the database and in files."""
+
+    events: int
+    database: int
+    files: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Both together."""
+        return self.database + self.files
+
+
+class OldEvents(msgspec.Struct, frozen=True):
+    """Events of a stream that are old enough to go: all up to ``last``."""
+
+    stream: str
+    last: int
     events: int
     bytes: int
 
@@ -205,11 +228,35 @@ class Store(Protocol):
     def document_usage(self, owner: str) -> tuple[int, int]:
         """How many documents an owner has, and the bytes of their values together."""
 
-    def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
-        """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``; takes a while, use a thread.
+    # -- retention: takes a while, use a thread ---------------------------------------------------
 
-        Events of streams that are no run's go where a whole chunk is older than the time.
+    def ended(self, before: int | None = None) -> Iterator[Sequence[Ended]]:
+        """Ended runs that may be removed, oldest first, in pages: without parents of runs that are live.
+
+        Args:
+            before: only those that ended before this time, UTC µs.
         """
+
+    def tally(self) -> dict[str, int]:
+        """How many ended runs there are of each command."""
+
+    def weigh(self, runs: Sequence[Ended]) -> list[Weight]:
+        """What is kept with each of some runs."""
+
+    def used_database(self) -> int:
+        """Bytes of the database that are in use; what is unused serves what comes next."""
+
+    def used_files(self) -> int:
+        """Bytes of all kept files and long output."""
+
+    def remove(self, run_ids: Sequence[str]) -> int:
+        """Remove some ended runs with everything kept with them; how many there were."""
+
+    def old_events(self, before: int) -> Iterator[OldEvents]:
+        """What can be cut of streams that are no run's, where a whole stored piece is older than a time, UTC µs."""
+
+    def cut(self, stream: str, last: int) -> None:
+        """Remove the events of a stream up to a number that ``old_events`` said."""
 
     def forget(self, run_id: str) -> bool:
         """Remove one ended run with everything kept with it; False if there is none."""

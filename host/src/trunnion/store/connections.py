@@ -37,7 +37,7 @@ def connect_writer(path: Path, synchronous: Literal["NORMAL", "FULL"], *, second
             "journal_size_limit = 67108864",
             "temp_store = MEMORY",
             "cache_size = -16384",
-            "secure_delete = FAST",
+            "secure_delete = ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:

@@ -93,6 +93,13 @@ class RunFiles:
         except FileNotFoundError:
             return 0
 
+    def total(self) -> int:
+        """Bytes of all files of all runs."""
+        try:
+            return sum(self.size(entry.name) for entry in os.scandir(self.root) if entry.is_dir())
+        except FileNotFoundError:
+            return 0
+
     def remove(self, run_id: str) -> None:
         """Remove the files of a run; none there is fine."""
         folder = self.folder(run_id)

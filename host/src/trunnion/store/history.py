@@ -14,8 +14,8 @@ from trunnion.model.errors import ErrorInfo
 from trunnion.model.events import RUN_STREAM, Event, gap_event
 from trunnion.model.runs import ArtifactInfo, Page, Run, RunFilter
 from trunnion.model.status import Status
-from trunnion.store import chunks
-from trunnion.store.base import Commit, DocumentWrite, KeyRow
+from trunnion.store import aged, chunks
+from trunnion.store.base import Commit, DocumentWrite, Ended, KeyRow, OldEvents, Weight
 from trunnion.store.connections import Pool
 from trunnion.store.documents import read_document, read_documents, read_usage
 from trunnion.store.files import RunFiles
@@ -158,6 +158,35 @@ class History:
         """How many documents an owner has, and the bytes of their values together."""
         with self._pool.reader() as connection:
             return read_usage(connection, owner)
+
+    def ended(self, before: int | None = None) -> Iterator[list[Ended]]:
+        """Ended runs, oldest first, without parents of runs that are live."""
+        for page in aged.ended_pages(self._pool, before):
+            parents = {run.parent_run_id for run in list(self._live.values())}
+            yield [run for run in page if run.id not in parents]
+
+    def tally(self) -> dict[str, int]:
+        """How many ended runs there are of each command."""
+        with self._pool.reader() as connection:
+            return aged.tally(connection)
+
+    def weigh(self, runs: Sequence[Ended]) -> list[Weight]:
+        """What is kept with each of some runs."""
+        with self._pool.reader() as connection:
+            return aged.weigh(connection, self._files, runs)
+
+    def used_database(self) -> int:
+        """Bytes of the database that are in use."""
+        with self._pool.reader() as connection:
+            return aged.used(connection)
+
+    def used_files(self) -> int:
+        """Bytes of all kept files and long output."""
+        return self._files.total()
+
+    def old_events(self, before: int) -> Iterator[OldEvents]:
+        """What can be cut of streams that are no run's."""
+        return aged.old_events(self._pool, before)
 
 
 def _fetch(connection: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[Run]:

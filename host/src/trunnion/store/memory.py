@@ -9,14 +9,15 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trunnion.model.events import RUN_STREAM, Event, run_stream
 from trunnion.model.json import Json
 from trunnion.model.runs import ArtifactInfo, Page, Run, RunFilter
 from trunnion.store.archive import Archive, Log
-from trunnion.store.base import Batch, Commit, DocumentWrite, Done, KeyRow, LiveRun, PruneResult
+from trunnion.store.base import Batch, Commit, DocumentWrite, Done, Ended, KeyRow, LiveRun, OldEvents, Weight
 from trunnion.store.documents import DocumentTable
 from trunnion.store.files import RunFiles
 from trunnion.store.listing import matches, parse_cursor
@@ -251,28 +252,64 @@ class MemoryStore:
             self._data_dir = Path(tempfile.mkdtemp(prefix="trunnion-memory-"))
         return RunFiles(self._data_dir / "artifacts")
 
-    def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
-        """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``."""
+    def ended(self, before: int | None = None) -> Iterator[list[Ended]]:
+        """Ended runs, oldest first, without parents of runs that are live."""
         with self._lock:
-            doomed = self._archive.doomed(older_than, keep)
-            events = sum(record.last for record in doomed)
-            size = sum(len(record.doc) + len(record.lines) for record in doomed)
-            size += sum(info.size for record in doomed for info in self.artifacts_of(record.run_id))
-            if not dry_run:
-                self._remove({record.run_id for record in doomed})
-            for stream, log in self._logs.items():
-                if older_than is not None and not stream.startswith(RUN_STREAM):
-                    cut = log.cut(older_than, dry_run=dry_run)
-                    events, size = events + cut[0], size + cut[1]
-        return PruneResult(len(doomed), events, size)
+            parents = {run.parent_run_id for run in self._live.values()}
+            found = [run for run in self._archive.outlines(before) if run.id not in parents]
+        yield found
+
+    def tally(self) -> dict[str, int]:
+        """How many ended runs there are of each command."""
+        with self._lock:
+            return Counter(run.command_id for run in self._archive.outlines(None))
+
+    def weigh(self, runs: Sequence[Ended]) -> list[Weight]:
+        """What is kept with each of some runs."""
+        with self._lock:
+            return [self._weigh(run.id) for run in runs]
+
+    def _weigh(self, run_id: str) -> Weight:
+        record = self._archive.record(run_id)
+        if record is None:
+            return Weight(0, 0)
+        return Weight(record.last, record.size, sum(info.size for info in self.artifacts_of(run_id)))
+
+    def used_database(self) -> int:
+        """Bytes of what is kept in memory of ended runs."""
+        with self._lock:
+            return self._archive.bytes
+
+    def used_files(self) -> int:
+        """Bytes of all kept files."""
+        with self._lock:
+            return sum(info.size for info in self._artifacts.values())
+
+    def old_events(self, before: int) -> Iterator[OldEvents]:
+        """What can be cut of streams that are no run's."""
+        with self._lock:
+            found = [
+                old
+                for stream, log in self._logs.items()
+                if not stream.startswith(RUN_STREAM) and (old := log.older(before)).events
+            ]
+        yield from found
+
+    def cut(self, stream: str, last: int) -> None:
+        """Remove the events of a stream up to a number that ``old_events`` said."""
+        with self._lock:
+            self._logs[stream].cut(last)
 
     def forget(self, run_id: str) -> bool:
         """Remove one ended run with everything kept with it; False if there is none."""
+        return bool(self.remove([run_id]))
+
+    def remove(self, run_ids: Sequence[str]) -> int:
+        """Remove some ended runs with everything kept with them; how many there were."""
         with self._lock:
-            found = self._archive.record(run_id) is not None
-            if found:
-                self._remove({run_id})
-            return found
+            found = {run_id for run_id in run_ids if run_id in self._archive}
+            self._remove(found)
+            return len(found)
 
     def _remove(self, run_ids: set[str]) -> None:
         self._archive.remove(run_ids)

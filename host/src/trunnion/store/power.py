@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trunnion.model.errors import Unavailable
@@ -12,7 +12,7 @@ from trunnion.model.events import RUN_STREAM
 from trunnion.model.json import Json
 from trunnion.model.runs import Run
 from trunnion.store import wire
-from trunnion.store.base import Batch, Done, KeyRow, LiveRun, PruneResult
+from trunnion.store.base import Batch, Done, KeyRow, LiveRun
 from trunnion.store.connections import Pool, connect_reader, unavailable
 from trunnion.store.files import RunFiles, ballast_of
 from trunnion.store.history import History
@@ -241,14 +241,17 @@ class PowerStore(History):
         self._observers[name] = position
         self._moved.add(name)
 
-    def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
-        """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``."""
-        runs, events, size = self._link.ask(wire.Request("prune", "", older_than, keep, dry_run))
-        return PruneResult(runs, events, size)
+    def remove(self, run_ids: Sequence[str]) -> int:
+        """Remove some ended runs with everything kept with them; how many there were."""
+        return self._link.ask(wire.Request("remove", run_ids=list(run_ids)))[0]
 
     def forget(self, run_id: str) -> bool:
         """Remove one ended run with everything kept with it; False if there is none."""
-        return bool(self._link.ask(wire.Request("forget", run_id))[0])
+        return bool(self.remove([run_id]))
+
+    def cut(self, stream: str, last: int) -> None:
+        """Remove the events of a stream up to a number that ``old_events`` said."""
+        self._link.ask(wire.Request("cut", stream, last))
 
     def stats(self) -> dict[str, Json]:
         """Figures for ``host.status``: path, bytes, schema version, runs, durability."""

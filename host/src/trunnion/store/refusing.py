@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trunnion.model.errors import Unavailable
-from trunnion.store.base import Batch, Done, KeyRow, PruneResult
+from trunnion.store.base import Batch, Done, KeyRow
 from trunnion.store.readonly import ReadOnlyStore
 
 REFUSAL = "no host is running on this data directory, so nothing in it can be changed; start one with `trunnion up`"
@@ -44,7 +46,11 @@ class RefusingStore(ReadOnlyStore):
         """Refuse."""
         raise Unavailable(REFUSAL)
 
-    def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
+    def remove(self, run_ids: Sequence[str]) -> int:
+        """Refuse."""
+        raise Unavailable(REFUSAL)
+
+    def cut(self, stream: str, last: int) -> None:
         """Refuse."""
         raise Unavailable(REFUSAL)
 

@@ -11,7 +11,7 @@ from trunnion.model.errors import Unavailable
 from trunnion.model.events import RUN_STREAM
 from trunnion.model.json import Json
 from trunnion.model.runs import Run
-from trunnion.store.base import Batch, DiskFull, Done, LiveRun, PruneResult
+from trunnion.store.base import Batch, DiskFull, Done, LiveRun
 from trunnion.store.connections import Pool, connect_reader, failure, unavailable
 from trunnion.store.database import Database
 from trunnion.store.files import RunFiles
@@ -163,19 +163,23 @@ class SqliteStore(History):
         self._observers[name] = position
         self._moved.add(name)
 
-    def prune(self, older_than: int | None, keep: int | None, *, dry_run: bool) -> PruneResult:
-        """Remove ended runs finished before a time (UTC µs) or beyond the newest ``keep``."""
+    def remove(self, run_ids: Sequence[str]) -> int:
+        """Remove some ended runs with everything kept with them; how many there were."""
         try:
-            return self._retention.prune(older_than, keep, dry_run=dry_run)
+            return self._retention.remove(run_ids)
         except (sqlite3.Error, OSError) as error:
-            raise Unavailable(f"history could not be pruned: {failure(error, self.path)}") from error
+            raise Unavailable(f"runs could not be removed: {failure(error, self.path)}") from error
 
     def forget(self, run_id: str) -> bool:
         """Remove one ended run with everything kept with it; False if there is none."""
+        return bool(self.remove([run_id]))
+
+    def cut(self, stream: str, last: int) -> None:
+        """Remove the events of a stream up to a number that ``old_events`` said."""
         try:
-            return self._retention.forget(run_id)
+            self._retention.cut(stream, last)
         except (sqlite3.Error, OSError) as error:
-            raise Unavailable(f"run {run_id} could not be removed: {failure(error, self.path)}") from error
+            raise Unavailable(f"old events could not be removed: {failure(error, self.path)}") from error
 
     def stats(self) -> dict[str, Json]:
         """Figures for ``host.status``: path, bytes, schema version, runs, durability."""

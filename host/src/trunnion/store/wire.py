@@ -38,11 +38,10 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
 class Request(msgspec.Struct, array_like=True, frozen=True):
     """Something else than a batch."""
 
-    verb: Literal["prune", "forget", "observer"]
+    verb: Literal["remove", "cut", "observer"]
     text: str = ""
-    older_than: int | None = None
-    keep: int | None = None
-    dry_run: bool = False
+    last: int = 0
+    run_ids: list[str] = []
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):

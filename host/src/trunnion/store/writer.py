@@ -110,11 +110,11 @@ class Writer:
     def answer(self, asked: wire.Request) -> wire.Reply:
         """Do what is asked beside the batches."""
         try:
-            if asked.verb == "prune":
-                done = self._retention.prune(asked.older_than, asked.keep, dry_run=asked.dry_run)
-                return wire.Reply([done.runs, done.events, done.bytes])
-            if asked.verb == "forget":
-                return wire.Reply([int(self._retention.forget(asked.text))])
+            if asked.verb == "remove":
+                return wire.Reply([self._retention.remove(asked.run_ids)])
+            if asked.verb == "cut":
+                self._retention.cut(asked.text, asked.last)
+                return wire.Reply()
             return wire.Reply([self._database.observer_position(asked.text)])
         except (sqlite3.Error, OSError) as error:
             return wire.Reply(failed=wire.failed(failure(error, self._path)))
