@@ -7,15 +7,18 @@ import hashlib
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_kit import ANN, Plugin, cmd, until
 
-from trunnion.kernel.entries import Compiler, canonical
+from trunnion.kernel.canonical import canonical
+from trunnion.kernel.entries import Compiler
 from trunnion.kernel.registry import Contributed, Registry
 from trunnion.model.commands import Query
 from trunnion.model.contributions import Console, MetaSection, StreamSource
 from trunnion.model.errors import Conflict, InvalidArguments, NotFound, Unavailable
+from trunnion.model.json import Json
 from trunnion.model.runs import Caller
 
 WEB = frozenset({"web"})
@@ -233,6 +236,31 @@ def test_whatever_owners_do_names_have_one_owner_each(steps) -> None:
         assert {e.id: e.owner for e in registry.all_commands()} == {
             f"t.{name}": owner for owner, names in kept.items() for name in names
         }
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e21, 1e21) | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+        max_leaves=12,
+    )
+)
+def test_the_fast_way_to_canonical_json_is_the_same(value: Json) -> None:
+    """Defence: ``_written_alike``; without it ``1.0``, and keys beyond ASCII, come out otherwise."""
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+async def test_meta_built_before_shows_no_secret_learned_since(start) -> None:
+    """Defence: the matcher beside what is remembered, of the whole document and of each entry."""
+    async with start(cmd(quick, title="the word is wherewithal"), cmd(quick, name="other")) as rig:
+        assert b"wherewithal" in rig.door.meta(ANN).body
+        release = rig.kernel.redaction.register("wherewithal", owner="test")
+        assert b"wherewithal" not in rig.door.meta(ANN).body
+        rig.kernel.registry.replace("more", Contributed())
+        assert b"wherewithal" not in rig.door.meta(ANN).body
+        release()
+        assert b"wherewithal" in rig.door.meta(ANN).body
 
 
 async def test_a_running_command_that_is_withdrawn_runs_on(start) -> None:

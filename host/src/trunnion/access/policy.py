@@ -132,7 +132,8 @@ class Policy:
         listeners: called after each change.
     """
 
-    LIMIT = 10_000
+    LIMIT = 50_000
+    """Decisions that are remembered: some callers times a large registry."""
 
     def __init__(self, now: Callable[[], int], directory: Directory | None = None) -> None:
         self.directory = directory or Directory()

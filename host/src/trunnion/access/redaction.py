@@ -159,6 +159,11 @@ class Redactor:
         return Redactor(self._host, more, patterns=self._patterns, keys=self._keys)
 
     @property
+    def matcher(self) -> Matcher:
+        """What searches for all that the whole host knows; as long as it is the same, so is what is cut."""
+        return self._host.matcher
+
+    @property
     def without_names(self) -> Redactor:
         """One that does not ask under which names texts stand, for documents whose names mean something else."""
         return Redactor(self._host, self._values, patterns=self._patterns, keys=False)

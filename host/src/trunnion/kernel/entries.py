@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
-import rfc8785
 from msgspec import UNSET
 
+from trunnion.access.matching import Matcher
 from trunnion.access.policy import Target
 from trunnion.arguments import Bound, Parameters, compile_parameters
+from trunnion.kernel.canonical import digest
 from trunnion.kernel.locks import LockKey, compile_lock
 from trunnion.model.commands import Command, Lock, Query
 from trunnion.model.contributions import StreamSource
@@ -32,6 +32,7 @@ class CommandEntry(msgspec.Struct, eq=False):
         revision: sha256 over the canonical form of the descriptor; availability is no part of it.
         lock: how its runs find their lane, None for parallel runs.
         described: its part of meta in canonical JSON, by availability, once it was asked for.
+        clean: that part without secrets, with the part as it was and what searched it.
     """
 
     command: Command
@@ -44,6 +45,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     available: bool
     target: Target
     described: dict[bool, bytes] = {}
+    clean: tuple[Matcher, bytes, bytes] | None = None
 
     @property
     def id(self) -> str:
@@ -84,6 +86,7 @@ class QueryEntry(msgspec.Struct, eq=False):
     available: bool
     target: Target
     described: dict[bool, bytes] = {}
+    clean: tuple[Matcher, bytes, bytes] | None = None
 
     @property
     def id(self) -> str:
@@ -199,17 +202,6 @@ def is_coroutine(handler: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(handler) or (
         not inspect.isroutine(handler) and inspect.iscoroutinefunction(type(handler).__call__)
     )
-
-
-def canonical(value: Json) -> bytes:
-    """Canonical JSON, RFC 8785."""
-    plain = decode(encode(value))
-    return rfc8785.dumps(plain)
-
-
-def digest(value: Mapping[str, Json]) -> str:
-    """sha256 over the canonical JSON, in hex."""
-    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def _argv(parameters: Parameters) -> Descriptor:

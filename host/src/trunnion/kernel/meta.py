@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from trunnion.access.matching import Matcher
 from trunnion.access.policy import Policy
 from trunnion.access.redaction import NOTHING, Redactor
-from trunnion.kernel.entries import CommandEntry, QueryEntry, canonical, digest
+from trunnion.kernel.canonical import canonical, digest
+from trunnion.kernel.entries import CommandEntry, QueryEntry
 from trunnion.kernel.registry import Registry
 from trunnion.model.contributions import Console, MetaSection, PluginRecord
 from trunnion.model.json import Json, decode, encode
@@ -63,7 +65,7 @@ class MetaBuilder:
         self._policy = policy
         self._host = host
         self._plugins = plugins
-        self._built: dict[Caller, Meta] = {}
+        self._built: dict[Caller, tuple[Matcher, Meta]] = {}
 
     @property
     def generation(self) -> int:
@@ -77,16 +79,16 @@ class MetaBuilder:
             Unauthenticated: what proved the caller no longer does.
         """
         self._policy.require(caller)
+        matcher = self._redactor.matcher
         known = self._built.get(caller)
-        if known is None or known.generation != self.generation:
+        if known is None or known[0] is not matcher or known[1].generation != self.generation:
             if len(self._built) >= self.LIMIT:
                 self._built.clear()
-            known = self._built[caller] = self._build(caller)
-        clean = self._redactor.encoded(known.body)
-        return known if clean is known.body else msgspec.structs.replace(known, body=clean)
+            known = self._built[caller] = (matcher, self._build(caller))
+        return known[1]
 
     def _build(self, caller: Caller) -> Meta:
-        registry, sees = self._registry, self._policy.decide
+        registry, sees, clean = self._registry, self._policy.decide, self._redactor.encoded
         commands = [e for e in registry.all_commands() if sees(e.target, caller).visible]
         queries = [e for e in registry.all_queries() if sees(e.target, caller).visible]
         streams = [e for e in registry.all_streams() if sees(e.target, caller).visible]
@@ -105,18 +107,31 @@ class MetaBuilder:
         )
         parts: dict[str, bytes] = {
             "meta": canonical(META_VERSION),
-            "host": canonical(self._host),
+            "host": clean(canonical(self._host)),
             "generation": canonical(self.generation),
             "revision": canonical(revision),
-            "consoles": _joined(consoles.values()),
-            "commands": _joined(_described(e, names) for e in commands),
-            "queries": _joined(_described(e, names) for e in queries),
-            "streams": _joined(canonical({**e.descriptor, "revision": e.revision}) for e in streams),
-            "plugins": canonical(plugins),
-            "sections": canonical(sections),
+            "consoles": clean(_joined(consoles.values())),
+            "commands": _joined(self._shown(e, names) for e in commands),
+            "queries": _joined(self._shown(e, names) for e in queries),
+            "streams": clean(_joined(canonical({**e.descriptor, "revision": e.revision}) for e in streams)),
+            "plugins": clean(canonical(plugins)),
+            "sections": clean(canonical(sections)),
         }
         body = b",".join(canonical(name) + b":" + parts[name] for name in sorted(parts))
         return Meta(revision, self.generation, b"{" + body + b"}")
+
+    def _shown(self, entry: CommandEntry | QueryEntry, names: frozenset[str]) -> bytes:
+        """What a caller who may ask these queries is told of an entry, searched for secrets once while they stay.
+
+        Only for who may not ask all the queries that complete its arguments it is made each time.
+        """
+        if not _whole(entry, names):
+            narrowed = {**_narrowed(entry, names), "revision": entry.revision, "available": entry.available}
+            return self._redactor.encoded(canonical(narrowed))
+        described, matcher = _described(entry), self._redactor.matcher
+        if entry.clean is None or entry.clean[0] is not matcher or entry.clean[1] is not described:
+            entry.clean = (matcher, described, self._redactor.encoded(described))
+        return entry.clean[2]
 
     def _sees_stream(self, name: str, caller: Caller) -> bool:
         """Whether a caller may know of a stream, or of a family by its pattern."""
@@ -132,13 +147,8 @@ def _joined(parts: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def _described(entry: CommandEntry | QueryEntry, names: frozenset[str]) -> bytes:
-    """Made once per entry and availability: a change of one plugin's set costs nothing for those of others.
-
-    Only for who may not ask all the queries that complete its arguments it is made each time.
-    """
-    if not _whole(entry, names):
-        return canonical({**_narrowed(entry, names), "revision": entry.revision, "available": entry.available})
+def _described(entry: CommandEntry | QueryEntry) -> bytes:
+    """Made once per entry and availability: a change of one plugin's set costs nothing for those of others."""
     known = entry.described.get(entry.available)
     if known is None:
         document: dict[str, Json] = {**entry.descriptor, "revision": entry.revision, "available": entry.available}

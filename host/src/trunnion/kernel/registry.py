@@ -56,6 +56,7 @@ class Registry:
         self._sets: dict[str, _Set] = {}
         self._commands: dict[str, CommandEntry] = {}
         self._queries: dict[str, QueryEntry] = {}
+        self._commands_by_id: list[CommandEntry] | None = None
         self.generation = 0
         self.listeners: list[Callable[[], None]] = []
 
@@ -94,18 +95,37 @@ class Registry:
         self.prepare_all(contributed)()
 
     def _prepared(self, fresh: Mapping[str, _Set]) -> Callable[[], None]:
-        sets = {**self._sets, **fresh}
-        commands = _by_name((e for s in sets.values() for e in s.commands), fresh)
-        queries = _by_name((e for s in sets.values() for e in s.queries), fresh)
+        """Only what is new is looked at, so that a change of one plugin's set costs nothing for those of others."""
+        commands = _by_name((e for s in fresh.values() for e in s.commands), fresh)
+        queries = _by_name((e for s in fresh.values() for e in s.queries), fresh)
         for name in queries.keys() & commands.keys():
             raise _clash(name, commands[name], queries[name], fresh)
-        _refuse_shared((e for s in fresh.values() for e in s.streams), [e for s in sets.values() for e in s.streams])
+        newcomers: dict[str, CommandEntry | QueryEntry] = {**commands, **queries}
+        for name, entry in newcomers.items():
+            held = self.get(name)
+            if held is not None and held.owner not in fresh:
+                raise _clash(name, held, entry, fresh)
+        streams = [e for s in fresh.values() for e in s.streams]
+        if streams:
+            kept = [e for owner, s in self._sets.items() if owner not in fresh for e in s.streams]
+            _refuse_shared(streams, [*kept, *streams])
 
         def swap() -> None:
-            self._sets, self._commands, self._queries = sets, commands, queries
+            self._forget(fresh)
+            self._sets.update(fresh)
+            self._commands.update(commands)
+            self._queries.update(queries)
             self._changed()
 
         return swap
+
+    def _forget(self, owners: Iterable[str]) -> None:
+        """Nothing answers any more to the names of these owners."""
+        for owner in owners:
+            old = self._sets.get(owner)
+            if old is not None:
+                _drop_names(self._commands, old.commands)
+                _drop_names(self._queries, old.queries)
 
     def _is_available(self, owner: str) -> bool:
         known = self._sets.get(owner)
@@ -114,9 +134,9 @@ class Registry:
 
     def withdraw(self, owner: str) -> None:
         """Remove an owner's set; nothing happens if it has none."""
-        if self._sets.pop(owner, None) is not None:
-            self._commands = _by_name((e for s in self._sets.values() for e in s.commands), (owner,))
-            self._queries = _by_name((e for s in self._sets.values() for e in s.queries), (owner,))
+        if owner in self._sets:
+            self._forget((owner,))
+            del self._sets[owner]
             self._changed()
 
     def set_available(self, owner: str, available: bool) -> None:
@@ -144,6 +164,7 @@ class Registry:
 
     def _changed(self) -> None:
         self.generation += 1
+        self._commands_by_id = None
         for listener in list(self.listeners):
             listener()
 
@@ -172,7 +193,10 @@ class Registry:
 
     def all_commands(self) -> list[CommandEntry]:
         """Every command, by id."""
-        return sorted((e for s in self._sets.values() for e in s.commands), key=lambda e: e.id)
+        if self._commands_by_id is None:
+            every = (e for s in self._sets.values() for e in s.commands)
+            self._commands_by_id = sorted(every, key=lambda e: e.command.id)
+        return list(self._commands_by_id)
 
     def all_queries(self) -> list[QueryEntry]:
         """Every query, by id."""
@@ -232,6 +256,12 @@ def _by_name(entries: Iterable[E], newcomers: Collection[str]) -> dict[str, E]:
                 raise _clash(name, names[name], entry, newcomers)
             names[name] = entry
     return names
+
+
+def _drop_names(names: dict[str, E], entries: Iterable[E]) -> None:
+    for entry in entries:
+        for name in entry.names:
+            del names[name]
 
 
 def _refuse_shared(newcomers: Iterable[StreamEntry], families: Sequence[StreamEntry]) -> None:
