@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Rows of the fault matrix are tested in several folders; all report to one place.
+sys.path.insert(0, str(Path(__file__).parent / "faults"))
+pytest_plugins = ["figures"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,20 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from faults_kit import Ground, descriptors
-
-# Read before the environment is cleaned of our own variables for the tests.
-SEED = os.environ.get("TRUNNION_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
-ROUNDS = int(os.environ.get("TRUNNION_FAULT_ROUNDS") or os.environ.get("ROUNDS") or 20)
-
-
-def pytest_report_header() -> str:
-    return f"faults: TRUNNION_SEED={SEED} ROUNDS={ROUNDS}"
-
-
-@pytest.fixture
-def rounds() -> int:
-    """How often the main row is repeated; others scale with it."""
-    return ROUNDS
+from figures import SEED
 
 
 @pytest.fixture
@@ -39,7 +24,6 @@ def make_ground(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
         made.append(Ground(root, f"{SEED}/{request.node.name}", **options))
         return made[-1]
 
-    print(f"TRUNNION_SEED={SEED}")
     before = descriptors()
     yield make
     for ground in made:
