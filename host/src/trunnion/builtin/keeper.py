@@ -6,14 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trunnion.model.contributions import Provider
-from trunnion.process import Keeper
+from trunnion.process import Cgroups, Keeper
 
 if TYPE_CHECKING:
     from trunnion.kernel.handle import HostHandle
 
 
 async def _open(host: HostHandle) -> Keeper:
-    return Keeper(partial(host.report, "keeper.restarted"))
+    place = str(host.settings.get("cgroup", "auto"))
+    cgroups = Cgroups(place=place, host=host.host_id, boot=host.boot_id)
+    return Keeper(partial(host.report, "keeper.restarted"), cgroups)
 
 
 async def _close(keeper: object) -> None:

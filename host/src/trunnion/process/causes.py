@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from trunnion.process.spec import LIMIT_NAMES, Spawn, SpawnFailed
+from trunnion.process.spec import CONTROLLERS, LIMIT_NAMES, Spawn, SpawnFailed
 
 _TRANSIENT = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR}
 _SHEBANG_LENGTH = 256
@@ -17,7 +17,7 @@ def spawn_failed(spawn: Spawn, stage: str, number: int, subject: str) -> SpawnFa
 
     Args:
         spawn: what was asked for.
-        stage: fork, cwd, limits or exec.
+        stage: fork, cwd, cgroup, limits or exec.
         number: errno of that step.
         subject: the file, directory or limit it was about.
     """
@@ -28,10 +28,28 @@ def spawn_failed(spawn: Spawn, stage: str, number: int, subject: str) -> SpawnFa
     )
 
 
+def no_controller(spawn: Spawn, limit: str, why: str) -> SpawnFailed:
+    """The error for a limit of the whole tree that nothing here could keep.
+
+    Args:
+        spawn: what was asked for.
+        limit: as ``Limits`` calls it.
+        why: there is no cgroup for it.
+    """
+    return SpawnFailed(
+        f"cannot start {spawn.argv[0]!r}: its limit {limit!r} needs a cgroup with the controller "
+        f"{CONTROLLERS[limit]!r}, and {why}; run the host as a service with Delegate=yes, set host.cgroup, "
+        "or take the limit out",
+        {"cause": "bad_limits", "path": limit, "errno": 0, "permanent": True},
+    )
+
+
 def _explain(stage: str, number: int, subject: str, cwd: str) -> tuple[str, str]:
     system = os.strerror(number)
     if stage == "cwd":
         return "bad_cwd", f"the working directory {subject!r} cannot be entered ({system})"
+    if stage == "cgroup":
+        return "bad_limits", f"no cgroup can be made for it ({system}); look at host.cgroup, or take out its limits"
     if stage == "limits":
         return "bad_limits", f"the limit {LIMIT_NAMES.get(subject, subject)} cannot be set ({system})"
     if number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):

@@ -13,7 +13,7 @@ from trunnion.process.causes import spawn_failed
 from trunnion.process.keeper import frames
 from trunnion.process.link import Link
 from trunnion.process.pipes import PipeReader, PipeWriter
-from trunnion.process.spec import Exit, Member, Spawn, Step
+from trunnion.process.spec import Exit, Mechanism, Member, Owned, Spawn, Step
 
 OnStep = Callable[[Step], object]
 
@@ -27,6 +27,8 @@ class Process:
     Attributes:
         pid: of the program itself, which leads a session and a process group of its own.
         start: its start time, clock ticks since boot.
+        minder: pid of the process that looks after it.
+        mechanism: what holds its tree together.
         stdin: None without a pipe.
         stderr: None when merged into stdout.
         steps: what was done to stop it, in order.
@@ -44,6 +46,8 @@ class Process:
         self._born = loop.time()
         self.pid = 0
         self.start = 0
+        self.minder = 0
+        self.mechanism: Mechanism = "walk"
         self.steps: list[Step] = []
         self.stdin, self.stdout, self.stderr = pipes
         self._spawn = spawn
@@ -78,6 +82,12 @@ class Process:
     def clean(self) -> bool:
         """Whether it ended in the regular way, so that its minder can take another program."""
         return self._gone.done() and self._gone.exception() is None and self._gone.result().left == 0
+
+    def owned(self) -> Owned:
+        """What it is, for whoever counts."""
+        age = round(self._loop.time() - self._born, 3)
+        program, owner = self._spawn.argv[0], self._spawn.owner
+        return Owned(self.pid, self.start, program, owner, age, self.minder, self.mechanism)
 
     async def started(self) -> None:
         """Wait until the program runs; ``Keeper.spawn`` has done so.
@@ -144,7 +154,8 @@ class Process:
     def _on_report(self, message: frames.Message) -> None:
         name, *rest = message
         if name == "started":
-            self.pid, self.start = cast("tuple[int, int]", rest)
+            self.pid, self.start, self.minder, grouped = cast("tuple[int, int, int, bool]", rest)
+            self.mechanism = "cgroup" if grouped else "walk"
             self._started.set_result(None)
         elif name == "failed":
             self._fail(spawn_failed(self._spawn, *cast("tuple[str, int, str]", rest)))
@@ -156,14 +167,14 @@ class Process:
         elif name == "exited":
             _resolve(self._exited, _exit_of(*cast("tuple[int | None, int | None, bool]", rest)))
         elif name == "gone":
-            self._finish(*cast("tuple[int, int, float, float, int]", rest))
+            self._finish(*cast("tuple[int, int, float, float, int, str]", rest))
 
     def _note(self, step: Step) -> None:
         self.steps.append(step)
         if self._on_step is not None:
             self._on_step(step)
 
-    def _finish(self, killed: int, left: int, user: float, system: float, max_rss: int) -> None:
+    def _finish(self, killed: int, left: int, user: float, system: float, max_rss: int, limit: str) -> None:
         ended = self._exited.result() if self._exited.done() else Exit(code=None, signal=None)
         self._settle(
             Exit(
@@ -176,6 +187,7 @@ class Process:
                 max_rss=max_rss,
                 killed_tree=killed,
                 left=left,
+                limit=limit,
             )
         )
 

@@ -14,11 +14,15 @@ from types import TracebackType
 from typing import Final, Self
 
 from trunnion.model.errors import Unavailable
+from trunnion.process.causes import no_controller
 from trunnion.process.child import OnStep, Process
+from trunnion.process.delegation import Cgroups, Subtree, prepare
 from trunnion.process.keeper import frames
+from trunnion.process.keeper.cgroups import close as remove_root
 from trunnion.process.link import Link
 from trunnion.process.pipes import PipeReader, PipeWriter, output_pipe
-from trunnion.process.spec import Census, Spawn, limit_pairs
+from trunnion.process.spec import CONTROLLERS, Census, Owned, Spawn, group_limits, limit_pairs
+from trunnion.process.surveying import Survey, survey
 
 IDLE_MINDERS: Final = 4
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
@@ -30,7 +34,7 @@ for name, path in (("trunnion", sys.argv[1]), ("trunnion.process", sys.argv[1] +
     sys.modules[name] = type(sys)(name)
     sys.modules[name].__path__ = [path]
 from trunnion.process.keeper.main import main
-main(int(sys.argv[2]))
+main(int(sys.argv[2]), sys.argv[3])
 """
 """Starts the keeper's modules without the packages above them, which import half of the host."""
 
@@ -45,10 +49,13 @@ class Keeper:
 
     Args:
         on_report: told in one line when the keeper had to be started again.
+        cgroups: where trees may get cgroups; None for nowhere.
     """
 
-    def __init__(self, on_report: Callable[[str], object] | None = None) -> None:
+    def __init__(self, on_report: Callable[[str], object] | None = None, cgroups: Cgroups | None = None) -> None:
         self._on_report = on_report
+        self._cgroups = cgroups
+        self._subtree: Subtree | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._closed = False
@@ -70,6 +77,16 @@ class Keeper:
         """Of the keeper's process, 0 when there is none."""
         return self._server.pid if self._server else 0
 
+    @property
+    def subtree(self) -> Subtree:
+        """Where the trees get their cgroups; looked for when a first program is started."""
+        return self._subtree or Subtree(why="no program was started yet")
+
+    def _prepared(self) -> Subtree:
+        if self._subtree is None:
+            self._subtree = prepare(self._cgroups) if self._cgroups else Subtree()
+        return self._subtree
+
     async def start(self) -> None:
         """Start the keeper's process; also one that was closed.
 
@@ -77,7 +94,7 @@ class Keeper:
             Unavailable: the system does not let us.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = [sys.executable, "-I", "-S", "-c", _BOOT, str(_PACKAGE), str(theirs.fileno())]
+        words = [sys.executable, "-I", "-S", "-c", _BOOT, str(_PACKAGE), str(theirs.fileno()), self._prepared().root]
         with theirs:
             try:
                 self._server = subprocess.Popen(  # noqa: ASYNC220 - once, and it returns after the exec
@@ -109,6 +126,9 @@ class Keeper:
             link.close()
         self._idle.clear()
         await self._end_server()
+        if self._subtree is not None:
+            remove_root(self._subtree.root)
+            self._subtree = None
 
     async def spawn(self, spawn: Spawn, on_step: OnStep | None = None) -> Process:
         """Start a program and wait until it runs.
@@ -121,6 +141,7 @@ class Keeper:
             SpawnFailed: it did not start; ``cause`` names why and ``permanent`` whether trying again is of use.
             Unavailable: the keeper is closed, cannot be started, or was killed at this moment.
         """
+        self._refuse_limits(spawn)
         link = await self._minder()
         try:
             process, far_ends = self._prepare(spawn, link, on_step)
@@ -142,6 +163,24 @@ class Keeper:
     def census(self) -> Census:
         """What was started, failed, and is alive now."""
         return Census(self._started, self._failed, len(self._alive), len(self._alive) + len(self._idle))
+
+    def owned(self) -> list[Owned]:
+        """The programs that are alive."""
+        return [process.owned() for process in self._alive if process.pid]
+
+    def survey(self) -> Survey:
+        """Look at every process of the system and count what belongs to this keeper; for a thread."""
+        idle = [link.minder for link in self._idle]
+        return survey(self.pid, [owned.minder for owned in self.owned()], idle, self.subtree)
+
+    def _refuse_limits(self, spawn: Spawn) -> None:
+        """A limit nothing would keep is refused, never dropped."""
+        wanted = {limit: name for limit, name in CONTROLLERS.items() if getattr(spawn.limits, limit) is not None}
+        subtree = self._prepared() if wanted else self.subtree
+        missing = [limit for limit, name in wanted.items() if name not in subtree.controllers]
+        if missing:
+            self._failed += 1
+            raise no_controller(spawn, missing[0], subtree.why)
 
     def _prepare(self, spawn: Spawn, link: Link, on_step: OnStep | None) -> tuple[Process, list[int]]:
         near: list[int] = []
@@ -212,6 +251,7 @@ class Keeper:
         link = self._alive.pop(process, None)
         if link is None or link.closed:
             return
+        link.minder = process.minder
         link.on_report, link.on_lost = _ignored, lambda: self._forget(link)
         if process.clean and not self._closed and len(self._idle) < IDLE_MINDERS:
             self._idle.append(link)
@@ -251,6 +291,7 @@ def _request(spawn: Spawn) -> dict[str, frames.Plain]:
         "cwd": spawn.cwd,
         "umask": spawn.umask,
         "limits": list(limit_pairs(spawn.limits)),
+        "group_limits": list(group_limits(spawn.limits)),
         "drain_grace": spawn.drain_grace,
     }
 

@@ -18,6 +18,7 @@ class Link:
     Attributes:
         on_report: called with each report.
         on_lost: called once when the minder is gone, unless ``close`` came first.
+        minder: its pid, 0 until it has looked after a program.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -26,6 +27,7 @@ class Link:
         self._control = control
         self._unpacker = frames.Unpacker()
         self._out = bytearray()
+        self.minder = 0
         self.on_report: Callable[[frames.Message], None] = _unexpected
         self.on_lost: Callable[[], None] = _nothing
         self._loop.add_reader(control.fileno(), self._read)

@@ -15,7 +15,9 @@ from trunnion.process.lines import BLOCK, Block, LineBlocks
 
 QUEUE: Final = 1024 * 1024
 PIPE: Final = 256 * 1024
-_READS: Final = PIPE // BLOCK
+"""Bytes a pipe for output holds, and as many are read at a time."""
+
+_READS: Final = 2
 
 
 def output_pipe() -> tuple[int, int]:
@@ -51,7 +53,7 @@ class PipeReader:
         return self._descriptor
 
     def start(self, on_bytes: Callable[[bytes], object]) -> None:
-        """Call ``on_bytes`` with each chunk of up to 64 KiB. If it raises, reading stops and ``ended`` raises it."""
+        """Call ``on_bytes`` with each chunk of up to 256 KiB. If it raises, reading stops and ``ended`` raises it."""
         self._on_bytes = on_bytes
         self._listen()
 
@@ -98,7 +100,7 @@ class PipeReader:
             self._loop.remove_reader(self._descriptor)
 
     def _read(self) -> None:
-        """Read what one pipe holds, so that a fast program costs one turn of the loop, then let others have theirs."""
+        """Read what a pipe holds, so that a fast program costs one turn of the loop, then let others have theirs."""
         for _ in range(_READS):
             if self._paused or not self._read_once():
                 return
@@ -108,7 +110,7 @@ class PipeReader:
         if self._descriptor is None or self._on_bytes is None:
             return False
         try:
-            data = os.read(self._descriptor, BLOCK)
+            data = os.read(self._descriptor, PIPE)
             if data:
                 self._on_bytes(data)
         except BlockingIOError:
@@ -118,7 +120,7 @@ class PipeReader:
             return False
         if not data:
             self._finish(None)
-        return len(data) == BLOCK
+        return len(data) == PIPE
 
     def _finish(self, error: Exception | None) -> None:
         if self._descriptor is None:

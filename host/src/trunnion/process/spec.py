@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -12,7 +12,11 @@ from trunnion.model.errors import Unavailable
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Resource limits of the program and its children, hard and soft alike, see setrlimit(2). None leaves one alone.
+    """Resource limits; None leaves one alone.
+
+    The first six bind each process by itself, hard and soft alike, see setrlimit(2). The last three bind a program
+    together with all its descendants. They need a cgroup with the controller named, and a program that asks for one is
+    refused where there is none: see ``host.cgroup``.
 
     Attributes:
         cpu_seconds: processor time; SIGKILL follows.
@@ -21,6 +25,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         file_size: bytes any file may be written to.
         processes: processes of the same user, system-wide; it does not bind root.
         core: bytes of a core dump, 0 for none.
+        memory: bytes of memory of the whole tree, without swap; past it the whole tree is killed (controller memory).
+        cpus: processors the whole tree may keep busy, such as 0.5; past it the tree is slowed down (controller cpu).
+        tasks: processes and threads of the whole tree; past it no fork succeeds (controller pids).
     """
 
     cpu_seconds: int | None = None
@@ -29,6 +36,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     file_size: int | None = None
     processes: int | None = None
     core: int | None = None
+    memory: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=0.01)] | None = None
+    tasks: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 _LIMITS: Final = {
@@ -39,13 +49,30 @@ _LIMITS: Final = {
     "processes": resource.RLIMIT_NPROC,
     "core": resource.RLIMIT_CORE,
 }
-LIMIT_NAMES: Final = {str(number): name for name, number in _LIMITS.items()}
+_FILES: Final = {"memory.max": "memory", "cpu.max": "cpus", "pids.max": "tasks"}
+LIMIT_NAMES: Final = {**{str(number): name for name, number in _LIMITS.items()}, **_FILES}
+CONTROLLERS: Final = {"memory": "memory", "cpus": "cpu", "tasks": "pids"}
+"""Limit -> the controller of cgroup v2 that keeps it."""
+
+_PERIOD: Final = 100_000
 
 
 def limit_pairs(limits: Limits) -> list[tuple[int, int]]:
     """The limits that are set, as (resource number, value)."""
     chosen = ((number, getattr(limits, name)) for name, number in _LIMITS.items())
     return [(number, value) for number, value in chosen if value is not None]
+
+
+def group_limits(limits: Limits) -> list[tuple[str, str]]:
+    """The limits of the whole tree that are set, as files of its cgroup and their content."""
+    files: list[tuple[str, str]] = []
+    if limits.memory is not None:
+        files += [("memory.max", str(limits.memory)), ("memory.swap.max", "0"), ("memory.oom.group", "1")]
+    if limits.cpus is not None:
+        files.append(("cpu.max", f"{round(limits.cpus * _PERIOD)} {_PERIOD}"))
+    if limits.tasks is not None:
+        files.append(("pids.max", str(limits.tasks)))
+    return files
 
 
 class Spawn(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +86,7 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True):
         merge_stderr: whether stderr goes into the stdout pipe, in order.
         umask: None keeps the host's at its start.
         drain_grace: seconds that descendants get to end by themselves after the leader has.
+        owner: whose it is, such as a run's id, for ``Keeper.owned``.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +97,7 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     umask: int | None = None
     drain_grace: float = 1.0
+    owner: str = ""
 
     def __post_init__(self) -> None:
         if not self.argv:
@@ -91,6 +120,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
         max_rss: bytes, the largest of them; some 10 MB are the floor, being the minder's own at the fork.
         killed_tree: how many processes had to be sent SIGKILL.
         left: how many could not be killed within the time allowed, normally 0.
+        limit: which limit of the whole tree it ran into: ``memory`` (it was killed for it), ``tasks`` (a fork failed
+            for it), empty for neither.
     """
 
     code: int | None
@@ -102,6 +133,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     max_rss: int = 0
     killed_tree: int = 0
     left: int = 0
+    limit: str = ""
 
     @property
     def ok(self) -> bool:
@@ -130,6 +162,10 @@ class Member(msgspec.Struct, frozen=True):
     start: int
 
 
+Mechanism: TypeAlias = Literal["cgroup", "walk"]
+"""What holds a tree together: a cgroup of its own, or a subreaper above it and walks over ``/proc``."""
+
+
 class Census(msgspec.Struct, frozen=True):
     """What the keeper has done so far: programs started and not started, alive now, minders idle and busy."""
 
@@ -137,6 +173,21 @@ class Census(msgspec.Struct, frozen=True):
     failed: int
     alive: int
     minders: int
+
+
+class Owned(msgspec.Struct, frozen=True):
+    """A program that is alive: who owns it, since how many seconds it runs, and what holds its tree together.
+
+    ``pid`` and ``start`` (clock ticks since boot) are those of the program, ``minder`` is the pid that looks after it.
+    """
+
+    pid: int
+    start: int
+    program: str
+    owner: str
+    age: float
+    minder: int
+    mechanism: Mechanism
 
 
 class SpawnFailed(Unavailable):

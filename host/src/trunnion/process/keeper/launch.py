@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from signal import SIG_DFL, signal
 from typing import TypedDict
 
+from trunnion.process.keeper.cgroups import Group
 from trunnion.process.keeper.system import TO_DEFAULT
 
 
@@ -21,6 +22,7 @@ class Request(TypedDict):
     cwd: str
     umask: int | None
     limits: list[tuple[int, int]]
+    group_limits: list[tuple[str, str]]
     drain_grace: float
 
 
@@ -28,7 +30,7 @@ class LaunchError(Exception):
     """The program did not start.
 
     Args:
-        stage: the step that failed: fork, cwd, limits or exec.
+        stage: the step that failed: fork, cwd, cgroup, limits or exec.
         number: errno.
         subject: the file, directory or limit concerned.
     """
@@ -40,11 +42,11 @@ class LaunchError(Exception):
         self.subject = subject
 
 
-def launch(request: Request, stdio: Sequence[int]) -> int:
+def launch(request: Request, stdio: Sequence[int], group: Group | None) -> int:
     """Start the program in a session of its own with ``stdio`` as its descriptors 0, 1 and 2.
 
-    Without limits it is ``posix_spawn``, which does not copy this process and takes half the time. Limits have to
-    be set by the process itself, between fork and exec.
+    Without limits and cgroup it is ``posix_spawn``, which does not copy this process and takes half the time. Limits
+    have to be set, and a cgroup entered, by the process itself, between fork and exec.
 
     Returns:
         Its pid. The program has replaced ours by then.
@@ -52,14 +54,16 @@ def launch(request: Request, stdio: Sequence[int]) -> int:
     Raises:
         LaunchError: it did not start, and nothing is left of the attempt.
     """
-    start = _forked if request["limits"] else _spawned
     try:
         os.chdir(request["cwd"])
     except OSError as error:
         raise LaunchError("cwd", error.errno or 0, request["cwd"]) from error
     previous = os.umask(request["umask"]) if request["umask"] is not None else None
     try:
-        return start(_locate(request), request, stdio)
+        path = _locate(request)
+        if request["limits"] or group is not None:
+            return _forked(path, request, stdio, group)
+        return _spawned(path, request, stdio)
     finally:
         if previous is not None:
             os.umask(previous)
@@ -97,7 +101,7 @@ def _spawned(path: str, request: Request, stdio: Sequence[int]) -> int:
         raise LaunchError("exec", error.errno or 0, path) from error
 
 
-def _forked(path: str, request: Request, stdio: Sequence[int]) -> int:
+def _forked(path: str, request: Request, stdio: Sequence[int], group: Group | None) -> int:
     reader, writer = os.pipe()
     try:
         pid = os.fork()
@@ -106,7 +110,7 @@ def _forked(path: str, request: Request, stdio: Sequence[int]) -> int:
         os.close(writer)
         raise LaunchError("fork", error.errno or 0, path) from error
     if pid == 0:
-        _become(path, request, stdio, lambda failure: os.write(writer, marshal.dumps(failure)))
+        _become(path, request, stdio, group, lambda failure: os.write(writer, marshal.dumps(failure)))
     os.close(writer)
     report = os.read(reader, 65536)
     os.close(reader)
@@ -117,10 +121,16 @@ def _forked(path: str, request: Request, stdio: Sequence[int]) -> int:
 
 
 def _become(
-    path: str, request: Request, stdio: Sequence[int], report: Callable[[tuple[str, int, str]], object]
+    path: str,
+    request: Request,
+    stdio: Sequence[int],
+    group: Group | None,
+    report: Callable[[tuple[str, int, str]], object],
 ) -> None:
-    stage, subject = "exec", path
+    stage, subject = "cgroup", group.path if group is not None else ""
     try:
+        if group is not None:
+            group.enter()
         os.setsid()
         for number in TO_DEFAULT:
             signal(number, SIG_DFL)

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from trunnion.process.keeper import frames, system, tree
+from trunnion.process.keeper import cgroups, frames, system, tree
 from trunnion.process.keeper.minder import Minder
 
 FIRST_SWEEP, LAST_SWEEP = 0.02, 2.0
@@ -23,13 +23,19 @@ PATIENCE = 3.0
 
 
 class Keeper:
-    """The loop of the keeper; ``host`` is its socket to the host."""
+    """The loop of the keeper.
 
-    def __init__(self, host: socket.socket) -> None:
+    Args:
+        host: its socket to the host.
+        root: the cgroup below which trees get theirs, empty for none.
+    """
+
+    def __init__(self, host: socket.socket, root: str) -> None:
         self._host = host
+        self._root = root if root and cgroups.usable(root) == 0 else ""
         self._alarm = system.child_alarm()
         self._minders: set[int] = set()
-        self._strays: tree.Cull | None = None
+        self._strays = tree.Cull(os.getpid()) if self._root else None
         self._pause = FIRST_SWEEP
         self._leave_at: float | None = None
 
@@ -48,6 +54,9 @@ class Keeper:
                     self._leave_at = time.monotonic() + PATIENCE
             self._sweep()
             self._insist()
+        if self._root:
+            cgroups.sweep(self._root)
+            cgroups.close(self._root)
 
     def _needed(self) -> bool:
         if self._leave_at is None:
@@ -90,7 +99,7 @@ class Keeper:
             os.close(signal.set_wakeup_fd(-1))
             self._host.close()
             system.become_subreaper()
-            status = Minder(control, system.child_alarm()).run()
+            status = Minder(control, system.child_alarm(), self._root).run()
         except Exception:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -111,11 +120,14 @@ class Keeper:
                     self._pause = FIRST_SWEEP
 
     def _sweep(self) -> None:
-        """Kill what came to us because its minder ended before it did."""
+        """Kill what came to us because its minder ended before it did, and what a keeper before us left."""
         if self._strays is None:
             return
         self._pause = min(self._pause * 2, LAST_SWEEP)
-        if self._strays.round(skip=self._minders) == 0:
+        left = self._strays.round(skip=self._minders)
+        if self._root:
+            left += cgroups.sweep(self._root)
+        if left == 0:
             self._strays = None
 
     def _insist(self) -> None:
@@ -124,8 +136,8 @@ class Keeper:
                 os.kill(pid, signal.SIGKILL)
 
 
-def main(descriptor: int) -> None:
-    """Run the keeper on an inherited socket."""
+def main(descriptor: int, root: str) -> None:
+    """Run the keeper on an inherited socket, with a cgroup for its trees, if there is one."""
     for number in system.IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -135,4 +147,4 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     gc.disable()
     gc.freeze()
-    Keeper(host).run()
+    Keeper(host, root).run()

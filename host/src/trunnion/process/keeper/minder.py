@@ -5,12 +5,13 @@ has no child left, nothing of the program is left, and it can take the next one.
 the host is gone or wants no more of it: everything below is killed at once.
 
 From the host: ``spawn request`` (with three descriptors), ``stop grace``, ``kill``, ``signal number``, ``tree``.
-To the host: ``started pid start``, ``failed stage errno subject``, ``step name seconds count``,
-``exited code signal core``, ``gone killed left user system max_rss``, ``tree [(pid, start), ...]``.
+To the host: ``started pid start minder grouped``, ``failed stage errno subject``, ``step name seconds count``,
+``exited code signal core``, ``gone killed left user system max_rss limit``, ``tree [(pid, start), ...]``.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -20,6 +21,7 @@ import time
 from typing import cast
 
 from trunnion.process.keeper import frames, launch, system, tree
+from trunnion.process.keeper.cgroups import Group, GroupError
 
 STDIO = 3
 GIVE_UP = 5.0
@@ -32,8 +34,9 @@ _NEVER = float("inf")
 class Job:
     """One program from start until nothing of it is left."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, group: Group | None) -> None:
         self.pid = pid
+        self.group = group
         seen = tree.look(pid)
         self.leader = (pid, seen.start if seen else 0)
         self.born = time.monotonic()
@@ -50,13 +53,26 @@ class Job:
         """Seconds since it was started."""
         return time.monotonic() - self.born
 
+    def living(self) -> list[tree.Seen]:
+        """Its processes, itself first; those below this one, where they have no cgroup."""
+        found = self.group.living() if self.group else tree.living(os.getpid())
+        return sorted(found, key=lambda seen: (seen.pid != self.pid, seen.start, seen.pid))
+
 
 class Minder:
-    """The loop of one minder; ``control`` is its socket to the host, ``alarm`` tells of children."""
+    """The loop of one minder.
 
-    def __init__(self, control: socket.socket, alarm: int) -> None:
+    Args:
+        control: its socket to the host.
+        alarm: tells of children.
+        root: below which each program gets a cgroup, empty for none.
+    """
+
+    def __init__(self, control: socket.socket, alarm: int, root: str) -> None:
         self._control = control
         self._alarm = alarm
+        self._root = root
+        self._programs = 0
         self._unpacker = frames.Unpacker()
         self._descriptors: list[int] = []
         self._out = b""
@@ -104,7 +120,8 @@ class Minder:
         if name == "spawn":
             self._spawn(cast(launch.Request, rest[0]))
         elif name == "tree":
-            self._say("tree", [seen.identity for seen in tree.living(os.getpid())])
+            found = self._job.living() if self._job else []
+            self._say("tree", [seen.identity for seen in found])
         elif self._job is None:
             return
         elif name == "kill":
@@ -116,27 +133,49 @@ class Minder:
 
     def _spawn(self, request: launch.Request) -> None:
         stdio, self._descriptors = self._descriptors, []
+        group = None
         try:
-            pid = launch.launch(request, stdio)
+            group = self._group(request["group_limits"])
+            pid = launch.launch(request, stdio, group)
         except launch.LaunchError as error:
+            if group is not None:
+                group.remove()
             self._say("failed", error.stage, error.number, error.subject)
             return
         finally:
             for descriptor in stdio:
                 os.close(descriptor)
-        self._job = Job(pid)
+        self._job = Job(pid, group)
         self._drain_grace = request["drain_grace"]
-        self._say("started", *self._job.leader)
+        self._say("started", *self._job.leader, os.getpid(), group is not None)
+
+    def _group(self, limits: list[tuple[str, str]]) -> Group | None:
+        """A cgroup for the next program. Without one its tree is held by descent, but its limits could not be kept."""
+        own = tree.look(os.getpid())
+        if not self._root or own is None:
+            if limits:
+                raise launch.LaunchError("cgroup", errno.ENODEV, "")
+            return None
+        self._programs += 1
+        group = Group(f"{self._root}/{own.pid}-{own.start}-{self._programs}", limits)
+        try:
+            group.make()
+        except GroupError as error:
+            if limits:
+                stage = "cgroup" if error.subject == group.path else "limits"
+                raise launch.LaunchError(stage, error.number, error.subject) from error
+            return None
+        return group
 
     def _stop(self, job: Job, grace: float) -> None:
         if job.culling is not None:
             return
         job.kill_at = min(job.kill_at, time.monotonic() + grace)
-        self._say("step", "terminate", job.elapsed(), self._terminate())
+        self._say("step", "terminate", job.elapsed(), self._terminate(job))
 
-    def _terminate(self) -> int:
+    def _terminate(self, job: Job) -> int:
         """SIGTERM, then SIGCONT: a stopped process that handles SIGTERM would sleep through its grace."""
-        found = tree.living(os.getpid())
+        found = job.living()
         for number in (signal.SIGTERM, signal.SIGCONT):
             for member in {seen.group: seen for seen in found}.values():
                 tree.send_group(member, number)
@@ -152,7 +191,7 @@ class Minder:
         if job is None or now < job.kill_at:
             return True
         if job.culling is None:
-            job.culling = tree.Cull(os.getpid())
+            job.culling = tree.Cull(os.getpid(), job.group)
             job.give_up_at = now + GIVE_UP
         job.alive = job.culling.round()
         if job.pause == FIRST_ROUND:
@@ -192,7 +231,10 @@ class Minder:
 
     def _gone(self, job: Job, left: int) -> None:
         killed = job.culling.killed if job.culling else 0
-        self._say("gone", killed, left, job.user, job.system, job.max_rss)
+        limit = job.group.hit() if job.group else ""
+        self._say("gone", killed, left, job.user, job.system, job.max_rss, limit)
+        if job.group is not None:
+            job.group.remove()
         self._job = None
         self._flush()
 

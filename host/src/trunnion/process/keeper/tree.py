@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Seen(NamedTuple):
@@ -43,24 +43,47 @@ def look(pid: int) -> Seen | None:
     return Seen(pid, int(fields[19]), int(fields[1]), int(fields[2]), fields[0] in b"ZX")
 
 
-def descendants(root: int, skip: Collection[int] = ()) -> list[Seen]:
-    """All processes below ``root``, parents before children; those in ``skip`` and what is below them left out."""
+def by_parent() -> dict[int, list[Seen]]:
+    """All processes of the system, under the pid of their parent."""
     children: dict[int, list[Seen]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib would triple the keeper's size
         seen = look(int(name)) if name.isdecimal() else None
         if seen is not None:
             children.setdefault(seen.parent, []).append(seen)
+    return children
+
+
+def below(children: dict[int, list[Seen]], root: int, skip: Collection[int] = ()) -> list[Seen]:
+    """Those of a walk that descend from ``root``, parents before children, without ``skip`` and what is below it."""
     found: list[Seen] = []
     todo = [root]
     while todo:
-        below = [seen for seen in children.pop(todo.pop(), ()) if seen.pid not in skip]
-        found += below
-        todo += [seen.pid for seen in below]
+        born = [seen for seen in children.get(todo.pop(), ()) if seen.pid not in skip]
+        found += born
+        todo += [seen.pid for seen in born]
     return found
+
+
+def descendants(root: int, skip: Collection[int] = ()) -> list[Seen]:
+    """All processes below ``root``, parents before children; those in ``skip`` and what is below them left out."""
+    return below(by_parent(), root, skip)
+
+
+class Kin(Protocol):
+    """A cgroup that holds a tree together; ``cgroups.Group`` is the only one."""
+
+    def living(self) -> list[Seen]:
+        """Its processes."""
+
+    def kill(self) -> None:
+        """SIGKILL all of them at once."""
 
 
 class Cull:
     """Kills everything below ``root``, a subreaper, round by round, until the caller finds no child left.
+
+    With a cgroup the kernel kills all of it in one step. What is below ``root`` and not in it, because a program of the
+    same user may leave its cgroup, is found by the walk once the cgroup is empty.
 
     A round walks once and kills by group, which the kernel does in one step against fork: processes
     forked after the walk die as well. A walk may show only the zombies of a chain in which each process forks
@@ -68,8 +91,9 @@ class Cull:
     hold nobody else.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, group: Kin | None = None) -> None:
         self._root = root
+        self._group = group
         self._met: set[tuple[int, int]] = set()
 
     @property
@@ -78,10 +102,14 @@ class Cull:
         return len(self._met)
 
     def round(self, skip: Collection[int] = ()) -> int:
-        """Walk and kill once; return how many were still alive."""
-        found = descendants(self._root, skip)
-        for member in {seen.group: seen for seen in found}.values():
-            send_group(member, signal.SIGKILL)
+        """Look and kill once; return how many were still alive."""
+        found = self._group.living() if self._group else []
+        if self._group is not None:
+            self._group.kill()
+        if not found:
+            found = descendants(self._root, skip)
+            for member in {seen.group: seen for seen in found}.values():
+                send_group(member, signal.SIGKILL)
         alive = [seen.identity for seen in found if not seen.zombie]
         self._met.update(alive)
         return len(alive)

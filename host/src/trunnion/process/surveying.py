@@ -1,0 +1,79 @@
+"""Counting what descends from a keeper: one walk over ``/proc``, no guess by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from trunnion.process.delegation import Subtree
+from trunnion.process.keeper import cgroups, tree
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What the system says of a host's processes.
+
+    Attributes:
+        processes: living processes of programs, their descendants included.
+        orphans: pids of living processes that descend from the keeper, or are in a cgroup of its, while no living
+            program accounts for them.
+        zombies: pids of ended processes that the host, the keeper or something below it has not waited for.
+        cgroups: how many the keeper's subtree holds.
+    """
+
+    processes: int
+    orphans: list[int]
+    zombies: list[int]
+    cgroups: int
+
+
+def survey(keeper: int, busy: Sequence[int], idle: Sequence[int], subtree: Subtree) -> Survey:
+    """Walk once and sort what is found.
+
+    Args:
+        keeper: pid of the keeper's process, 0 for none.
+        busy: pids of minders with a program at work.
+        idle: those without.
+        subtree: where the trees have their cgroups.
+    """
+    children = tree.by_parent()
+    minders = {*busy, *idle, *_minders(children, keeper)}
+    owned = [seen for pid in minders - {*idle} for seen in tree.below(children, pid)]
+    strays = tree.below(children, keeper, minders) if keeper else []
+    strays += [seen for pid in idle for seen in tree.below(children, pid)]
+    known = {seen.pid for seen in (*owned, *strays)}
+    groups = _groups(subtree.root)
+    strays += [seen for group in groups for seen in group.living() if seen.pid not in known]
+    every = [*owned, *strays, *children.get(os.getpid(), ()), *children.get(keeper or -1, ())]
+    return Survey(
+        processes=sum(not seen.zombie for seen in owned),
+        orphans=sorted({seen.pid for seen in strays if not seen.zombie}),
+        zombies=sorted({seen.pid for seen in every if seen.zombie}),
+        cgroups=len(groups),
+    )
+
+
+def _minders(children: dict[int, list[tree.Seen]], keeper: int) -> set[int]:
+    """The keeper's forks: they have its command line. They may be about to end, and unknown to the host by then."""
+    if not keeper:
+        return set()
+    words = _words(keeper)
+    return {seen.pid for seen in children.get(keeper, ()) if not seen.zombie and _words(seen.pid) == words}
+
+
+def _words(pid: int) -> bytes | None:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return None
+
+
+def _groups(root: str) -> list[cgroups.Group]:
+    if not root:
+        return []
+    try:
+        return [cgroups.Group(entry.path) for entry in os.scandir(root) if entry.is_dir()]
+    except OSError:
+        return []
