@@ -52,6 +52,14 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
             type="string",
             default="",
         ),
+        _setting(
+            "cgroup",
+            "Where programs get a cgroup v2 each: auto (where one was delegated to the host), off, or a folder of "
+            "cgroup v2 that the host may use",
+            type="string",
+            pattern="^(auto|off|/.*)$",
+            default="auto",
+        ),
     ),
     "executor": (
         _count("max_running", 256, "Runs that may execute at a time, nested ones included"),
