@@ -21,7 +21,7 @@ LAYERS = (
     {"plugins"},
     {"kernel"},
     {"access"},
-    {"arguments", "store", "process", "config"},
+    {"arguments", "store", "process", "config", "isolation"},
     {"hookspecs"},
     {"model", "_version"},
 )

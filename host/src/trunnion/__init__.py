@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
-    from trunnion.kernel.stats import Stats
     from trunnion.model.access import BearerToken, Credential, LocalUser, Password
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
@@ -69,6 +68,7 @@ if TYPE_CHECKING:
     from trunnion.model.json import Json, JsonObject
     from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunFilter
     from trunnion.model.state import Document, DocumentPage
+    from trunnion.model.stats import Stats
 
 _COMMANDS = "Category Command Lock Query Retry command commands_of"
 _CONTRIBUTIONS = (
@@ -92,7 +92,7 @@ _PLACES: dict[str, str] = {
     "HostHandle": "trunnion.kernel.handle",
     "PluginRegistry": "trunnion.kernel.plugin_registry",
     "Contributed": "trunnion.kernel.registry",
-    "Stats": "trunnion.kernel.stats",
+    "Stats": "trunnion.model.stats",
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
     **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),

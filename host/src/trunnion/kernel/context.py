@@ -11,24 +11,20 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trunnion.access.streams import StreamRedactor, TextRedactor
-from trunnion.kernel.eventlog import NULL
 from trunnion.kernel.file_writing import Content
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.kernel.stats import Stats
 from trunnion.kernel.threads import waited_for
-from trunnion.model.errors import Cancelled, DeadlineExceeded, TrunnionError
-from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word
+from trunnion.model.errors import TrunnionError, stop_error
+from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word, handlers_data
 from trunnion.model.json import Json, encode
+from trunnion.model.stats import Stats
 from trunnion.model.runs import ArtifactInfo, Caller, Run
 
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
 STATS_INTERVAL = 0.2
-HOST_KINDS = frozenset({"state", "gap", "ask"})
-LARGEST_DATA = 4 << 20
-"""Bytes of data one event may carry; more belongs in an artifact."""
-
 LONGEST_TEXT = 64 << 10
 """Characters of text one event carries; output is split, other text is cut."""
 
@@ -258,11 +254,7 @@ class Context:
             ValueError: a kind only the host emits, no word for a kind, or too much data for one event.
             TypeError: the data has no form in JSON.
         """
-        if kind in HOST_KINDS:
-            raise ValueError(f"events of kind {kind!r} are made by the host alone")
-        raw = NULL if data is None else msgspec.Raw(encode(data))
-        if len(memoryview(raw)) > LARGEST_DATA:
-            raise ValueError(f"an event carries at most {LARGEST_DATA >> 20} MiB of data: keep more as an artifact")
+        raw = handlers_data(kind, data)
         if len(text) > LONGEST_TEXT:
             text = self._sink.redactor.text(text)  # before it is cut: half a secret would not be recognised
         if len(text) > LONGEST_TEXT:
@@ -374,14 +366,3 @@ class Context:
         if now - self._stats_at >= STATS_INTERVAL:
             self._stats_at = now
             self.emit(STATS, "", self.stats.snapshot(), by="host")
-
-
-def stop_error(reason: str, command_id: str) -> TrunnionError:
-    """The error that belongs to a reason for stopping."""
-    if reason == "timed_out":
-        return DeadlineExceeded(f"{command_id} ran out of time")
-    if reason == "interrupted":
-        from trunnion.model.errors import Interrupted
-
-        return Interrupted(f"{command_id} was interrupted: the host is stopping")
-    return Cancelled(f"{command_id} was cancelled")

@@ -9,7 +9,6 @@ from functools import partial
 
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
-from trunnion.kernel.context import stop_error
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.lanes import find_cycle
 from trunnion.kernel.limits import Limits
@@ -17,11 +16,14 @@ from trunnion.kernel.live import LiveRun, Outcome, RunTable, StopReason
 from trunnion.kernel.placement import Placement
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.retry import retry_delay
-from trunnion.model.errors import Conflict, ErrorInfo, TrunnionError
+from trunnion.model.errors import Conflict, ErrorInfo, TrunnionError, stop_error
 from trunnion.model.json import Json
 from trunnion.model.status import Status
 
 STOPS: frozenset[Status] = frozenset({"cancelled", "timed_out", "interrupted"})
+
+KILLING = 6.0
+"""Seconds a killed process may take to be gone; the keeper tries for a little less."""
 
 KeepResult = Callable[[LiveRun, Outcome], Awaitable[Outcome]]
 """Keeps a result that is too large for its row; the outcome it returns says where."""
@@ -89,6 +91,9 @@ class Ending:
         if live.phase != "running" or live.outcome is not None:
             return
         live.timer = None
+        if live.kill is not None:
+            self._kill(live, live.kill)
+            return
         live.abandoned = True
         self._table.abandoned.add(live)
         kind = "thread" if live.needs_thread else "task"
@@ -100,6 +105,12 @@ class Ending:
         if live.task is not None:
             live.task.cancel()
         self.settle(live, Outcome(stopped=True))
+
+    def _kill(self, live: LiveRun, kill: Callable[[], None]) -> None:
+        """The run is settled when nothing is left of its process, or without that if it cannot be killed."""
+        live.kill = None
+        kill()
+        live.timer = self._clock.call_later(KILLING, lambda: self.give_up(live))
 
     # -- ending -----------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from msgspec import UNSET
 from trunnion.access.matching import Matcher
 from trunnion.access.policy import Target
 from trunnion.arguments import Bound, Parameters, compile_parameters
+from trunnion.isolation.place import place_of
+from trunnion.isolation.wire import Place
 from trunnion.kernel.canonical import digest
 from trunnion.kernel.locks import LockKey, compile_lock
 from trunnion.model.commands import Command, Lock, Query
@@ -31,6 +33,8 @@ class CommandEntry(msgspec.Struct, eq=False):
     Attributes:
         revision: sha256 over the canonical form of the descriptor; availability is no part of it.
         lock: how its runs find their lane, None for parallel runs.
+        is_async: whether its runs need no handler thread.
+        place: where a process of its own finds the handler, None for one that runs in the host.
         described: its part of meta in canonical JSON, by availability, once it was asked for.
         clean: that part without secrets, with the part as it was and what searched it.
     """
@@ -44,6 +48,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     is_async: bool
     available: bool
     target: Target
+    place: Place | None = None
     described: dict[bool, bytes] = {}
     clean: tuple[Matcher, bytes, bytes] | None = None
 
@@ -141,8 +146,10 @@ class Compiler(msgspec.Struct, frozen=True):
         """Compile a command.
 
         Raises:
-            InvalidArguments: its signature, schema or lock template cannot be used.
+            InvalidArguments: its signature, schema or lock template cannot be used, or a process of its own
+                could not find the handler.
         """
+        place = place_of(command.handler) if command.isolate == "process" else None
         parameters = compile_parameters(
             command.handler,
             command.args,
@@ -161,9 +168,10 @@ class Compiler(msgspec.Struct, frozen=True):
             revision,
             descriptor,
             None if lock is None else compile_lock(lock, command.id, parameters.schema),
-            is_coroutine(command.handler),
+            place is not None or is_coroutine(command.handler),
             available,
             Target("command", command.id, revision, command.role, command.expose),
+            place,
         )
 
     def query(self, owner: str, query: Query, available: bool) -> QueryEntry:
@@ -229,6 +237,7 @@ def _command_descriptor(owner: str, command: Command, parameters: Parameters, lo
         "timeout": command.timeout,
         "retry": None if retry is None else {"attempts": retry.attempts, "codes": sorted(retry.codes)},
         "abandon": command.abandon,
+        "isolate": command.isolate,
         "deprecated": command.deprecated,
         "http": command.http,
         "complete": dict(command.complete),

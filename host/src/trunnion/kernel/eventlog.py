@@ -15,7 +15,7 @@ import msgspec
 
 from trunnion.kernel.clock import Clock
 from trunnion.model.errors import Unavailable
-from trunnion.model.events import Event
+from trunnion.model.events import NULL, RETENTION, Event, gap_event
 from trunnion.model.json import valid_text
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ RING_BYTES = 4 << 20
 SLICE_EVENTS = 1024
 EVENT_OVERHEAD = 160
 """Bytes an event takes beside its text and data, roughly; for limits, not for accounting."""
-
-NULL = msgspec.Raw(b"null")
 
 
 def event_size(event: Event) -> int:
@@ -70,7 +68,14 @@ class StreamLog:
         self._now = now
 
     def append(
-        self, kind: str, text: str = "", raw: msgspec.Raw = NULL, *, level: str = "info", by: str = "host"
+        self,
+        kind: str,
+        text: str = "",
+        raw: msgspec.Raw = NULL,
+        *,
+        level: str = "info",
+        by: str = "host",
+        ts: int | None = None,
     ) -> Event:
         """Add one event; followers see it once it is committed."""
         if not text.isascii():

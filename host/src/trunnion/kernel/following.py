@@ -10,12 +10,12 @@ import msgspec
 from trunnion.access.policy import refusal
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.entries import StreamEntry
-from trunnion.kernel.eventlog import NULL, SLICE_EVENTS
+from trunnion.kernel.eventlog import SLICE_EVENTS
 from trunnion.kernel.masking import clean_event
 from trunnion.kernel.wards import Judge, Ward
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import NotFound, TrunnionError
-from trunnion.model.events import GAP, META, Event
+from trunnion.model.events import GAP, META, NULL, Event
 from trunnion.model.runs import Caller, Run
 
 _FOR_ALL = (META, GAP)

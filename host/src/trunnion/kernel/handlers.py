@@ -1,4 +1,4 @@
-"""Calling handlers: on the loop or in a thread of our own, and bringing back what became of it."""
+"""Calling handlers: on the loop, in a thread or a process of our own, and bringing back what became of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import TypeAlias
 from trunnion.arguments import Bound, Parameters
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.context import Context
+from trunnion.kernel.isolated import Isolated
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Outcome
 from trunnion.kernel.mailbox import Mailbox
-from trunnion.kernel.outcome import is_defect, raised, returned
+from trunnion.kernel.outcome import raised, returned
 from trunnion.kernel.output import current
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import Breather, DaemonThreads, in_thread
+from trunnion.model.handled import is_defect
 from trunnion.model.runs import Caller
 
 Locate: TypeAlias = Callable[[Parameters, Bound, Caller], Bound]
@@ -51,6 +53,7 @@ class Handlers:
         self._settle = settle
         self._limits = limits
         self._locate = locate
+        self._isolated = Isolated(report, limits)
         self._threads = DaemonThreads("trunnion-handler")
         self._breather = Breather(clock)
         self._loop = asyncio.get_running_loop()
@@ -77,8 +80,11 @@ class Handlers:
             bound = live.bound
             if live.command_entry.parameters.files:
                 bound = await in_thread(self._threads, partial(self._located, live))
-            value = _call(live, context, bound)
-            outcome = self._returned(live, await value if isinstance(value, Awaitable) else value)
+            if live.command_entry.place is not None:
+                outcome = await self._isolated.run(live, context, bound)
+            else:
+                value = _call(live, context, bound)
+                outcome = self._returned(live, await value if isinstance(value, Awaitable) else value)
         except BaseException as error:
             outcome = self._raised(live, error)
         self._settle(live, outcome)

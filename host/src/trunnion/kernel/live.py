@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -64,6 +64,7 @@ class LiveRun:
         acknowledged: whether it is.
         abandoned: it was settled although its handler goes on.
         cancel_on_record: done when the wish to cancel it is.
+        kill: kills the process of an isolated handler, None where there is none.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class LiveRun:
         self.stop_reason: StopReason | None = None
         self.outcome: Outcome | None = None
         self.abandoned = False
+        self.kill: Callable[[], None] | None = None
         self.start_when_accepted = False
         self.cancel_on_record: asyncio.Future[None] | None = None
         self.waiters: list[asyncio.Future[Run]] = []
@@ -121,7 +123,7 @@ class LiveRun:
 
     @property
     def needs_thread(self) -> bool:
-        """Whether its handler is a plain function."""
+        """Whether its handler is a plain function that runs in the host."""
         return self.entry is not None and not self.entry.is_async
 
     def adopt(self, child: LiveRun) -> None:

@@ -16,11 +16,12 @@ from trunnion.kernel.file_arguments import FileArguments
 from trunnion.kernel.gates import Gates
 from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.masking import cleaned, mask, redactor_for, secrets_of
-from trunnion.kernel.outcome import is_defect, raised, returned
+from trunnion.kernel.outcome import raised, returned
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import DeadlineExceeded, InternalError, TrunnionError, Unavailable, error_from_info
+from trunnion.model.handled import is_defect
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller
 

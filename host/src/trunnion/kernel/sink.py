@@ -101,6 +101,15 @@ class Sink:
         """Finds the run's own secrets; None while it has none."""
         return self.redactor.own
 
+    @property
+    def full(self) -> bool:
+        """Whether as much waits for its commit as may."""
+        return self.log is not None and not self.closed and self.log.uncommitted > self._allowed
+
+    def held_by_its_speaker(self) -> None:
+        """Refuse nothing: whoever speaks, on the loop, looks at ``full`` and waits by itself."""
+        self._limit = sys.maxsize
+
     def learn(self, values: Iterable[str]) -> None:
         """From now on these are secrets of the run, too; from any thread."""
         with _making:

@@ -78,6 +78,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         lock: template, ``Lock``, None for parallel runs; unset takes ``executor.default_lock``.
         timeout: seconds from start; None takes ``executor.default_timeout``.
         abandon: whether the lane of a thread that ignores its end is kept or released.
+        isolate: ``process`` runs the handler, a function of a module, in a process of its own, which can be killed.
         deprecated: what to use instead, ``""`` when current.
         http: an HTTP alias such as ``POST /api/instances/{id}/start``, for the web plugin.
         complete: argument name -> query id that offers its values.
@@ -104,6 +105,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     retry: Retry | None = None
     abandon: Literal["keep", "release"] = "keep"
+    isolate: Literal["none", "process"] = "none"
     deprecated: str = ""
     http: str = ""
     complete: Mapping[str, str] = {}
@@ -118,6 +120,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
                     f"command name {name!r} is not dotted segments of a-z, 0-9, '_' and '-', "
                     "each starting with a letter"
                 )
+        if self.isolate not in ("none", "process"):
+            raise ValueError(f"{self.id}: isolate is 'none' or 'process', not {self.isolate!r}")
 
     @classmethod
     def of(cls, function: Handler, *, console: str = "", name: str = "", **options: object) -> Command:

@@ -173,6 +173,15 @@ class InternalError(TrunnionError):
     code = "internal"
 
 
+def stop_error(reason: str, command_id: str) -> TrunnionError:
+    """The error that belongs to a reason for stopping."""
+    if reason == "timed_out":
+        return DeadlineExceeded(f"{command_id} ran out of time")
+    if reason == "interrupted":
+        return Interrupted(f"{command_id} was interrupted: the host is stopping")
+    return Cancelled(f"{command_id} was cancelled")
+
+
 def _all_errors(base: type[TrunnionError]) -> list[type[TrunnionError]]:
     return [base, *(found for child in base.__subclasses__() for found in _all_errors(child))]
 

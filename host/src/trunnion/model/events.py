@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from trunnion.model.json import Json, decode
+from trunnion.model.json import Json, decode, encode
 
 STATE: Final = "state"
 TEXT: Final = "text"
@@ -24,6 +24,14 @@ META: Final = "meta"
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 RUN_STREAM: Final = "run/"
+HOST_KINDS: Final = frozenset({STATE, GAP, "ask"})
+"""Kinds that only the host itself emits."""
+
+LARGEST_DATA: Final = 4 << 20
+"""Bytes of data one event of a handler may carry; more belongs in an artifact."""
+
+NULL: Final = msgspec.Raw(b"null")
+
 HOST_STREAM: Final = "host"
 
 
@@ -49,7 +57,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     level: str = "info"
     by: str = "host"
     text: str = ""
-    raw: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw(b"null"))
+    raw: msgspec.Raw = msgspec.field(name="data", default=NULL)
 
     @property
     def data(self) -> Json:
@@ -74,6 +82,21 @@ def event_word(text: str) -> str:
 
 
 _encoder = msgspec.json.Encoder()
+def handlers_data(kind: str, data: Json) -> msgspec.Raw:
+    """The machine-readable part of an event that a handler emits, encoded.
+
+    Raises:
+        ValueError: a kind only the host emits, or too much data for one event.
+        TypeError: the data has no form in JSON.
+    """
+    if kind in HOST_KINDS:
+        raise ValueError(f"events of kind {kind!r} are made by the host alone")
+    raw = NULL if data is None else msgspec.Raw(encode(data))
+    if len(memoryview(raw)) > LARGEST_DATA:
+        raise ValueError(f"an event carries at most {LARGEST_DATA >> 20} MiB of data: keep more as an artifact")
+    return raw
+
+
 _decoder = msgspec.json.Decoder(Event)
 
 

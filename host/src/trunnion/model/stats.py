@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from trunnion.model.json import valid_text
 
@@ -30,6 +30,13 @@ class Stats:
         """Set a figure."""
         with self._lock:
             self._put(name, value)
+        self._changed()
+
+    def take(self, figures: Mapping[str, float]) -> None:
+        """Set several at once."""
+        with self._lock:
+            for name, value in figures.items():
+                self._put(name, value)
         self._changed()
 
     def _put(self, name: str, value: float) -> None:
