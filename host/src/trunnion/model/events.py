@@ -19,11 +19,11 @@ TABLE: Final = "table"
 DATA: Final = "data"
 ARTIFACT: Final = "artifact"
 GAP: Final = "gap"
+RETENTION: Final = "retention"
 META: Final = "meta"
 
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-RUN_STREAM: Final = "run/"
 HOST_KINDS: Final = frozenset({STATE, GAP, "ask"})
 """Kinds that only the host itself emits."""
 
@@ -32,6 +32,7 @@ LARGEST_DATA: Final = 4 << 20
 
 NULL: Final = msgspec.Raw(b"null")
 
+RUN_STREAM: Final = "run/"
 HOST_STREAM: Final = "host"
 
 
@@ -81,7 +82,6 @@ def event_word(text: str) -> str:
     return text
 
 
-_encoder = msgspec.json.Encoder()
 def handlers_data(kind: str, data: Json) -> msgspec.Raw:
     """The machine-readable part of an event that a handler emits, encoded.
 
@@ -97,6 +97,7 @@ def handlers_data(kind: str, data: Json) -> msgspec.Raw:
     return raw
 
 
+_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
 
 
