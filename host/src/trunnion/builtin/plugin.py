@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from trunnion.builtin.access_commands import AccessCommands
 from trunnion.builtin.access_queries import AccessQueries
 from trunnion.builtin.backup_command import BackupCommand
+from trunnion.builtin.census_query import CensusQuery
 from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.builtin.explain_query import ExplainQuery
 from trunnion.builtin.file_commands import FileCommands
@@ -86,6 +87,7 @@ class HostPlugin:
             *RunQueries(self._kernel).queries(),
             *LaneCommands(self._kernel).queries(),
             *ExplainQuery(self._kernel).queries(),
+            *CensusQuery(self._kernel).queries(),
             *SecretCommands(self._kernel).queries(),
             *AccessQueries(self._kernel).queries(),
             *FileCommands(self._kernel).queries(),

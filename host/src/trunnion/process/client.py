@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -168,10 +169,13 @@ class Keeper:
         """The programs that are alive."""
         return [process.owned() for process in self._alive if process.pid]
 
-    def survey(self) -> Survey:
-        """Look at every process of the system and count what belongs to this keeper; for a thread."""
-        idle = [link.minder for link in self._idle]
-        return survey(self.pid, [owned.minder for owned in self.owned()], idle, self.subtree)
+    def surveyor(self) -> Callable[[], Survey]:
+        """A function that looks at every process of the system and counts what belongs to this keeper.
+
+        Made on the loop; called in a thread, because the walk takes a while on a crowded machine.
+        """
+        busy = [owned.minder for owned in self.owned()]
+        return partial(survey, self.pid, busy, [link.minder for link in self._idle], self.subtree)
 
     def _refuse_limits(self, spawn: Spawn) -> None:
         """A limit nothing would keep is refused, never dropped."""

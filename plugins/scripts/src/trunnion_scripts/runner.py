@@ -21,6 +21,11 @@ _STEPS = {
     "kill": "sent SIGKILL to {} processes that were left",
 }
 
+_LIMITS = {
+    "memory": "it and its descendants were killed for using more memory than their limit of {} bytes",
+    "tasks": "it ran into the limit of {} processes and threads",
+}
+
 
 def handler_for(script: Script) -> Callable[[Context, Mapping[str, Json]], Awaitable[Json]]:
     """The handler of a script's command."""
@@ -36,7 +41,7 @@ async def _run(script: Script, ctx: Context, args: Mapping[str, Json]) -> Json:
     # What the host knows to be secret is searched for in the program's bytes, wherever they are split.
     ctx.register_secrets(*(value for value in wanted.spawn.env.values() if ctx.redacted(value) != value))
     marks = {"TRUNNION_RUN_ID": ctx.run_id, "TRUNNION_COMMAND": script.id}
-    spawn = msgspec.structs.replace(wanted.spawn, env={**wanted.spawn.env, **marks})
+    spawn = msgspec.structs.replace(wanted.spawn, env={**wanted.spawn.env, **marks}, owner=ctx.run_id)
     async with await ctx.require(Keeper).spawn(spawn, on_step=_told(ctx)) as process:
         return await _follow(script, ctx, process, wanted.stdin)
 
@@ -52,8 +57,10 @@ async def _follow(script: Script, ctx: Context, process: Process, stdin: bytes) 
     try:
         end = await process.wait()
     except asyncio.CancelledError:
-        await process.stop(script.said.stop_grace)
+        stopped = await process.stop(script.said.stop_grace)
         await pump.finish()
+        if stopped.limit:
+            ctx.log(f"stopping: {_limited(script, stopped)}", "warning")
         raise
     finally:
         if feeding is not None:
@@ -89,13 +96,14 @@ def _told(ctx: Context) -> Callable[[Step], None]:
 
 def _facts(end: Exit, seconds: float) -> dict[str, Json]:
     resources = {"user_seconds": end.user_seconds, "system_seconds": end.system_seconds, "max_rss": end.max_rss}
-    return {
+    facts: dict[str, Json] = {
         "exit_code": end.code,
         "signal": end.signal_name or None,
         "seconds": round(seconds, 6),
         "resources": resources,
         "killed": end.killed_tree,
     }
+    return {**facts, "limit": end.limit} if end.limit else facts
 
 
 def _failure(script: Script, end: Exit, last_line: str) -> str:
@@ -104,4 +112,10 @@ def _failure(script: Script, end: Exit, last_line: str) -> str:
         how = f"exited with status {end.code}"
     else:
         how = f"was ended by {end.signal_name}{' and dumped core' if end.core else ''}"
+    if end.limit:
+        how += f" ({_limited(script, end)})"
     return f"{program} {how}{': ' if last_line else ''}{last_line}"
+
+
+def _limited(script: Script, end: Exit) -> str:
+    return _LIMITS[end.limit].format(getattr(script.said.limits, end.limit))
