@@ -14,7 +14,6 @@ from trunnion.access.streams import StreamRedactor, TextRedactor
 from trunnion.kernel.file_writing import Content
 from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
-from trunnion.kernel.stats import Stats
 from trunnion.kernel.threads import waited_for
 from trunnion.model.errors import TrunnionError, stop_error
 from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word, handlers_data
