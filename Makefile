@@ -1,5 +1,5 @@
 # make run       a running host from a fresh clone          make test      what CI runs
-# make lint      style and types only, with repairs         make faults    the long fault rounds (ROUNDS=200)
+# make lint      style and types only, with repairs         make faults    the fault rows (ROUNDS=200 ROW=a1 SEED=...)
 # make bench     performance beside its ceilings            make docs      pages made from the code
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -36,8 +36,11 @@ lint: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+# ROW: a1; a for all of a part; a1,b4; all rows without it. The page is written whatever the outcome is.
 faults: $(READY)
-	TRUNNION_FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults tests/doors -m "heavy or not heavy" -s
+	TRUNNION_FAULT_ROUNDS=$(ROUNDS) $(if $(SEED),TRUNNION_SEED=$(SEED)) $(BIN)/python -m pytest tests \
+		-m "heavy or not heavy" -s --row $(or $(ROW),all) --reliability docs/reliability.json; \
+	status=$$?; $(BIN)/python tools/write_reliability.py; exit $$status
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

@@ -7,7 +7,8 @@ A test named after its row (``test_a1_...``) is recorded with its outcome, its t
         figure("lost acknowledged runs", 0)
 
 ``--reliability FILE`` puts the results of a run into FILE; what FILE holds of other tests stays, so that one row can be
-measured again. ``tools/write_reliability.py`` makes the page of it.
+measured again. ``tools/write_reliability.py`` makes the page of it. ``--row a1,b`` chooses a row and all rows of a
+part; ``--row all`` all rows, in whatever folder, and what else is in those of faults and doors.
 """
 
 from __future__ import annotations
@@ -119,11 +120,27 @@ def machine() -> dict[str, object]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--row", metavar="LIST", default="", help="only the tests of these rows of the fault matrix")
     parser.addoption("--reliability", metavar="FILE", type=Path, help="write what the rows of the matrix measured")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Results(config.getoption("reliability")), "reliability")
+
+
+def chosen(item: pytest.Item, rows: str) -> bool:
+    """Whether a test belongs to the rows asked for."""
+    named = ROW.match(item.name)
+    if rows == "all":
+        return named is not None or {"faults", "doors"} & set(item.path.parts) != set()
+    return named is not None and bool({named[1], named[1][0]} & set(rows.lower().split(",")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if rows := config.getoption("row"):
+        others = [item for item in items if not chosen(item, rows)]
+        items[:] = [item for item in items if chosen(item, rows)]
+        config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture
