@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import AnyStr, TypeAlias
 
 import msgspec
-from ahocorasick_rs import AhoCorasick, BytesAhoCorasick
+from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, MatchKind
 
 from trunnion.access.forms import SHORTEST, forms
 from trunnion.access.patterns import PATTERNS, KeyNames, Span
@@ -24,6 +24,9 @@ HEAD = SHORTEST
 ANCHOR = 64
 """Characters of a form that the automaton knows."""
 
+GLANCE = 8
+"""Bytes of a form that a first look at much text goes by."""
+
 NO_KEYS = KeyNames(())
 
 Search: TypeAlias = Callable[[str], object]
@@ -31,6 +34,9 @@ Search: TypeAlias = Callable[[str], object]
 
 SearchEncoded: TypeAlias = Callable[[bytes | msgspec.Raw], object]
 """The same for encoded JSON; no means that nothing in it is to be cut."""
+
+SearchBytes: TypeAlias = Callable[[bytes], object]
+"""The same for much text, as UTF-8."""
 
 
 class Matcher:
@@ -52,7 +58,7 @@ class Matcher:
         self.numbers = frozenset(found)
         self.keys = keys
         self._patterns = list(PATTERNS.values()) if patterns else []
-        literals = list(PATTERNS) if patterns else []
+        self._literals = literals = list(PATTERNS) if patterns else []
         anchors = _anchored(found)
         self._text = AhoCorasick([*literals, *anchors], store_patterns=False)
         self._found = found
@@ -62,6 +68,11 @@ class Matcher:
         )
         self.search: Search = self._text.find_matches_as_indexes
         self.search_encoded: SearchEncoded = self._encoded.find_matches_as_indexes
+
+    @cached_property
+    def glance(self) -> SearchBytes:
+        """Whether there may be anything in a long text, given as UTF-8: some twenty times as fast as ``search``."""
+        return _glance([form.encode() for form in self._found], [literal.encode() for literal in self._literals])
 
     def spans(self, text: str) -> list[Span]:
         """Where values and secrets of known looks are; they may overlap. ``text`` is valid Unicode."""
@@ -120,6 +131,7 @@ class _ByteForms:
     def __init__(self, found: Iterable[str]) -> None:
         self._forms = sorted(form.encode() for form in found)
         anchors = _anchored(self._forms)
+        self._glance = _glance(self._forms)
         self._find = BytesAhoCorasick(list(anchors)).find_matches_as_indexes
         self._with_anchor = list(anchors.values())
         self.heads = BytesAhoCorasick(sorted({form[:HEAD] for form in self._forms}))
@@ -127,7 +139,7 @@ class _ByteForms:
 
     def spans(self, data: bytes) -> list[Span]:
         """Where forms are; they may overlap."""
-        if not self._find(data):
+        if not self._glance(data):
             return []
         return [
             span
@@ -146,6 +158,14 @@ class _ByteForms:
         if at < len(self._forms) and self._forms[at] == text:  # whole, but maybe a longer one begins so too
             at += 1
         return at < len(self._forms) and self._forms[at].startswith(text)
+
+
+def _glance(found: Iterable[bytes], literals: Iterable[bytes] = ()) -> SearchBytes:
+    """What forms and literals begin with. Matches that may not overlap, of few and short beginnings, are what the
+    library looks for many bytes at a time.
+    """
+    beginnings = sorted({form[:GLANCE] for form in found} | set(literals))
+    return BytesAhoCorasick(beginnings, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
 
 
 def _anchored(found: Sequence[AnyStr]) -> dict[AnyStr, list[AnyStr]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
-from trunnion.access.matching import Matcher, Search, SearchEncoded, merged
+from trunnion.access.matching import Matcher, Search, SearchBytes, SearchEncoded, merged
 from trunnion.access.patterns import KeyNames, Span
 from trunnion.config.redaction_settings import KEY_NAMES
 from trunnion.config.secret_values import secret_values
@@ -21,6 +21,9 @@ from trunnion.model.errors import ErrorInfo
 from trunnion.model.json import Json, JsonObject, decode, encode, valid_text
 
 MASK = "•••"
+LONG = 4096
+"""Characters from which on a text is encoded to be looked at: that is faster than looking at characters."""
+
 SECRET_SETTINGS = (*KEY_NAMES, "*token", "*key", "*pass", "*pwd", "*credentials", "*secrets")
 """Names a user may have given to a secret in a table of settings that is hidden as a whole."""
 
@@ -46,6 +49,7 @@ class Redaction:
     Attributes:
         search: the quick first look at a text, see ``Matcher``.
         search_encoded: the same for encoded JSON.
+        glance: the same for long text, see ``Matcher``.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,7 @@ class Redaction:
         self._matcher: Matcher | None = None
         self.search: Search = self._rebuilt_search
         self.search_encoded: SearchEncoded = self._rebuilt_search_encoded
+        self.glance: SearchBytes = self._rebuilt_glance
 
     @classmethod
     def of(cls, config: Config) -> Redaction:
@@ -119,19 +124,23 @@ class Redaction:
         if found is None:
             with self._lock:
                 found = self._matcher = Matcher(self._counts, patterns=self._patterns, keys=self._keys)
-                self.search, self.search_encoded = found.search, found.search_encoded
+                self.search, self.search_encoded, self.glance = found.search, found.search_encoded, found.glance
         return found
 
     def _changed(self) -> None:
         """Many changes in a row cost one building."""
         self._matcher = None
         self.search, self.search_encoded = self._rebuilt_search, self._rebuilt_search_encoded
+        self.glance = self._rebuilt_glance
 
     def _rebuilt_search(self, text: str) -> object:
         return self.matcher.search(text)
 
     def _rebuilt_search_encoded(self, data: bytes | msgspec.Raw) -> object:
         return self.matcher.search_encoded(data)
+
+    def _rebuilt_glance(self, data: bytes) -> object:
+        return self.matcher.glance(data)
 
 
 class Redactor:
@@ -176,7 +185,7 @@ class Redactor:
     def text(self, text: str) -> str:
         """Text without the secrets."""
         try:
-            if self.own is None and not self._host.search(text):
+            if not (self._glance(text.encode()) if len(text) > LONG else self._search(text)):
                 return text
         except UnicodeEncodeError:
             text = valid_text(text)
@@ -210,6 +219,12 @@ class Redactor:
         if message is error.message and shown is details:
             return error
         return ErrorInfo(error.code, message, dict(shown) if isinstance(shown, Mapping) else {})
+
+    def _search(self, text: str) -> object:
+        return self.own is not None or self._host.search(text)
+
+    def _glance(self, data: bytes) -> object:
+        return self._host.glance(data) or (self.own is not None and self.own.glance(data))
 
     def _spans(self, text: str) -> list[Span]:
         matcher = self._host.matcher

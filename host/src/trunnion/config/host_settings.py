@@ -79,6 +79,14 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
         _seconds("park_timeout", 86_400, "How long a run waits for a command that is not there"),
         _count("max_result_bytes", _MIB, "Results above this are kept as an artifact"),
         _count("max_uncommitted_bytes", 4 * _MIB, "Output of one run that may wait to be committed"),
+        _count(
+            "max_output_bytes",
+            256 * _MIB,
+            "Output of one run that is kept: its beginning, its end, and how much is missing between; 0 keeps all. "
+            "For runs that begin after a change",
+            minimum=0,
+        ),
+        _count("max_output_lines", 1_000_000, "The same in lines; other events count as one each", minimum=0),
     ),
     "store": (
         _setting(

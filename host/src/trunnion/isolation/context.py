@@ -150,14 +150,15 @@ class Context:
                 for at in range(0, len(text), TEXT_CAP):
                     self._pipe.say(Text(text[at : at + TEXT_CAP], channel))
 
-    def text(self, block: str, *, channel: str = "stdout", level: str = "info") -> None:
+    def text(self, block: str, *, channel: str = "stdout", level: str = "info", cut: int = 0) -> None:
         """Add a block of whole lines."""
         event_word(channel), event_word(level)
         block = valid_text(block)
         with self._lock:
             self.hand_on()
             for at in range(0, len(block), TEXT_CAP):
-                self._pipe.say(Block(block[at : at + TEXT_CAP], channel, level))
+                is_last = at + TEXT_CAP >= len(block)
+                self._pipe.say(Block(block[at : at + TEXT_CAP], channel, level, cut if is_last else 0))
 
     def register_secrets(self, *values: str) -> None:
         """From now on these are secrets of the run."""

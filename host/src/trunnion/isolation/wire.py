@@ -102,11 +102,12 @@ class Text(Frame, frozen=True):
 
 
 class Block(Frame, frozen=True):
-    """A block of whole lines."""
+    """A block of whole lines, the last of which lost ``cut`` bytes."""
 
     text: str
     channel: str
     level: str
+    cut: int = 0
 
 
 class Emit(Frame, frozen=True):

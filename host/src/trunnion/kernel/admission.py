@@ -358,14 +358,14 @@ class Admissions:
     def _live(self, run: Run, caller: Caller, checked: _Checked, parent: LiveRun | None) -> LiveRun:
         kept = checked.entry.command.keep == "history"
         log = self._log.fresh(run_stream(run.id)) if kept else None
-        limit = self._executor.limits.max_uncommitted_bytes
+        redactor = redactor_for(checked.secrets, self._redactor)
         live = LiveRun(
             run,
             caller,
             checked.entry,
             checked.bound,
             log,
-            Sink(log, self._mailbox, redactor_for(checked.secrets, self._redactor), limit),
+            Sink(log, self._mailbox, redactor, self._executor.limits),
             self._loop.create_future(),
         )
         live.parent = parent

@@ -1,7 +1,7 @@
 """Gathers what happens in one turn of the loop into one atomic batch, and shows it once it is on record.
 
 State changes are committed at the end of the turn they were made in; events alone wait up to 2 ms or
-64 KiB. At most one batch is on its way at a time: while a slow disk works, the next one grows, which is
+512 KiB. At most one batch is on its way at a time: while a slow disk works, the next one grows, which is
 group commit and keeps every stream gapless when a batch fails.
 
 A full disk refuses new work by name and keeps the rest waiting: the reserve is given back so that ends
@@ -25,7 +25,7 @@ from trunnion.model.runs import ArtifactInfo, Run
 from trunnion.store.base import Accept, Batch, DiskFull, DocumentWrite, Store
 
 LINGER = 0.002
-BLOCK = 64 << 10
+BLOCK = 512 << 10
 RETRY_FULL = 0.5
 SMALL = 64 << 10
 NOTHING_SEALED: Mapping[int, bytes] = {}
@@ -91,7 +91,7 @@ class Committer:
     # -- what the kernel calls --------------------------------------------------------------------
 
     def appended(self, log: StreamLog, size: int) -> None:
-        """Events wait: commit within 2 ms, or at once past 64 KiB."""
+        """Events wait: commit within 2 ms, or at once past 512 KiB."""
         self._dirty[log.name] = log
         self._bytes += size
         if self._scheduled:

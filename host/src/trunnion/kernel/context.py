@@ -18,8 +18,8 @@ from trunnion.kernel.threads import waited_for
 from trunnion.model.errors import TrunnionError, stop_error
 from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word, handlers_data
 from trunnion.model.json import Json, encode
-from trunnion.model.stats import Stats
 from trunnion.model.runs import ArtifactInfo, Caller, Run
+from trunnion.model.stats import Stats
 
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
@@ -199,9 +199,16 @@ class Context:
             buffer = self._buffers[channel] = self._buffer(channel)
         buffer.write(text)
 
-    def text(self, block: str, *, channel: str = "stdout", level: str = "info") -> None:
-        """Add a block of whole lines, for callers that split lines themselves."""
-        self._sink.text(block, channel=event_word(channel), level=event_word(level))
+    def text(self, block: str, *, channel: str = "stdout", level: str = "info", cut: int = 0) -> None:
+        """Add a block of whole lines, for callers that split lines themselves.
+
+        Args:
+            block: the lines with their ends.
+            channel: which of several outputs they come from.
+            level: debug, info, warning, error or critical.
+            cut: bytes that its last line lost because it was too long; the event says so.
+        """
+        self._sink.text(block, channel=event_word(channel), level=event_word(level), cut=cut)
 
     def byte_redactor(self) -> StreamRedactor:
         """For one stream of bytes that goes on to ``text``: cuts this run's secrets, wherever its chunks end."""

@@ -193,13 +193,13 @@ class Ending:
         live.phase = "ending"
         live.disarm()
         live.disarm_expiry()
-        live.sink.close()
+        live.sink.end()
         live.move(
             status,
             finished=self._clock.utc(),
             result=outcome.result,
             error=_error_of(live, status, outcome),
-            stats=live.context.figures() if live.context is not None else {},
+            stats=(live.context.figures() if live.context is not None else {}) | live.sink.figures(),
             last_seq=live.log.seq + 1 if live.log is not None else 0,
         )
         self._table.counts[status] += 1

@@ -67,6 +67,10 @@ class StreamLog:
         self._dirty = dirty
         self._now = now
 
+    def now(self) -> int:
+        """The time put on events, UTC µs."""
+        return self._now()
+
     def append(
         self,
         kind: str,
@@ -77,11 +81,11 @@ class StreamLog:
         by: str = "host",
         ts: int | None = None,
     ) -> Event:
-        """Add one event; followers see it once it is committed."""
+        """Add one event, made now or at ``ts``; followers see it once it is committed."""
         if not text.isascii():
             text = valid_text(text)
         self.seq += 1
-        event = Event(self.name, self.seq, self._now(), kind, level, by, text, raw)
+        event = Event(self.name, self.seq, self._now() if ts is None else ts, kind, level, by, text, raw)
         self.ring.append(event)
         size = EVENT_OVERHEAD + len(text) + (len(memoryview(raw)) if raw is not NULL else 4)
         self.bytes += size

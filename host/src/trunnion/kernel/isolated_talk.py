@@ -132,7 +132,7 @@ class Talk:
             case Text():
                 context.write(said.text, channel=self._channel(said.channel))
             case Block():
-                context.text(said.text, channel=self._channel(said.channel), level=said.level)
+                context.text(said.text, channel=self._channel(said.channel), level=said.level, cut=max(0, said.cut))
             case Emit():
                 context.emit(said.kind, said.text, decode(said.data), said.level, said.by)
             case Progress():

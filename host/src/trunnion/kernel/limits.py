@@ -21,6 +21,8 @@ class Limits(msgspec.Struct, kw_only=True):
         park_timeout: seconds a run waits for a command that is not there.
         max_result_bytes: a larger result is kept as an artifact.
         max_uncommitted_bytes: output of one run that may wait for the disk.
+        max_output_bytes: output of one run that is kept, its beginning and its end; 0 for all.
+        max_output_lines: the same in lines, where an event that is no text counts as one.
         max_depth: how deeply runs may nest.
     """
 
@@ -36,6 +38,8 @@ class Limits(msgspec.Struct, kw_only=True):
     park_timeout: float = 3600.0
     max_result_bytes: int = 1 << 20
     max_uncommitted_bytes: int = 4 << 20
+    max_output_bytes: int = 256 << 20
+    max_output_lines: int = 1_000_000
     max_depth: int = 16
 
     def take(self, other: Limits) -> None:

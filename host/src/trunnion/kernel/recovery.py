@@ -112,7 +112,7 @@ class Recovery:
         args: dict[str, Json] = {**run.args, **secrets}
         log = self._log.resume(run_stream(run.id), row.last_seq)
         redactor = redactor_for(secrets, self._redactor)
-        sink = Sink(log, self._mailbox, redactor, self._executor.limits.max_uncommitted_bytes)
+        sink = Sink(log, self._mailbox, redactor, self._executor.limits)
         caller = Caller(run.principal, run.source, run.role, run.chain, run.credential)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         accepted.set_result(None)

@@ -6,34 +6,26 @@ import sys
 import threading
 from collections.abc import Iterable
 from threading import get_ident
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from trunnion.access.matching import Matcher
-from trunnion.access.redaction import NOTHING, Redactor
-from trunnion.kernel.eventlog import EVENT_OVERHEAD, NULL, StreamLog
+from trunnion.access.redaction import Redactor
+from trunnion.kernel.capping import Cap, Emitted, content_bytes, gap, limit_reached, still_coming
+from trunnion.kernel.eventlog import EVENT_OVERHEAD, StreamLog
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.model.errors import Busy
-from trunnion.model.events import TEXT
+from trunnion.model.events import GAP, LOG, NULL, TEXT
 
-MAX_UNCOMMITTED = 4 << 20
+if TYPE_CHECKING:
+    from trunnion.kernel.limits import Limits
+
 BLOCK = 64 << 10
 WAIT = 0.05
 SLICE = 512
 """Events taken over from threads at a time; between two slices the loop may turn to others."""
 _making = threading.Lock()
-
-
-class Emitted(NamedTuple):
-    """What a thread has emitted, on its way to the loop; lines of a channel are numbered there."""
-
-    kind: str
-    text: str
-    raw: msgspec.Raw
-    level: str
-    by: str
-    channel: str | None = None
 
 
 class Sink:
@@ -42,20 +34,22 @@ class Sink:
     Args:
         log: the stream; None for runs that keep none.
         mailbox: the way from other threads.
-        limit: bytes that may wait for their commit.
+        redactor: cuts what is not to be shown.
+        limits: how much may wait for its commit, and how much is kept.
     """
 
-    def __init__(
-        self, log: StreamLog | None, mailbox: Mailbox, redactor: Redactor = NOTHING, limit: int = MAX_UNCOMMITTED
-    ) -> None:
+    def __init__(self, log: StreamLog | None, mailbox: Mailbox, redactor: Redactor, limits: Limits) -> None:
         self.log = log
         self.redactor = redactor
         self.dropped = 0
         self.closed = False
         self._mailbox = mailbox
-        self._limit = self._allowed = limit
+        self._limits = limits
+        self._limit = self._allowed = limits.max_uncommitted_bytes
+        self._cap: Cap | None = None
         self._loop_thread = get_ident()
         self._lines = 0
+        self._said = 0
         self._room: threading.Condition | None = None
         self._on_the_way = 0
         self._held_up = 0
@@ -77,29 +71,35 @@ class Sink:
             raw = self.redactor.raw(raw)
         if get_ident() == self._loop_thread:
             log = self.log
-            if log is None or self.closed:
-                self._land(kind, text, raw, level, by)
-            elif log.uncommitted <= self._limit:
-                log.append(kind, text, raw, level=level, by=by)
-            else:
+            if log is not None and log.uncommitted > self._limit and not self.closed:
                 raise self._behind(log)
+            self._land(kind, text, raw, level, by)
         else:
             size = EVENT_OVERHEAD + len(text) + len(memoryview(raw))
             self._send(size, Emitted(kind, text, raw, level, by))
 
-    def text(self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler") -> None:
-        """Add whole lines of output, from any thread; long ones become several events."""
-        for part in split_block(self.redactor.text(block)):
+    def text(
+        self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler", cut: int = 0
+    ) -> None:
+        """Add whole lines of output, from any thread; long ones become several events; ``cut``: see ``Context``."""
+        parts = split_block(self.redactor.text(block))
+        for number, part in enumerate(parts, 1):
+            event = Emitted(TEXT, part, NULL, level, by, channel, cut if number == len(parts) else 0)
             if get_ident() == self._loop_thread:
                 if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
                     raise self._behind(self.log)
-                self._land(TEXT, part, self._line_numbers(part, channel), level, by)
+                self._land_lines(event)
             else:
-                self._send(EVENT_OVERHEAD + len(part), Emitted(TEXT, part, NULL, level, by, channel))
+                self._send(EVENT_OVERHEAD + len(part), event)
 
     def own(self) -> Matcher | None:
         """Finds the run's own secrets; None while it has none."""
         return self.redactor.own
+
+    def learn(self, values: Iterable[str]) -> None:
+        """From now on these are secrets of the run, too; from any thread."""
+        with _making:
+            self.redactor = self.redactor.with_own(values)
 
     @property
     def full(self) -> bool:
@@ -109,11 +109,6 @@ class Sink:
     def held_by_its_speaker(self) -> None:
         """Refuse nothing: whoever speaks, on the loop, looks at ``full`` and waits by itself."""
         self._limit = sys.maxsize
-
-    def learn(self, values: Iterable[str]) -> None:
-        """From now on these are secrets of the run, too; from any thread."""
-        with _making:
-            self.redactor = self.redactor.with_own(values)
 
     def last_words(self) -> None:
         """The handler is at its end: what it left half said is little, and is not refused."""
@@ -125,6 +120,23 @@ class Sink:
         if self._room is not None:
             with self._room:
                 self._room.notify_all()
+
+    def end(self) -> None:
+        """The run is at its end: take nothing more, and show the last part of what went beyond its limit."""
+        self.close()
+        held = self._cap.held if self._cap is not None else None
+        if held is None or self.log is None:
+            return
+        kept = held.end()
+        if held.left_out.lines:
+            text, raw = gap(held.left_out)
+            self.log.append(GAP, text, raw, level="warning")
+        for event in kept:
+            _put(self.log, event)
+
+    def figures(self) -> dict[str, float]:
+        """Figures of a run that went beyond its limit."""
+        return self._cap.figures() if self._cap is not None else {}
 
     def reopen(self) -> None:
         """Take output again: the run is tried once more."""
@@ -140,15 +152,46 @@ class Sink:
     # -- on the loop ------------------------------------------------------------------------------
 
     def _land(self, kind: str, text: str, raw: msgspec.Raw, level: str, by: str) -> None:
-        if self.closed or self.log is None:
+        log = self.log
+        if self.closed or log is None:
+            self.dropped += 1
+        elif (self._cap or self._make_cap()).takes(content_bytes(text, raw)):
+            log.append(kind, text, raw, level=level, by=by)
+        else:
+            self._land_beyond(log, Emitted(kind, text, raw, level, by))
+
+    def _land_lines(self, event: Emitted) -> None:
+        log, text = self.log, event.text
+        if self.closed or log is None:
             self.dropped += 1
             return
-        self.log.append(kind, text, raw, level=level, by=by)
-
-    def _line_numbers(self, block: str, channel: str) -> msgspec.Raw:
-        first, lines = self._lines + 1, block.count("\n") + (not block.endswith("\n"))
+        lines = text.count("\n") + (not text.endswith("\n"))
+        event = event._replace(lines=lines, first_line=self._lines + 1)
         self._lines += lines
-        return msgspec.Raw(b'{"first_line":%d,"lines":%d,"channel":"%s"}' % (first, lines, channel.encode()))
+        if (self._cap or self._make_cap()).takes(event.bytes, lines):
+            _put(log, event)
+        else:
+            self._land_beyond(log, event)
+
+    def _land_beyond(self, log: StreamLog, event: Emitted) -> None:
+        """The beginning is full: what fits into it still goes there, and the rest is held."""
+        cap = self._cap or self._make_cap()
+        before, first = cap.held, cap.hold(event._replace(ts=log.now()))
+        if first is not None:
+            _put(log, first)
+        if before is None:
+            text, raw = limit_reached(cap)
+        elif cap.came.size >= 2 * self._said:
+            text, raw = still_coming(cap)
+        else:
+            return
+        self._said = cap.came.size
+        log.append(LOG, text, raw, level="warning")
+
+    def _make_cap(self) -> Cap:
+        """Made when the run first says something: many never do."""
+        self._cap = Cap(self._limits)
+        return self._cap
 
     # -- from other threads -----------------------------------------------------------------------
 
@@ -176,8 +219,10 @@ class Sink:
             if self._emitted:
                 self._mailbox.go_on(self._land_all)
         for event in emitted:
-            raw = event.raw if event.channel is None else self._line_numbers(event.text, event.channel)
-            self._land(event.kind, event.text, raw, event.level, event.by)
+            if event.channel is None:
+                self._land(event.kind, event.text, event.raw, event.level, event.by)
+            else:
+                self._land_lines(event)
         if self._held_up:
             with room:
                 room.notify_all()
@@ -191,6 +236,10 @@ class Sink:
 
     def _backlog(self) -> int:
         return self._on_the_way + (self.log.uncommitted if self.log is not None else 0)
+
+
+def _put(log: StreamLog, event: Emitted) -> None:
+    log.append(event.kind, event.text, event.data, level=event.level, by=event.by, ts=event.ts)
 
 
 def split_block(block: str) -> list[str]:

@@ -39,19 +39,15 @@ class Channel(Protocol):
 
 
 class TextChannel:
-    """Blocks of whole lines become text events.
-
-    Attributes:
-        last_line: the last line that was not empty.
-    """
+    """Blocks of whole lines become text events; the host counts their lines."""
 
     def __init__(self, ctx: Context, channel: str, level: str) -> None:
         self._ctx = ctx
         self._channel = channel
         self._level = level
-        self._blocks = LineBlocks()
+        self._blocks = LineBlocks(counted=False)
         self._redactor = ctx.byte_redactor()
-        self.last_line = ""
+        self._last = ""
 
     def take(self, data: bytes) -> None:
         """Show the lines that are complete."""
@@ -68,11 +64,17 @@ class TextChannel:
         dropped = self._blocks.dropped
         return {f"{self._channel}_dropped": dropped} if dropped else {}
 
+    @property
+    def last_line(self) -> str:
+        """The last line that was not empty, as far as it is of bearable length."""
+        last = self._last.rstrip().rpartition("\n")[2].strip()
+        return (self._ctx.redacted(last) if len(last) > LAST_LINE else last)[:LAST_LINE]
+
     def _show(self, block: Block) -> None:
         text = _after_returns(block.text) if "\r" in block.text else block.text
-        self._ctx.text(text, channel=self._channel, level=self._level)
-        last = text.rstrip().rpartition("\n")[2].strip()
-        self.last_line = (self._ctx.redacted(last) if len(last) > LAST_LINE else last)[:LAST_LINE] or self.last_line
+        self._ctx.text(text, channel=self._channel, level=self._level, cut=block.cut)
+        if not text.isspace():
+            self._last = text
 
 
 def _after_returns(text: str) -> str:

@@ -1,0 +1,247 @@
+"""How much of a run's output is kept: its beginning, its end, and one event that says what is missing between.
+
+The beginning goes to the run's stream as it comes. Once it is full nobody can know what the end will be, so
+the last part is held in memory and shown when the run ends: what a follower has seen is never taken back.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from trunnion.kernel.eventlog import EVENT_OVERHEAD
+from trunnion.model.events import NULL, TEXT
+
+if TYPE_CHECKING:
+    from trunnion.kernel.limits import Limits
+
+LONGEST_TAIL = 1 << 20
+"""Bytes of the last part; it is in memory, and becomes events within one turn of the loop."""
+
+
+class Amount(msgspec.Struct):
+    """Some output: events, lines (one for an event that is no text), bytes of text (as UTF-8) and data."""
+
+    events: int = 0
+    lines: int = 0
+    bytes: int = 0
+
+    @property
+    def size(self) -> int:
+        """What it counts against the limit: bytes, and those every event takes beside its content."""
+        return self.bytes + EVENT_OVERHEAD * self.events
+
+
+class Emitted(NamedTuple):
+    """What a handler has emitted, on its way to the stream; ``channel`` is None for what is no block of lines.
+
+    Attributes:
+        lines: how many it has; ``first_line`` is the number of the first of them among those of the run.
+        cut: bytes that its last line lost.
+        ts: UTC µs of its making, where that is not the moment at which it goes to the stream.
+    """
+
+    kind: str
+    text: str
+    raw: msgspec.Raw
+    level: str
+    by: str
+    channel: str | None = None
+    cut: int = 0
+    lines: int = 1
+    first_line: int = 0
+    ts: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Of its text and data."""
+        return content_bytes(self.text, self.raw)
+
+    @property
+    def data(self) -> msgspec.Raw:
+        """What goes on the stream beside the text."""
+        if self.channel is None:
+            return self.raw
+        facts = b'{"first_line":%d,"lines":%d,"channel":"%s"' % (self.first_line, self.lines, self.channel.encode())
+        return msgspec.Raw(facts + (b',"cut":%d}' % self.cut if self.cut else b"}"))
+
+
+class Cap:
+    """Counts what a run emits, and says what of it goes to the stream at once.
+
+    Args:
+        limits: as they are when the run says its first word.
+
+    Attributes:
+        came: all there was so far.
+        held: the last part, once the beginning is full.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.most = Amount(lines=limits.max_output_lines or sys.maxsize, bytes=limits.max_output_bytes or sys.maxsize)
+        tail = Amount(lines=self.most.lines // 2, bytes=min(self.most.bytes // 2, LONGEST_TAIL))
+        self._room = self.most.bytes - tail.bytes
+        self._lines = self.most.lines - tail.lines
+        self._tail = tail
+        self.came = Amount()
+        self.held: Tail | None = None
+
+    def takes(self, size: int, lines: int = 1) -> bool:
+        """Count an event of ``size`` bytes; whether it goes to the stream as a whole."""
+        came = self.came
+        came.events += 1
+        came.lines += lines
+        came.bytes += size
+        return self.held is None and came.lines <= self._lines and came.size <= self._room
+
+    def hold(self, event: Emitted) -> Emitted | None:
+        """Hold an event that was not taken; what is returned of it still belongs to the beginning."""
+        if self.held is not None:
+            self.held.add(event)
+            return None
+        self.held = Tail(self._tail)
+        before = Amount(self.came.events, self.came.lines - event.lines, self.came.bytes - event.bytes)
+        first, rest = first_lines(event, self._lines - before.lines, self._room - before.size)
+        if rest is not None:
+            self.held.add(rest)
+        return first
+
+    def figures(self) -> dict[str, float]:
+        """Figures of a run whose output was more than its beginning; call it at its end."""
+        if self.held is None:
+            return {}
+        came, lost = self.came, self.held.left_out
+        return {
+            "output_lines": came.lines,
+            "output_bytes": came.bytes,
+            "output_lines_left_out": lost.lines,
+            "output_bytes_left_out": lost.bytes,
+        }
+
+
+class Tail:
+    """The last part of what was added to it.
+
+    Args:
+        most: at most so many lines, and so many bytes as ``Amount.size`` counts.
+
+    Attributes:
+        left_out: what is no longer there; a piece that lost some of its lines counts as none of its events.
+    """
+
+    def __init__(self, most: Amount) -> None:
+        self._most = most
+        self._events: deque[Emitted] = deque()
+        self._has = Amount()
+        self.left_out = Amount()
+
+    def add(self, event: Emitted) -> None:
+        """Add what comes next. What is held may be too much by one event; cutting that at each would cost too much."""
+        self._events.append(event)
+        _count(self._has, event, 1)
+        while self._events and self._is_enough_without(self._events[0]):
+            self._drop(self._events.popleft())
+
+    def end(self) -> list[Emitted]:
+        """Nothing more will come: what is kept, cut between lines to what it may be, and forget it."""
+        while self._events and self._is_too_much():
+            first = self._events.popleft()
+            self._drop(first)
+            rest = last_lines(first, self._most.lines - self._has.lines, self._most.bytes - self._has.size)
+            if rest is not None:
+                self._events.appendleft(rest)
+                _count(self._has, rest, 1)
+                _count(self.left_out, rest, -1)
+                break
+        kept = list(self._events)
+        self._events.clear()
+        return kept
+
+    def _is_too_much(self) -> bool:
+        return self._has.lines > self._most.lines or self._has.size > self._most.bytes
+
+    def _is_enough_without(self, event: Emitted) -> bool:
+        return (
+            self._has.lines - event.lines >= self._most.lines
+            or self._has.size - event.bytes - EVENT_OVERHEAD >= self._most.bytes
+        )
+
+    def _drop(self, event: Emitted) -> None:
+        _count(self._has, event, -1)
+        _count(self.left_out, event, 1)
+
+
+def _count(amount: Amount, event: Emitted, sign: int) -> None:
+    amount.events += sign
+    amount.lines += sign * event.lines
+    amount.bytes += sign * event.bytes
+
+
+def first_lines(event: Emitted, lines: int, size: int) -> tuple[Emitted | None, Emitted | None]:
+    """Divide an event: its first lines, at most so many and of so many bytes, and the rest of it."""
+    data = event.text.encode("utf-8", "surrogatepass")
+    room = size - EVENT_OVERHEAD
+    if event.kind != TEXT or event.channel is None or lines <= 0 or room <= 0:
+        return None, event
+    by_lines = _after_lines(data, lines) if lines < event.lines else len(data)
+    by_bytes = data.rfind(b"\n", 0, room) + 1 if room < len(data) else len(data)
+    return _parted(event, data, min(by_lines, by_bytes))
+
+
+def last_lines(event: Emitted, lines: int, size: int) -> Emitted | None:
+    """As many of its last lines as may be kept, None for none."""
+    data = event.text.encode("utf-8", "surrogatepass")
+    room = size - EVENT_OVERHEAD
+    if event.kind != TEXT or event.channel is None or lines <= 0 or room <= 0:
+        return None
+    start = _after_lines(data, event.lines - lines)
+    if len(data) - start > room:
+        start = data.find(b"\n", len(data) - room - 1) + 1 or len(data)
+    return _parted(event, data, start)[1]
+
+
+def _after_lines(data: bytes, lines: int) -> int:
+    """Where so many lines end."""
+    return len(data) - len(data.split(b"\n", lines)[-1]) if lines > 0 else 0
+
+
+def _parted(event: Emitted, data: bytes, at: int) -> tuple[Emitted | None, Emitted | None]:
+    if at <= 0:
+        return None, event
+    if at >= len(data):
+        return event, None
+    lines = data.count(b"\n", 0, at)
+    head = event._replace(text=data[:at].decode("utf-8", "surrogatepass"), lines=lines, cut=0)
+    tail = data[at:].decode("utf-8", "surrogatepass")
+    return head, event._replace(text=tail, lines=event.lines - lines, first_line=event.first_line + lines)
+
+
+def content_bytes(text: str, raw: msgspec.Raw) -> int:
+    """Bytes of a text as UTF-8, and of the data beside it."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size if raw is NULL else size + len(memoryview(raw))
+
+
+def limit_reached(cap: Cap) -> tuple[str, msgspec.Raw]:
+    """What is said where the beginning is full."""
+    text = (
+        f"the output goes on, but a run keeps at most {cap.most.lines:,} lines and {cap.most.bytes:,} bytes of it "
+        "(executor.max_output_lines, executor.max_output_bytes): of what comes now the last part is shown at the end"
+    )
+    return text, msgspec.Raw(msgspec.json.encode({"code": "output.limited", **msgspec.structs.asdict(cap.came)}))
+
+
+def still_coming(cap: Cap) -> tuple[str, msgspec.Raw]:
+    """What is said each time the output has doubled since."""
+    came = cap.came
+    text = f"the output goes on: {came.lines:,} lines ({came.bytes:,} bytes) so far"
+    return text, msgspec.Raw(msgspec.json.encode({"code": "output.goes_on", **msgspec.structs.asdict(came)}))
+
+
+def gap(left_out: Amount) -> tuple[str, msgspec.Raw]:
+    """The event in the place of what was left out."""
+    text = f"{left_out.lines:,} lines ({left_out.bytes:,} bytes) of output are left out here: there was too much of it"
+    return text, msgspec.Raw(msgspec.json.encode({"reason": "limit", **msgspec.structs.asdict(left_out)}))
