@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults_kit import PATIENCE, Ground, Up, tell
+from faults_kit import PATIENCE, Up, tell
+from plugins_kit import Broken, states
 
 BROKEN = {
     "exits": "import sys\nsys.exit(3)\n",
@@ -34,38 +33,11 @@ def trunnion_commands():
 """
 
 
-class Broken(Ground):
-    """A ground with a folder of plugins that do what they should not."""
-
-    def __init__(self, root: Path, seed: str) -> None:
-        super().__init__(root, seed)
-        self.config.write_text('[plugins]\ndir = ["plugins"]\n')
-        self.folder = root / "plugins"
-        self.folder.mkdir()
-        self.options: list[str] = []
-
-    def plugins(self, sources: dict[str, str]) -> None:
-        for name, source in sources.items():
-            (self.folder / f"{name}.py").write_text(source)
-
-    def command(self, *args: str, without: str = "none") -> list[str]:
-        program = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
-        return [*program, "--config", str(self.config), "--data-dir", str(self.data), *self.options, *args]
-
-
 @pytest.fixture
 def broken(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broken]:
     ground = Broken(tmp_path, request.node.name)
     yield ground
     ground.close()
-
-
-def states(ground: Broken) -> dict[str, tuple[str, str]]:
-    done = ground.run("plugins", "--json")
-    assert done.returncode == 0, done.stderr
-    listed = json.loads(done.stdout)
-    records = listed["plugins"] if isinstance(listed, dict) else listed
-    return {record["id"]: (record["state"], record.get("reason", "")) for record in records}
 
 
 def test_h1_a_host_full_of_broken_plugins_names_each_and_works(broken: Broken) -> None:

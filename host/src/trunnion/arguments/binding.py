@@ -11,7 +11,8 @@ import msgspec
 
 from trunnion.arguments.duration import is_duration
 from trunnion.arguments.integers import EXACT, exact, is_int64, mentions_int64, travelling, validated
-from trunnion.arguments.judge import refuse, regex_options
+from trunnion.arguments.judge import refuse
+from trunnion.arguments.patterns import options, text_in, text_limits
 from trunnion.arguments.plan import Argument, Plan
 from trunnion.arguments.problems import Problem, describe, invalid, keyword_words, path_text, show, unknown
 from trunnion.arguments.walk import resolve
@@ -35,7 +36,7 @@ def _validator(schema: Mapping[str, Json]) -> jsonschema_rs.Draft202012Validator
     formats = {"duration": is_duration} if b'"duration"' in encode(schema) else None
     return jsonschema_rs.Draft202012Validator(
         dict(schema),
-        pattern_options=regex_options,
+        pattern_options=options(),
         offline=True,
         validate_formats=True,
         formats=formats,
@@ -59,6 +60,7 @@ class Binder:
             self._is_valid = _validator(self._schema).is_valid
         except ValueError as error:
             raise refuse(plan.where, (), str(error).partition("\n")[0]) from None
+        self._most_text = text_limits(self._schema)
         self._convert = plan.convert
         self._exact = frozenset(a.name for a in plan.arguments if mentions_int64(plan.schema, a.schema))
         self._whole = frozenset(a.name for a in plan.arguments if _is_integer(resolve(plan.schema, a.schema)))
@@ -80,6 +82,8 @@ class Binder:
         filled = {**defaults, **args}
         if self._first:
             self._settle(filled)
+        if self._most_text:
+            self._check_text(filled)
         try:
             if self._is_valid(filled):
                 if self._convert is not None and not self._exact:
@@ -90,6 +94,14 @@ class Binder:
         except ValueError:
             pass
         raise invalid(list(self._problems(filled)))
+
+    def _check_text(self, filled: Mapping[str, Json]) -> None:
+        """Refuse, before any pattern is matched, text that would take too long."""
+        for name, most in self._most_text.items():
+            held = text_in(filled.get(name)) if name else text_in(filled)
+            if held > most:
+                reason = f"it holds {held} characters, and its patterns are matched against {most} at most"
+                raise invalid([Problem(name, reason)])
 
     def converted(self, args: Mapping[str, Json]) -> Bound:
         """Make the handler's values of arguments that were validated before."""

@@ -7,8 +7,7 @@ back to themselves, and patterns that need backtracking.
 
 from __future__ import annotations
 
-import jsonschema_rs
-
+from trunnion.arguments.patterns import SAME_PLACE, compiles
 from trunnion.arguments.walk import is_object, lookup, subschemas
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.json import Json, JsonObject, encode
@@ -18,14 +17,9 @@ MAX_SUBSCHEMAS = 1_000
 MAX_EXPANDED = 20_000
 MAX_DEPTH = 64
 MAX_PATTERNS = 32
-MAX_REGEX_BYTES = 1 << 20
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 _REFUSED = ("$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$anchor", "$vocabulary")
-
-regex_options = jsonschema_rs.RegexOptions(size_limit=MAX_REGEX_BYTES, dfa_size_limit=MAX_REGEX_BYTES)
-"""The linear-time engine, with a ceiling on compiled size; shared with the validator."""
 
 
 class Verdict:
@@ -136,14 +130,12 @@ class _Walk:
         self.patterns += 1
         if self.patterns > MAX_PATTERNS:
             raise refuse(self.where, place, f"it has more than {MAX_PATTERNS} patterns")
-        try:
-            jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=regex_options, offline=True)
-        except ValueError:
+        if not compiles(pattern):
             reason = (
                 f"the pattern {pattern!r} cannot be matched in linear time: "
                 "look-around, backreferences and very large repetitions are not supported"
             )
-            raise refuse(self.where, place, reason) from None
+            raise refuse(self.where, place, reason)
 
 
 class _Weight:
@@ -175,7 +167,7 @@ class _Weight:
 
     def _parts(self, schema: JsonObject, place: tuple[str, ...]) -> list[int]:
         parts = [
-            self.of(part, place + step, same=step[0] in _PLACE)
+            self.of(part, place + step, same=step[0] in SAME_PLACE)
             for step, part in subschemas(schema)
             if step[0] not in ("$defs", "definitions")
         ]
