@@ -20,7 +20,7 @@ from trunnion.model.errors import Unavailable
 from trunnion.store import rows as prepared
 from trunnion.store.base import DiskFull
 from trunnion.store.connections import connect_writer, failure, unavailable
-from trunnion.store.files import RunFiles, ballast_of
+from trunnion.store.files import RunFiles, ballast_of, sync_file
 from trunnion.store.rows import Rows
 from trunnion.store.schema import MIGRATIONS, Migration, migrate
 from trunnion.store.snapshot import refuse_newer
@@ -74,6 +74,8 @@ class Database:
             refuse_newer(self.path, len(self._migrations))
             self._claim = claim_writer(self.path)
             self._connection = self._opened_with_little_space()
+            if self._synchronous == "FULL":
+                self._keep_name()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise unavailable(error, self.path) from error
@@ -92,6 +94,12 @@ class Database:
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return connection
+
+    def _keep_name(self) -> None:
+        """Have the file's name on the disk, and those of the folders that may be as new: what is in it needs them."""
+        for folder in list(self.path.absolute().parents)[:3]:
+            with suppress(PermissionError):
+                sync_file(folder)
 
     def _opened(self) -> sqlite3.Connection:
         connection = connect_writer(self.path, self._synchronous)
@@ -123,6 +131,8 @@ class Database:
         try:
             if rows.spills:
                 self.files.write(rows.spills)
+            if rows.artifacts:
+                self.files.settle((run_id, artifact_id) for artifact_id, run_id, _, _ in rows.artifacts)
             with self.transaction() as connection:
                 prepared.apply(connection, rows)
         except (sqlite3.Error, OSError) as error:

@@ -75,6 +75,18 @@ class RunFiles:
             for descriptor in touched:
                 os.fsync(descriptor)
 
+    def settle(self, artifacts: Iterable[tuple[str, str]]) -> None:
+        """Have kept files, each ``(run_id, artifact_id)``, on the disk before their records are, where that is asked for.
+
+        Raises:
+            OSError: the disk did not take one.
+        """
+        for run_id, artifact_id in artifacts if self._sync else ():
+            path = self.folder(run_id) / artifact_id
+            if path.exists():
+                sync_file(path)
+                self._sync_names(path.parent)
+
     def end(self, run_id: str) -> None:
         """No more output will come of a run."""
         descriptor = self._open.pop(run_id, None)
@@ -114,9 +126,12 @@ class RunFiles:
             _make(folder)
             self._open[run_id] = os.open(folder / OUTPUT, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             if self._sync:
-                for names in (folder, self.root, self.root.parent):
-                    sync_file(names)
+                self._sync_names(folder)
         return self._open[run_id]
+
+    def _sync_names(self, folder: Path) -> None:
+        for names in (folder, self.root, self.root.parent):
+            sync_file(names)
 
 
 def sync_file(path: Path) -> None:

@@ -100,6 +100,7 @@ class Writer:
 
     def _write(self, group: list[wire.Sent]) -> None:
         self._database.files.write([spill for batch in group for spill in batch.rows.spills])
+        self._database.files.settle((row[1], row[0]) for batch in group for row in batch.rows.artifacts)
         with self._database.transaction() as connection:
             for batch in group:
                 prepared.apply(connection, batch.rows)
