@@ -189,11 +189,11 @@ class Disk:
             self._names.pop(path, None)
         else:
             self._names[path] = file
-        self._pending.setdefault(os.path.dirname(path), []).append((path, file))
+        self._pending.setdefault(_folder_of(path), []).append((path, file))
 
     def _sync_folder(self, folder: str) -> None:
         _rename(self._lasting, self._pending.pop(folder, []))
-        self._lasting_folders.update(each for each in self._folders if os.path.dirname(each) == folder)
+        self._lasting_folders.update(each for each in self._folders if _folder_of(each) == folder)
 
     def after_power_cut(self, variant: Variant, seeded: random.Random) -> dict[str, bytes]:
         """Files by name below the root, as they may be found."""
@@ -209,6 +209,10 @@ class Disk:
             for path, file in names.items()
             if not any(path.startswith(folder + "/") for folder in gone)
         }
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _rename(names: dict[str, _File], changes: list[tuple[str, _File | None]]) -> None:

@@ -306,16 +306,16 @@ class Kernel:
     # -- streams ----------------------------------------------------------------------------------
 
     def follow(
-        self, name: str, after: int, *, live: bool, ward: Ward | None = None
+        self, name: str, after: int, *, live: bool, ward: Ward | None = None, end: int = 0
     ) -> AsyncGenerator[Sequence[Event], None]:
-        """Follow one of the host's own streams.
+        """Follow one of the host's own streams; ``end`` is the last event of one that has ended.
 
         Raises:
             NotFound: there is no such stream.
         """
         if not name.startswith("run/") and not self.readonly:
             self.log.stream(name)
-        return self.log.follow(name, after, live=live, ward=ward)
+        return self.log.follow(name, after, live=live, ward=ward, end=end)
 
     def not_found(self, kind: str, name: str) -> NotFound:
         """The one answer for what is not there and for what may not be seen."""

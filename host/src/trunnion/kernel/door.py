@@ -174,18 +174,18 @@ class Door:
         if not is_stream_name(stream):
             raise InvalidArguments(f"{stream!r} is not the name of a stream")
         try:
-            source, judge = await self._open(caller, stream)
+            source, judge, end = await self._open(caller, stream)
         except TrunnionError as error:
             self._kernel.admissions.counts[error.code] += 1
             raise
-        followed, policy = Following(self._kernel, source, stream), self._kernel.policy
+        followed, policy = Following(self._kernel, source, stream, end), self._kernel.policy
         with self._kernel.wards.ward(judge, followed.break_off) as ward:
             async with aclosing(followed.batches(after, ward, live=live)) as batches:
                 async for batch in batches:
                     yield batch if stream != HOST_STREAM else as_told(batch, whole=policy.is_inside(caller))
 
-    async def _open(self, caller: Caller, stream: str) -> tuple[StreamSource, Judge]:
-        """The family of a stream the caller may follow, and what says whether it still may."""
+    async def _open(self, caller: Caller, stream: str) -> tuple[StreamSource, Judge, int]:
+        """The family of a stream the caller may follow, what says whether it still may, and an ended run's last event."""
         entry = self._kernel.registry.stream(stream)
         if entry is None:
             self._kernel.policy.require(caller)
@@ -206,7 +206,8 @@ class Door:
                     effect="read",
                 )
             )
-        return entry.source, permission(self._kernel, caller, stream, entry, run)
+        judge = permission(self._kernel, caller, stream, entry, run)
+        return entry.source, judge, run.last_seq if run is not None else 0
 
     async def _run_of(self, caller: Caller, stream: str) -> Run:
         try:

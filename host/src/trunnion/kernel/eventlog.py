@@ -204,9 +204,11 @@ class EventLog:
         self.logs.pop(name, None)
 
     async def follow(
-        self, name: str, after: int = 0, *, live: bool = True, ward: Ward | None = None
+        self, name: str, after: int = 0, *, live: bool = True, ward: Ward | None = None, end: int = 0
     ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield committed events after ``after`` in batches, in order, without gap or repetition.
+
+        What retention removes meanwhile is one gap event, up to ``end`` or to what is still in memory.
 
         A stream in memory is followed until it is closed (or, with ``live=False``, to its present end);
         any other is read from the store to its end.
@@ -223,6 +225,9 @@ class EventLog:
                 batch = None if log is None else log.after(after)
                 if batch is None:
                     batch = list(await self._history.events(name, after))
+                    last = end if log is None else log.base
+                    if not batch and after < last:
+                        batch = [gap_event(name, after + 1, last, self._now(), RETENTION)]
                 if ward is not None and ward.refusal is not None:
                     raise ward.refusal
                 if not batch and log is None:

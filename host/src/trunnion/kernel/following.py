@@ -62,9 +62,11 @@ class Following:
         kernel: the host.
         source: the family of the stream.
         stream: its name.
+        end: the last event of a run that has ended.
     """
 
-    def __init__(self, kernel: Kernel, source: StreamSource, stream: str) -> None:
+    def __init__(self, kernel: Kernel, source: StreamSource, stream: str, end: int = 0) -> None:
+        self._end = end
         self._kernel = kernel
         self._source = source
         self._stream = stream
@@ -86,7 +88,7 @@ class Following:
         """
         source, stream = self._source, self._stream
         if source.follow is None or source.read is None:
-            return self._kernel.follow(stream, after, live=live, ward=ward)
+            return self._kernel.follow(stream, after, live=live, ward=ward, end=self._end)
         return self._of_a_plugin(source.follow(stream, after) if live else _read_to_end(source, stream, after), ward)
 
     async def _of_a_plugin(

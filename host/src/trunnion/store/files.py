@@ -76,7 +76,7 @@ class RunFiles:
                 os.fsync(descriptor)
 
     def settle(self, artifacts: Iterable[tuple[str, str]]) -> None:
-        """Have kept files, each ``(run_id, artifact_id)``, on the disk before their records are, where that is asked for.
+        """Have kept files, each ``(run_id, artifact_id)``, on the disk before their records, where that is asked for.
 
         Raises:
             OSError: the disk did not take one.

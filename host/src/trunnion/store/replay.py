@@ -6,12 +6,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from trunnion.model.events import RUN_STREAM, Event, gap_event
+from trunnion.model.events import RETENTION, RUN_STREAM, Event, gap_event
 from trunnion.store import chunks
 from trunnion.store.files import OUTPUT, RunFiles
 from trunnion.store.state import last_of, number
 
-RETENTION = "retention"
 DAMAGED = "damaged on the disk"
 LOST_TEXT = "the file with its text is missing or too short"
 
