@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from trunnion.process import Keeper, Spawn
+from trunnion.process import Cgroups, Keeper, Spawn
 
 DEADLINE = 5.0
 
@@ -82,6 +82,37 @@ def marked() -> Marked:
 async def keeper() -> AsyncIterator[Keeper]:
     async with Keeper() as keeper:
         yield keeper
+
+
+def cgroup_place() -> str:
+    """A directory of cgroup v2 in which a test may make others; empty where there is none."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        words = line.split()
+        place = Path(words[4])
+        if words[words.index("-") + 1] == "cgroup2" and all(
+            os.access(path, os.W_OK) for path in (place, place / "cgroup.procs")
+        ):
+            return str(place)
+    return ""
+
+
+@pytest.fixture
+def place() -> str:
+    found = cgroup_place()
+    if not found:
+        pytest.skip("no cgroup v2 here that this user may write to")
+    return found
+
+
+@pytest.fixture(params=["walk", "cgroup"])
+async def any_keeper(request: pytest.FixtureRequest) -> AsyncIterator[Keeper]:
+    """A keeper with each of the two ways to hold a tree together."""
+    where = request.getfixturevalue("place") if request.param == "cgroup" else "off"
+    cgroups = Cgroups(place=where, host=uuid.uuid4().hex, boot="1")
+    async with Keeper(cgroups=cgroups) as keeper:
+        yield keeper
+        root = keeper.subtree.root
+    assert not root or not Path(root).exists()
 
 
 @pytest.fixture

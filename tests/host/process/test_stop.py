@@ -51,10 +51,10 @@ async def test_closing_stdin_comes_first(keeper, marked):
     assert [step.name for step in process.steps] == ["close_stdin", "terminate"]
 
 
-async def test_a_stubborn_program_is_killed_after_its_grace_and_each_step_is_told(keeper, marked):
+async def test_e4_a_stubborn_program_is_killed_after_its_grace_and_each_step_is_told(any_keeper, marked, figure):
     told = []
     spawn = marked.spawn("sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done", stdin="pipe")
-    async with await keeper.spawn(spawn, on_step=told.append) as process:
+    async with await any_keeper.spawn(spawn, on_step=told.append) as process:
         await lines_of(process, 1)
         start = time.monotonic()
         end = await process.stop(GRACE)
@@ -62,6 +62,7 @@ async def test_a_stubborn_program_is_killed_after_its_grace_and_each_step_is_tol
     assert end.signal_name == "SIGKILL"
     assert end.killed_tree >= 1
     assert GRACE <= took < GRACE + 1
+    figure("stop of a program that ignores SIGTERM, past its grace", round(took - GRACE, 3), "s")
     assert [step.name for step in told] == ["close_stdin", "terminate", "kill"]
     assert told[2].seconds - told[1].seconds >= GRACE * 0.95
     assert told == process.steps
@@ -87,20 +88,20 @@ async def test_a_stopped_program_that_handles_sigterm_is_woken_to_do_so(keeper, 
     assert (end.code, end.killed_tree) == (6, 0)
 
 
-async def test_no_tree_survives_a_stop(keeper, marked, tree_script):
-    async with await keeper.spawn(marked.spawn(tree_script, "3", "5")) as process:
+async def test_e5_no_tree_survives_a_stop(any_keeper, marked, tree_script, figure):
+    async with await any_keeper.spawn(marked.spawn(tree_script, "3", "5")) as process:
         await lines_of(process, 156)
         assert len(await process.tree()) == len(marked.pids()) == 156
         start = time.monotonic()
         end = await process.stop(GRACE)
-        print(f"tree of 156 gone {time.monotonic() - start - GRACE:.3f} s after its grace")
+        figure("a tree of 156 gone after its grace", round(time.monotonic() - start - GRACE, 3), "s")
         assert marked.pids() == []
     assert (end.killed_tree, end.left) == (156, 0)
 
 
-async def test_what_lives_on_after_its_leader_gets_the_drain_grace_only(keeper, marked):
+async def test_e15_what_lives_on_after_its_leader_gets_the_drain_grace_only(any_keeper, marked, figure):
     script = "setsid sh -c 'trap \"\" TERM; echo up; exec sleep 600' & exit 4"
-    async with await keeper.spawn(marked.spawn("sh", "-c", script, drain_grace=0.3)) as process:
+    async with await any_keeper.spawn(marked.spawn("sh", "-c", script, drain_grace=0.3)) as process:
         await lines_of(process, 1)
         left = await process.exited()
         start = time.monotonic()
@@ -109,6 +110,7 @@ async def test_what_lives_on_after_its_leader_gets_the_drain_grace_only(keeper, 
         took = time.monotonic() - start
     assert (left.code, end.code, end.killed_tree) == (4, 4, 1)
     assert took < 0.3 + 0.5
+    figure("end of a run past its drain grace", round(took - 0.3, 3), "s")
     assert marked.pids() == []
 
 
@@ -140,18 +142,18 @@ time.sleep(600)
 """
 
 
-async def test_a_chain_of_forks_is_caught(keeper, marked):
+async def test_a_chain_of_forks_is_caught(any_keeper, marked):
     """Each process forks its successor and exits: what a walk shows is gone before a signal comes."""
-    async with await keeper.spawn(marked.python(CHAIN, drain_grace=0)) as process:
+    async with await any_keeper.spawn(marked.python(CHAIN, drain_grace=0)) as process:
         await lines_of(process, 1)
         with anyio.fail_after(5):
             assert (await process.wait()).left == 0
     assert marked.pids() == []
 
 
-async def test_killing_is_faster_than_forking(keeper, marked):
+async def test_killing_is_faster_than_forking(any_keeper, marked):
     """One process at a time, 3000 would be reached; by group it ends soon after the walk."""
-    async with await keeper.spawn(marked.python(BOMB)) as process:
+    async with await any_keeper.spawn(marked.python(BOMB)) as process:
         await lines_of(process, 100)
         process.kill()
         end = await process.wait()
@@ -160,9 +162,9 @@ async def test_killing_is_faster_than_forking(keeper, marked):
     assert marked.pids() == []
 
 
-async def test_leaving_the_block_kills(keeper, marked, tree_script):
+async def test_leaving_the_block_kills(any_keeper, marked, tree_script):
     with pytest.raises(ZeroDivisionError):
-        async with await keeper.spawn(marked.spawn(tree_script, "1", "3")) as process:
+        async with await any_keeper.spawn(marked.spawn(tree_script, "1", "3")) as process:
             await lines_of(process, 4)
             raise ZeroDivisionError
     assert marked.pids() == []
@@ -191,16 +193,16 @@ async def test_closing_the_keeper_kills_all_and_ends_its_process(marked, tree_sc
     assert process.stdout.descriptor is None
 
 
-async def test_a_killed_minder_takes_its_tree_along(keeper, marked, tree_script, auntil):
-    process = await keeper.spawn(marked.spawn(tree_script, "2", "3"))
-    other = await keeper.spawn(marked.spawn("sleep", "600"))
+async def test_a_killed_minder_takes_its_tree_along(any_keeper, marked, tree_script, auntil):
+    process = await any_keeper.spawn(marked.spawn(tree_script, "2", "3"))
+    other = await any_keeper.spawn(marked.spawn("sleep", "600"))
     await lines_of(process, 13)
     os.kill(_parent(process.pid), signal.SIGKILL)
     with pytest.raises(Interrupted, match="minder"):
         await process.wait()
     process.close()
     await auntil(lambda: marked.pids() == [other.pid], "the tree of the killed minder")
-    async with await keeper.spawn(marked.spawn("true")) as next_one:
+    async with await any_keeper.spawn(marked.spawn("true")) as next_one:
         assert (await next_one.wait()).ok
     other.close()
 
@@ -211,7 +213,7 @@ async def test_a_killed_keeper_is_replaced_and_its_minders_carry_on(marked, tree
         process = await keeper.spawn(marked.spawn(tree_script, "1", "3"))
         await lines_of(process, 4)
         os.kill(keeper.pid, signal.SIGKILL)
-        await auntil(lambda: tree.look(keeper.pid).zombie, "the keeper dead")
+        await auntil(lambda: tree.look(keeper.pid) is None, "the keeper dead")
         async with await keeper.spawn(marked.spawn("true")) as next_one:
             assert (await next_one.wait()).ok
         assert len(reports) == 1
@@ -243,28 +245,6 @@ HOST = """
 def host(marked, tree_script: str, depth: int, width: int, trees: int) -> subprocess.Popen:
     words = [sys.executable, "-c", textwrap.dedent(HOST), tree_script, *map(str, (depth, width, trees)), marked.name]
     return subprocess.Popen(words, stdout=subprocess.PIPE)
-
-
-@pytest.mark.parametrize(
-    ("depth", "width", "trees"), [(3, 5, 2), (1, 2, 10), pytest.param(3, 5, 50, marks=pytest.mark.heavy)]
-)
-def test_no_tree_survives_the_host(marked, tree_script, until, depth, width, trees):
-    size = trees * sum(width**level for level in range(depth + 1))
-    with host(marked, tree_script, depth, width, trees) as process:
-        until(lambda: len(marked.pids()) >= size, f"{size} processes", 120)
-        process.kill()
-        took = until(lambda: not marked.pids(), "all trees dead after kill -9 of the host")
-    print(f"{trees} trees of {size // trees}: gone {took:.3f} s after kill -9 of the host")
-
-
-@pytest.mark.parametrize("delay", [0.0, 0.002, 0.005, 0.01, 0.02])
-def test_a_host_killed_while_it_spawns_leaves_nothing(marked, tree_script, until, delay):
-    """Between the fork and the host's knowledge of it (seeds are the delays)."""
-    with host(marked, tree_script, 1, 3, 1000) as process:
-        until(marked.pids, "the first program")
-        time.sleep(delay)
-        process.kill()
-    until(lambda: not marked.pids(), "no program the host did not know of")
 
 
 def test_the_keeper_ends_with_its_host_even_when_a_minder_is_stopped(marked, tree_script, until):

@@ -28,6 +28,7 @@ class Process:
         pid: of the program itself, which leads a session and a process group of its own.
         start: its start time, clock ticks since boot.
         minder: pid of the process that looks after it.
+        keeper: pid of the process that forked the minder.
         mechanism: what holds its tree together.
         stdin: None without a pipe.
         stderr: None when merged into stdout.
@@ -46,7 +47,7 @@ class Process:
         self._born = loop.time()
         self.pid = 0
         self.start = 0
-        self.minder = 0
+        self.minder = self.keeper = 0
         self.mechanism: Mechanism = "walk"
         self.steps: list[Step] = []
         self.stdin, self.stdout, self.stderr = pipes
@@ -154,7 +155,8 @@ class Process:
     def _on_report(self, message: frames.Message) -> None:
         name, *rest = message
         if name == "started":
-            self.pid, self.start, self.minder, grouped = cast("tuple[int, int, int, bool]", rest)
+            numbers = cast("tuple[int, int, int, int, bool]", rest)
+            self.pid, self.start, self.minder, self.keeper, grouped = numbers
             self.mechanism = "cgroup" if grouped else "walk"
             self._started.set_result(None)
         elif name == "failed":

@@ -46,7 +46,8 @@ class Keeper:
     That process forks *minders*; each looks after one program at a time and kills all that descends from it when
     told, when the program has ended, and when the host's end of its socket closes, be it by ``kill -9``.
     The first spawn starts the keeper's process, so a host that runs no program pays nothing for it. If that process
-    itself is killed, the minders carry on and the next spawn starts a new one.
+    itself is killed, the minders carry on, a guard above it takes its place as the last resort, and the next spawn
+    starts a new one.
 
     Args:
         on_report: told in one line when the keeper had to be started again.
@@ -58,6 +59,8 @@ class Keeper:
         self._cgroups = cgroups
         self._subtree: Subtree | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._former: list[subprocess.Popen[bytes]] = []
+        self._pid = 0
         self._socket: socket.socket | None = None
         self._closed = False
         self._idle: list[Link] = []
@@ -75,8 +78,8 @@ class Keeper:
 
     @property
     def pid(self) -> int:
-        """Of the keeper's process, 0 when there is none."""
-        return self._server.pid if self._server else 0
+        """Of the keeper's process, 0 when there is none; before the first program, that of its guard."""
+        return self._pid or (self._server.pid if self._server else 0)
 
     @property
     def subtree(self) -> Subtree:
@@ -159,6 +162,7 @@ class Keeper:
             process.close()
             raise
         self._started += 1
+        self._pid = process.keeper if self._server else 0
         return process
 
     def census(self) -> Census:
@@ -175,7 +179,8 @@ class Keeper:
         Made on the loop; called in a thread, because the walk takes a while on a crowded machine.
         """
         busy = [owned.minder for owned in self.owned()]
-        return partial(survey, self.pid, busy, [link.minder for link in self._idle], self.subtree)
+        guards = [server.pid for server in (self._server, *self._former) if server is not None]
+        return partial(survey, guards, self._pid, busy, [link.minder for link in self._idle], self.subtree)
 
     def _refuse_limits(self, spawn: Spawn) -> None:
         """A limit nothing would keep is refused, never dropped."""
@@ -227,7 +232,7 @@ class Keeper:
         try:
             await self._send(control)
         except OSError:
-            await self._end_server()
+            self._leave_server()
             await self.start()
             if self._on_report is not None:
                 self._on_report("the keeper of child processes had ended and was started again")
@@ -242,14 +247,23 @@ class Keeper:
             except BlockingIOError:
                 await asyncio.sleep(0.001)
 
-    async def _end_server(self) -> None:
-        server, self._server = self._server, None
+    def _leave_server(self) -> None:
+        """The keeper is gone. Its guard stays with the minders that are at work."""
+        if self._server is not None:
+            self._former.append(self._server)
+        self._server, self._pid = None, 0
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if server is not None and not await _ends(server, _LEAVE):
-            server.kill()
-            await _ends(server, _LEAVE)
+        self._former = [server for server in self._former if server.poll() is None]
+
+    async def _end_server(self) -> None:
+        self._leave_server()
+        for server in self._former:
+            if not await _ends(server, _LEAVE):
+                server.kill()
+                await _ends(server, _LEAVE)
+        self._former.clear()
 
     def _on_end(self, process: Process) -> None:
         link = self._alive.pop(process, None)

@@ -29,24 +29,26 @@ class Survey(msgspec.Struct, frozen=True):
     cgroups: int
 
 
-def survey(keeper: int, busy: Sequence[int], idle: Sequence[int], subtree: Subtree) -> Survey:
+def survey(guards: Sequence[int], keeper: int, busy: Sequence[int], idle: Sequence[int], subtree: Subtree) -> Survey:
     """Walk once and sort what is found.
 
     Args:
+        guards: pids of the processes above this and former keepers.
         keeper: pid of the keeper's process, 0 for none.
         busy: pids of minders with a program at work.
         idle: those without.
         subtree: where the trees have their cgroups.
     """
     children = tree.by_parent()
-    minders = {*busy, *idle, *_minders(children, keeper)}
+    above = {*guards, keeper} - {0}
+    minders = {*busy, *idle, *(pid for guard in above for pid in _forks(children, guard))} - above
     owned = [seen for pid in minders - {*idle} for seen in tree.below(children, pid)]
-    strays = tree.below(children, keeper, minders) if keeper else []
+    strays = [seen for pid in above for seen in tree.below(children, pid, minders | above)]
     strays += [seen for pid in idle for seen in tree.below(children, pid)]
     known = {seen.pid for seen in (*owned, *strays)}
     groups = _groups(subtree.root)
     strays += [seen for group in groups for seen in group.living() if seen.pid not in known]
-    every = [*owned, *strays, *children.get(os.getpid(), ()), *children.get(keeper or -1, ())]
+    every = [*owned, *strays, *(seen for pid in {os.getpid(), *above} for seen in children.get(pid, ()))]
     return Survey(
         processes=sum(not seen.zombie for seen in owned),
         orphans=sorted({seen.pid for seen in strays if not seen.zombie}),
@@ -55,12 +57,10 @@ def survey(keeper: int, busy: Sequence[int], idle: Sequence[int], subtree: Subtr
     )
 
 
-def _minders(children: dict[int, list[tree.Seen]], keeper: int) -> set[int]:
-    """The keeper's forks: they have its command line. They may be about to end, and unknown to the host by then."""
-    if not keeper:
-        return set()
-    words = _words(keeper)
-    return {seen.pid for seen in children.get(keeper, ()) if not seen.zombie and _words(seen.pid) == words}
+def _forks(children: dict[int, list[tree.Seen]], parent: int) -> set[int]:
+    """Its forks: they have its command line. A minder may be about to end, and unknown to the host by then."""
+    words = _words(parent)
+    return {seen.pid for seen in children.get(parent, ()) if not seen.zombie and _words(seen.pid) == words}
 
 
 def _words(pid: int) -> bytes | None:

@@ -1,7 +1,7 @@
 """The keeper: forks minders and takes over what a killed minder leaves behind.
 
 It is started once by the host with a socket, over which each message carries the control socket of one
-minder to be. It ends when that socket closes, after its minders have.
+minder to be. It ends when that socket closes, after its minders have. Above it is a guard, see ``guard``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from trunnion.process.keeper import cgroups, frames, system, tree
+from trunnion.process.keeper import cgroups, frames, guard, system, tree
 from trunnion.process.keeper.minder import Minder
 
 FIRST_SWEEP, LAST_SWEEP = 0.02, 2.0
@@ -92,14 +92,14 @@ class Keeper:
 
     def _mind(self, control: socket.socket) -> None:
         """In the fork: be a minder, and never return into the keeper's loop."""
-        status = 1
+        keeper, status = os.getppid(), 1
         try:
             os.setsid()
             os.close(self._alarm)
             os.close(signal.set_wakeup_fd(-1))
             self._host.close()
             system.become_subreaper()
-            status = Minder(control, system.child_alarm(), self._root).run()
+            status = Minder(control, system.child_alarm(), keeper, self._root).run()
         except Exception:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -147,4 +147,6 @@ def main(descriptor: int, root: str) -> None:
     os.set_inheritable(descriptor, False)
     gc.disable()
     gc.freeze()
+    guard.stand_by(host, root)
+    system.become_subreaper()
     Keeper(host, root).run()

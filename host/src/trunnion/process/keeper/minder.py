@@ -5,7 +5,7 @@ has no child left, nothing of the program is left, and it can take the next one.
 the host is gone or wants no more of it: everything below is killed at once.
 
 From the host: ``spawn request`` (with three descriptors), ``stop grace``, ``kill``, ``signal number``, ``tree``.
-To the host: ``started pid start minder grouped``, ``failed stage errno subject``, ``step name seconds count``,
+To the host: ``started pid start minder keeper grouped``, ``failed stage errno subject``, ``step name seconds count``,
 ``exited code signal core``, ``gone killed left user system max_rss limit``, ``tree [(pid, start), ...]``.
 """
 
@@ -65,12 +65,14 @@ class Minder:
     Args:
         control: its socket to the host.
         alarm: tells of children.
+        keeper: pid of the process that forked this one.
         root: below which each program gets a cgroup, empty for none.
     """
 
-    def __init__(self, control: socket.socket, alarm: int, root: str) -> None:
+    def __init__(self, control: socket.socket, alarm: int, keeper: int, root: str) -> None:
         self._control = control
         self._alarm = alarm
+        self._keeper = keeper
         self._root = root
         self._programs = 0
         self._unpacker = frames.Unpacker()
@@ -147,7 +149,7 @@ class Minder:
                 os.close(descriptor)
         self._job = Job(pid, group)
         self._drain_grace = request["drain_grace"]
-        self._say("started", *self._job.leader, os.getpid(), group is not None)
+        self._say("started", *self._job.leader, os.getpid(), self._keeper, group is not None)
 
     def _group(self, limits: list[tuple[str, str]]) -> Group | None:
         """A cgroup for the next program. Without one its tree is held by descent, but its limits could not be kept."""
