@@ -11,9 +11,8 @@ import msgspec
 
 from trunnion.access.redaction import Redactor
 from trunnion.access.sealing import Sealer
-from trunnion.arguments import Bound, Parameters
-from trunnion.arguments.strict import judge
-from trunnion.kernel.asked import check_storable, named
+from trunnion.arguments import Bound
+from trunnion.kernel.asked import bind, check_storable, named
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
@@ -141,8 +140,11 @@ class Admissions:
             checked = self._check(caller, invocation, origin.parent)
             if invocation.idempotency_key is not None:
                 return await self._join_or_admit(caller, invocation, checked, origin)
-            live = await self._admit(caller, invocation, checked, origin)
-            await self._acknowledged(live)
+            if checked.entry.parameters.files or self._gates.covers("commands"):
+                live = await self._admit(caller, invocation, checked, origin)
+            else:
+                live = self._placed(self._new(caller, invocation, checked, origin), caller, checked, origin)
+            await (live.accepted if live.parent is None else self._acknowledged(live))
         except TrunnionError as error:
             self.counts[error.code] += 1
             clean = cleaned(error, self._redactor)
@@ -151,20 +153,19 @@ class Admissions:
             raise clean from None
         return Admitted(live.run, live)
 
-    async def _acknowledged(self, live: LiveRun) -> None:
-        """Wait until a run is on record; a child whose caller gives up meanwhile is cancelled."""
+    async def _acknowledged(self, child: LiveRun) -> None:
+        """Wait until a nested run is on record; if its caller gives up meanwhile it is cancelled."""
         try:
-            await live.accepted
+            await child.accepted
         except asyncio.CancelledError:
-            if live.parent is not None:
-                self._executor.ending.stop(live, "cancelled")
+            self._executor.ending.stop(child, "cancelled")
             raise
 
     # -- what needs no waiting --------------------------------------------------------------------
 
     def _check(self, caller: Caller, invocation: Invocation, parent: LiveRun | None) -> _Checked:
         name, argv = named(invocation)
-        check_storable(invocation, self._clock.utc())
+        check_storable(invocation, self._clock)
         entry, decision = self._lookup.command(name, caller)
         self._authorizers.check("command", entry.id, caller, entry.command.effect, decision.rule)
         if invocation.revision is not None and invocation.revision != entry.revision:
@@ -196,7 +197,7 @@ class Admissions:
         executor, limits = self._executor, self._executor.limits
         if executor.table.pending.total() >= limits.max_pending:
             raise Busy(f"{limits.max_pending} runs wait already; try again later", {"retry_after": 1})
-        if executor.table.pending[caller.principal] >= limits.max_pending_per_principal:
+        if executor.table.pending.get(caller.principal, 0) >= limits.max_pending_per_principal:
             raise Busy(
                 f"{limits.max_pending_per_principal} runs of {caller.principal} wait already; try again later",
                 {"retry_after": 1},
@@ -274,13 +275,8 @@ class Admissions:
     # -- gates and the run itself -----------------------------------------------------------------
 
     async def _admit(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> LiveRun:
-        """Ask the gates, then give the run its place; ``accepted`` tells when it is on record.
-
-        Only here is it asked whether there is room: whoever joins a run that is there needs none.
-        """
-        self._committer.refuse_if_unable()
-        self._has_room(caller, checked.entry)
-        run = self._run(caller, invocation, checked, origin)
+        """Ask the gates, then give the run its place; ``accepted`` tells when it is on record."""
+        run = self._new(caller, invocation, checked, origin)
         if not checked.entry.parameters.files:
             if self._gates.covers("commands"):
                 run = await self._admitted(run, caller, checked, origin)
@@ -292,6 +288,12 @@ class Admissions:
             live = self._placed(run, caller, checked, origin)
             follow(live.accepted)
         return live
+
+    def _new(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Run:
+        """The run to be. Only here is it asked whether there is room: whoever joins a run that is there needs none."""
+        self._committer.refuse_if_unable()
+        self._has_room(caller, checked.entry)
+        return self._run(caller, invocation, checked, origin)
 
     async def _admitted(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> Run:
         """The run as the gates let it pass."""
@@ -371,18 +373,6 @@ class Admissions:
         live.parent = parent
         live.expires = live.expires_asked = checked.expires
         return live
-
-
-def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] | None) -> Bound:
-    """Check arguments given by name or as words.
-
-    Raises:
-        InvalidArguments: they do not fit.
-    """
-    if argv is not None:
-        return parameters.bind(parameters.parse(argv))
-    judge(args or {})
-    return parameters.bind(args or {})
 
 
 def _refuse_others(admitted: Admitted, caller: Caller) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from trunnion.arguments import split_line
+from trunnion.arguments import Bound, Parameters, split_line
+from trunnion.arguments.strict import judge
+from trunnion.kernel.clock import Clock
 from trunnion.model.errors import InvalidArguments
-from trunnion.model.json import valid_text
+from trunnion.model.json import JsonObject, valid_text
 from trunnion.model.runs import Invocation
 
 LONGEST_TIME = 100 * 366 * 86_400.0
@@ -17,8 +19,7 @@ def named(invocation: Invocation) -> tuple[str, tuple[str, ...] | None]:
     Raises:
         InvalidArguments: no command is named, or arguments are given twice.
     """
-    given = [invocation.args is not None, invocation.argv is not None, invocation.line is not None]
-    if sum(given) > 1:
+    if (invocation.args is not None) + (invocation.argv is not None) + (invocation.line is not None) > 1:
         raise InvalidArguments("give arguments once: as args, as argv or as a line")
     if invocation.line is None:
         if not invocation.command_id:
@@ -32,22 +33,27 @@ def named(invocation: Invocation) -> tuple[str, tuple[str, ...] | None]:
     return words[0], tuple(words[1:])
 
 
-def check_storable(invocation: Invocation, now: int) -> None:
+def check_storable(invocation: Invocation, clock: Clock) -> None:
     """Refuse what could not be put on record with the run.
 
     Args:
         invocation: what is asked.
-        now: UTC, microseconds.
+        clock: read where it asks for a time.
 
     Raises:
         InvalidArguments: a text is no Unicode, or a time is not finite or too far ahead.
     """
-    texts = (invocation.session_id, invocation.idempotency_key, *invocation.labels, *invocation.labels.values())
-    for text in (*texts, invocation.cwd):
-        if text is not None and valid_text(text) != text:
-            raise InvalidArguments(f"session, idempotency key, labels and cwd must be valid Unicode, not {text!a}")
+    for text in (invocation.session_id, invocation.idempotency_key, invocation.cwd):
+        if text is not None:
+            _check_text(text)
+    for label, value in invocation.labels.items():
+        _check_text(label)
+        _check_text(value)
     if invocation.cwd is not None and "\0" in invocation.cwd:
         raise InvalidArguments(f"cwd is no folder's name: {invocation.cwd!a}")
+    if invocation.timeout is None and invocation.deadline_at is None and invocation.not_before is None:
+        return
+    now = clock.utc()
     left = {
         "timeout": invocation.timeout,
         "deadline_at": None if invocation.deadline_at is None else (invocation.deadline_at - now) / 1e6,
@@ -56,3 +62,21 @@ def check_storable(invocation: Invocation, now: int) -> None:
     for name, seconds in left.items():
         if seconds is not None and not seconds <= LONGEST_TIME:
             raise InvalidArguments(f"{name} lies more than 100 years ahead")
+
+
+def bind(parameters: Parameters, args: JsonObject | None, argv: tuple[str, ...] | None) -> Bound:
+    """Check arguments given by name or as words.
+
+    Raises:
+        InvalidArguments: they do not fit.
+    """
+    if argv is not None:
+        return parameters.bind(parameters.parse(argv))
+    if args:
+        judge(args)
+    return parameters.bind(args or {})
+
+
+def _check_text(text: str) -> None:
+    if valid_text(text) != text:
+        raise InvalidArguments(f"session, idempotency key, labels and cwd must be valid Unicode, not {text!a}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -183,9 +184,9 @@ class Committer:
             self._dirty = {name: log for name, log in self._dirty.items() if name not in dirty}
         logs = [(log, log.seq) for log in dirty.values()]
         self._in_flight = True
-        self._store.commit(_batch(changes, dirty), lambda error: self._done(error, changes, logs))
+        self._store.commit(_batch(changes, dirty), partial(self._done, changes, logs))
 
-    def _done(self, error: Exception | None, changes: list[Change], logs: list[tuple[StreamLog, int]]) -> None:
+    def _done(self, changes: list[Change], logs: list[tuple[StreamLog, int]], error: Exception | None) -> None:
         self._in_flight = False
         proved, self._proving = self._proving, False
         if error is None:
@@ -202,9 +203,10 @@ class Committer:
         else:
             self._broken(error, changes, logs)
         if not (self._changes or self._dirty):
-            waiters, self.idle_waiters = self.idle_waiters, []
-            for callback in waiters:
-                callback()
+            if self.idle_waiters:
+                waiters, self.idle_waiters = self.idle_waiters, []
+                for callback in waiters:
+                    callback()
         elif not self._scheduled and self.refusal is None:
             self._scheduled = True
             self._soon(self.flush)

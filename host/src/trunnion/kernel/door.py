@@ -11,7 +11,7 @@ import msgspec
 
 from trunnion.access.policy import Policy, refusal
 from trunnion.arguments import Completion
-from trunnion.kernel.admission import Origin
+from trunnion.kernel.admission import FROM_A_DOOR, Origin
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.following import Following, as_told, permission
 from trunnion.kernel.live import LiveRun
@@ -66,7 +66,8 @@ class Door:
         Raises:
             TrunnionError: it was refused, by the code that says why.
         """
-        admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, Origin(rerun_of=rerun_of))
+        origin = FROM_A_DOOR if rerun_of is None else Origin(rerun_of=rerun_of)
+        admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, origin)
         if admitted.live is not None and admitted.live.ephemeral:
             return await self._ephemeral_end(admitted.live)
         return admitted.run

@@ -235,12 +235,12 @@ class Ending:
         for waiter in live.waiters:
             if not waiter.done():
                 waiter.set_result(live.run)
-        lost = live in self._table.abandoned
-        self._placement.leave(
-            live,
-            keep_lane=lost and live.entry is not None and live.entry.command.abandon == "keep",
-            keep_slot=lost and len(self._table.abandoned) > self._limits.max_abandoned,
-        )
+        if live in self._table.abandoned:
+            keep_lane = live.entry is not None and live.entry.command.abandon == "keep"
+            keep_slot = len(self._table.abandoned) > self._limits.max_abandoned
+            self._placement.leave(live, keep_lane=keep_lane, keep_slot=keep_slot)
+        else:
+            self._placement.leave(live)
         parent = live.parent
         if parent is not None:
             parent.disown(live)
@@ -261,7 +261,11 @@ def _has_begun(task: asyncio.Task[None]) -> bool:
 
 def _say_end(live: LiveRun) -> None:
     """The terminal event says what the row says."""
-    run, facts = live.run, dict[str, Json]()
+    run = live.run
+    if run.error is None and not run.stats and run.status == "succeeded":
+        live.state("succeeded")
+        return
+    facts = dict[str, Json]()
     text = run.status.replace("_", " ")
     if run.error is not None:
         facts["error"] = {"code": run.error.code, "message": run.error.message}

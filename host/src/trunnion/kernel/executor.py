@@ -256,7 +256,8 @@ class Executor:
         if timeout is not None:
             own = self._clock.monotonic() + timeout
             live.expires = own if live.expires is None else min(own, live.expires)
-        self.ending.arm_expiry(live)
+        if live.expires is not None or live.expiry is not None:
+            self.ending.arm_expiry(live)
 
     # -- small things -----------------------------------------------------------------------------
 
@@ -268,9 +269,10 @@ class Executor:
         self.ending.refuse_cycle(live)
 
     def _say_state(self, live: LiveRun, text: str) -> None:
-        facts: dict[str, Json] = {}
-        if live.phase != "running":
-            facts["phase"] = live.phase
+        if live.phase == "running":
+            live.state(text)
+            return
+        facts: dict[str, Json] = {"phase": live.phase}
         if live.phase == "lane" and live.lane is not None:
             facts |= {"lane": live.lane.shown, "blocked_by": [holder.id for holder in live.lane.holders]}
         live.state(text, facts=facts)

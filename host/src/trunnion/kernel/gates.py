@@ -35,7 +35,7 @@ class Gates:
 
     def covers(self, kind: str) -> bool:
         """Whether anybody wants to be asked about a kind: commands, queries or streams."""
-        return any(kind in gate.covers for _, gate in self._gates)
+        return bool(self._gates) and any(kind in gate.covers for _, gate in self._gates)
 
     def covering(self, kind: str) -> list[str]:
         """Names of the gates that are asked about a ``command``, ``query`` or ``stream``."""

@@ -67,6 +67,31 @@ class LiveRun:
         kill: kills the process of an isolated handler, None where there is none.
     """
 
+    # Most runs leave most of this as it is, so it is not given to each.
+    acknowledged = False
+    arriving = True
+    checked = True
+    phase: Phase = "lane"
+    parent: LiveRun | None = None
+    children: Set[LiveRun] = NOBODY
+    awaiting: Set[LiveRun] = NOBODY
+    awaited = 0
+    lane: Lane | None = None
+    has_slot = False
+    lent = 0
+    expires: float | None = None
+    expires_asked: float | None = None
+    timer: Timer | None = None
+    expiry: Timer | None = None
+    context: Context | None = None
+    task: asyncio.Task[None] | None = None
+    stop_reason: StopReason | None = None
+    outcome: Outcome | None = None
+    abandoned = False
+    start_when_accepted = False
+    cancel_on_record: asyncio.Future[None] | None = None
+    kill: Callable[[], None] | None = None
+
     def __init__(
         self,
         run: Run,
@@ -85,30 +110,7 @@ class LiveRun:
         self.log = log
         self.sink = sink
         self.accepted = accepted
-        self.acknowledged = False
-        self.arriving = True
-        self.checked = True
         self.ephemeral = log is None
-        self.phase: Phase = "lane"
-        self.parent: LiveRun | None = None
-        self.children: Set[LiveRun] = NOBODY
-        self.awaiting: Set[LiveRun] = NOBODY
-        self.awaited = 0
-        self.lane: Lane | None = None
-        self.has_slot = False
-        self.lent = 0
-        self.expires: float | None = None
-        self.expires_asked: float | None = None
-        self.timer: Timer | None = None
-        self.expiry: Timer | None = None
-        self.context: Context | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.stop_reason: StopReason | None = None
-        self.outcome: Outcome | None = None
-        self.abandoned = False
-        self.kill: Callable[[], None] | None = None
-        self.start_when_accepted = False
-        self.cancel_on_record: asyncio.Future[None] | None = None
         self.waiters: list[asyncio.Future[Run]] = []
 
     @property

@@ -60,7 +60,7 @@ class Placement:
             live.timer = self._clock.call_later(delay, lambda: self._due(live))
         else:
             live.phase = "lane"
-            if self._enter_lane(live, entry):
+            if entry.lock is None or self._enter_lane(live, entry):
                 self._want_slot(live)
             elif not live.arriving:
                 self._lined_up(live)
@@ -75,7 +75,7 @@ class Placement:
                 self.slots.release(live)
         elif live.phase == "slot":
             self.slots.give_up(live)
-        if not keep_lane:
+        if live.lane is not None and not keep_lane:
             self.free_lane(live)
         self.pump()
 

@@ -9,7 +9,8 @@ import msgspec
 
 from trunnion.access.redaction import NOTHING, Redactor
 from trunnion.arguments import Bound
-from trunnion.kernel.admission import Admissions, bind
+from trunnion.kernel.admission import Admissions
+from trunnion.kernel.asked import bind
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.entries import QueryEntry
 from trunnion.kernel.file_arguments import FileArguments

@@ -42,9 +42,11 @@ class Slots(Generic[W]):
 
     def take(self, worker: W) -> bool:
         """Take a slot if one is free and nobody waits who could have it."""
-        if not self._free(worker.needs_thread) or self._next_kinds():
+        thread = worker.needs_thread
+        if not self._free(thread) or ((self._waiting[False] or self._waiting[True]) and self._next_kinds()):
             return False
-        self.occupy(worker)
+        self.used += 1
+        self.used_threads += thread
         return True
 
     def wait(self, worker: W) -> None:

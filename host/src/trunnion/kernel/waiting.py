@@ -70,7 +70,7 @@ class Waiting:
         finally:
             if ward is not None:
                 ward.end()
-            if future in live.waiters:
+            if live.phase != "ended":
                 live.waiters.remove(future)
 
     def give_up(self) -> None:

@@ -152,7 +152,7 @@ class Archive:
     """Ended runs: the newest as they were encoded, older ones in compressed blocks."""
 
     def __init__(self) -> None:
-        self._young: dict[str, bytes] = {}
+        self._young: dict[str, tuple[int, bytes]] = {}
         self._blocks: dict[int, Block] = {}
         self._where: dict[str, int] = {}
         self._count = 0
@@ -166,28 +166,29 @@ class Archive:
     @property
     def bytes(self) -> int:
         """Size of what is kept."""
-        return sum(map(len, self._young.values())) + sum(len(block.data) for block in self._blocks.values())
+        young = sum(len(data) for _, data in self._young.values())
+        return young + sum(len(block.data) for block in self._blocks.values())
 
     def add(self, run: Run, log: Log | None) -> None:
         """Keep a run that ended."""
-        self._young[run.id] = _seal(run, log)
+        self._young[run.id] = (run.num, _seal(run, log))
         if len(self._young) >= 2 * BLOCK_SIZE:
-            old = [(run_id, self._young.pop(run_id)) for run_id in list(self._young)[:BLOCK_SIZE]]
+            old = list(self._young)[:BLOCK_SIZE]
             self._count += 1
-            self._blocks[self._count] = _pack([_record.decode(data) for _, data in old])
-            self._where.update((run_id, self._count) for run_id, _ in old)
+            self._blocks[self._count] = _pack([self._young.pop(run_id) for run_id in old])
+            self._where.update(dict.fromkeys(old, self._count))
 
     def record(self, run_id: str) -> Record | None:
         """All there is of one run."""
-        if (data := self._young.get(run_id)) is not None:
-            return _record.decode(data)
+        if (young := self._young.get(run_id)) is not None:
+            return _record.decode(young[1])
         if (block := self._where.get(run_id)) is None:
             return None
         return next(record for record in _unpack(self._blocks[block]) if record.run_id == run_id)
 
     def select(self, wanted: RunFilter, before: int, limit: int) -> list[Run]:
         """Runs below a number that pass a filter, newest first, at most ``limit``."""
-        found = _newest([], (_record.decode(data) for data in self._young.values()), wanted, before, limit)
+        found = _newest([], (_record.decode(data) for _, data in self._young.values()), wanted, before, limit)
         for block in sorted(self._blocks.values(), key=lambda block: block.high, reverse=True):
             if len(found) == limit and block.high < found[-1].num:
                 break
@@ -208,10 +209,10 @@ class Archive:
         for block in touched:
             kept = [record for record in _unpack(self._blocks.pop(block)) if record.run_id not in run_ids]
             if kept:
-                self._blocks[block] = _pack(kept)
+                self._blocks[block] = _pack([(record.num, _encode(record)) for record in kept])
 
     def _all(self) -> Iterator[Record]:
-        for data in self._young.values():
+        for _, data in self._young.values():
             yield _record.decode(data)
         for block in self._blocks.values():
             yield from _unpack(block)
@@ -222,8 +223,10 @@ def _newest(found: list[Run], records: Iterable[Record], wanted: RunFilter, befo
     return sorted([*found, *more], key=lambda run: run.num, reverse=True)[:limit]
 
 
-def _pack(records: list[Record]) -> Block:
-    return Block(max(record.num for record in records), zlib.compress(_encode(records), 1))
+def _pack(records: list[tuple[int, bytes]]) -> Block:
+    """Of encoded records with their numbers."""
+    high = max(num for num, _ in records)
+    return Block(high, zlib.compress(_encode([msgspec.Raw(data) for _, data in records]), 1))
 
 
 def _unpack(block: Block) -> list[Record]:

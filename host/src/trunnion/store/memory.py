@@ -76,11 +76,12 @@ class MemoryStore:
     def _check(self, batch: Batch) -> None:
         accepted = {accept.run.id for accept in batch.accepts}
         for stream, events in batch.appends.items():
-            run_id = stream.removeprefix(RUN_STREAM)
-            if stream.startswith(RUN_STREAM) and run_id not in self._live and run_id not in accepted:
-                raise ValueError(f"events for {stream}, which is not the stream of a live run")
             log = self._logs.get(stream)
-            last = log.last if log else 0
+            last = log.last if log is not None else 0
+            if log is None and stream.startswith(RUN_STREAM):  # that of an ended run is in the archive
+                run_id = stream[len(RUN_STREAM) :]
+                if run_id not in accepted and run_id not in self._live:
+                    raise ValueError(f"events for {stream}, which is not the stream of a live run")
             if events and (events[0].seq != last + 1 or events[-1].seq != last + len(events)):
                 raise ValueError(f"events from {events[0].seq} of {stream} do not follow its last event {last}")
 
