@@ -186,7 +186,7 @@ class Door:
                     yield batch if stream != HOST_STREAM else as_told(batch, whole=policy.is_inside(caller))
 
     async def _open(self, caller: Caller, stream: str) -> tuple[StreamSource, Judge, int]:
-        """The family of a stream the caller may follow, what says whether it still may, and an ended run's last event."""
+        """The family of a stream the caller may follow, what says whether it still may, and a run's last event."""
         entry = self._kernel.registry.stream(stream)
         if entry is None:
             self._kernel.policy.require(caller)
