@@ -206,11 +206,10 @@ def test_m3_what_matches_in_time_is_matched() -> None:
 
 def test_m3_without_the_defence_text_of_any_length_is_matched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binding, "text_limits", lambda schema: {})
-    bind = compile_parameters(handler, of({"type": "string", "pattern": LARGE[5]})).bind
+    bind = compile_parameters(handler, of({"type": "string", "pattern": LARGE[0]})).bind
     began = time.thread_time()
-    with pytest.raises(InvalidArguments):
-        bind({"x": "a" * 100_000 + "!"})
-    assert time.thread_time() - began > 0.2
+    bind({"x": "ab" * 50_000 + "!"})
+    assert time.thread_time() - began > 0.15
 
 
 def test_m3_cycles_hide_no_pattern() -> None:
