@@ -106,9 +106,11 @@ class Stored:
         return whole, json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def judge(data: Path, history: Path, effects: Path) -> Verdict:
+def judge(data: Path, history: Path, effects: Path, intents: Path | None = None) -> Verdict:
     """Judge a data directory whose host has stopped and had time to finish what waited."""
     verdict, told, done = Verdict(), lines_of(history), lines_of(effects)
+    if intents is not None and intents.exists():
+        intended_first(lines_of(intents), done, verdict)
     with closing(Stored(data)) as stored:
         _judge(stored, told, done, verdict)
     return verdict
@@ -250,6 +252,15 @@ def effects_once(stored: Stored, accepted: dict[str, str], done: list[dict], ver
         run = stored.runs.get(run_id, {"status": "lost"})
         if run["status"] == "succeeded" and run["command_id"].startswith("faults.") and key not in by_token:
             verdict.against("hollow", f"run {run_id} (key {key}) succeeded without its effect")
+
+
+def intended_first(intents: list[dict], done: list[dict], verdict: Verdict) -> None:
+    """R4: what a run was about to do was on record before it did anything."""
+    meant = {line["run"]: line["at"] for line in reversed(intents)}
+    verdict.counts["intents"] = len(meant)
+    for line in done:
+        if meant.get(line["run"], line["at"]) >= line["at"]:
+            verdict.against("unintended", f"run {line['run']} ({line['token']}) had an effect before its intent")
 
 
 def artifacts_whole(stored: Stored, verdict: Verdict) -> None:

@@ -122,13 +122,17 @@ class Up:
 class Ground:
     """One data directory with its plugin, history and effects, and the hosts that follow each other on it."""
 
-    def __init__(self, root: Path, seed: str, *, grace: float = 5.0, durability: str = "process") -> None:
+    def __init__(
+        self, root: Path, seed: str, *, grace: float = 5.0, durability: str = "process", with_intents: bool = False
+    ) -> None:
         self.root = root
         self.seed = seed
         self.random = random.Random(seed)
         self.data = root / "data"
         self.history = root / "history.jsonl"
         self.effects = root / "effects.jsonl"
+        self.intents = root / "intents.jsonl"
+        self.with_intents = with_intents
         self.config = root / "trunnion.toml"
         self.config.write_text(CONFIG.format(grace=grace, durability=durability))
         self.temporary = root / "tmp"
@@ -147,6 +151,7 @@ class Ground:
             "TMPDIR": str(self.temporary),
             TAG: self.tag,
             "FAULTS_EFFECTS": str(self.effects),
+            **({"FAULTS_INTENTS": str(self.intents)} if self.with_intents else {}),
             "XDG_CONFIG_HOME": str(self.root / "xdg"),
         }
         return {**kept, **own, **more}
@@ -246,7 +251,7 @@ class Ground:
     # -- the end ----------------------------------------------------------------------------------
 
     def verdict(self) -> checker.Verdict:
-        return checker.judge(self.data, self.history, self.effects)
+        return checker.judge(self.data, self.history, self.effects, self.intents)
 
     def judged(self) -> dict[str, int]:
         """The figures of a data directory that must be in order; kept beside it for whoever looks."""

@@ -1,11 +1,13 @@
 """A host with one defence taken out, so that the checks are known to fail when they should.
 
-python sabotage.py DEFENCE TRUNNION_ARGUMENTS...
+python sabotage.py DEFENCE[,DEFENCE] TRUNNION_ARGUMENTS...
 """
 
 from __future__ import annotations
 
 import sys
+
+from points import die_at
 
 from trunnion.kernel.recovery import Recovery
 from trunnion.launcher.main import main
@@ -84,6 +86,25 @@ def end_twice() -> None:
     ending._say_end = twice
 
 
+def act_first() -> None:
+    """Let the gates be asked for form's sake, while the handler is at work."""
+    import asyncio
+
+    from trunnion.kernel.gates import Gates
+
+    admit = Gates.admit
+    asked: set[asyncio.Task[object]] = set()
+
+    async def later(self: Gates, admission: object) -> None:
+        await asyncio.sleep(0.5)
+        await admit(self, admission)  # type: ignore[arg-type]
+
+    async def at_once(self: Gates, admission: object) -> None:
+        asked.add(asyncio.get_running_loop().create_task(later(self, admission)))
+
+    Gates.admit = at_once  # type: ignore[method-assign, assignment]
+
+
 def show_secrets() -> None:
     """Cut nothing from what is shown, and mask no argument."""
     from trunnion.access.redaction import Redactor
@@ -94,6 +115,13 @@ def show_secrets() -> None:
         setattr(Redactor, name, lambda self, given: given)
     StreamRedactor.feed = lambda self, data: data  # type: ignore[method-assign]
     admission.mask = lambda args, secrets: dict(args)  # type: ignore[attr-defined]
+
+
+def keep_all_output() -> None:
+    """Let a run say as much as it likes."""
+    from trunnion.kernel.capping import Cap
+
+    Cap.takes = lambda self, size, lines=1: True  # type: ignore[method-assign]
 
 
 def die_rotating() -> None:
@@ -132,13 +160,16 @@ DEFENCES = {
         run_again,
         forget_cancels,
         end_twice,
+        act_first,
         show_secrets,
+        keep_all_output,
         die_rotating,
+        die_at,
     )
 }
 
 if __name__ == "__main__":
-    name = sys.argv.pop(1)
-    if name != "none":
-        DEFENCES[name]()
+    for name in sys.argv.pop(1).split(","):
+        if name != "none":
+            DEFENCES[name]()
     main()

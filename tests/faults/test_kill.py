@@ -27,7 +27,10 @@ def rounds_of_kills(ground: Ground, rounds: int, *, without: str = "none", lates
     return {"seed": ground.seed, "rounds": rounds, "slowest_start": round(slowest, 2)}
 
 
-def test_a1_kill_at_random_instants_under_load(ground: Ground, rounds: int) -> None:
+def test_a1_kill_at_random_instants_under_load(
+    make_ground: Callable[..., Ground], rounds: int, figure: Callable[..., None]
+) -> None:
+    ground = make_ground(with_intents=True)
     about = rounds_of_kills(ground, rounds)
     figures = ground.judged()
     tell("A1", {**about, **figures})
@@ -35,10 +38,16 @@ def test_a1_kill_at_random_instants_under_load(ground: Ground, rounds: int) -> N
     assert figures["status.interrupted"] > 0
     assert figures["cancels answered"] > 0
     assert figures["events seen"] > 100 * rounds
+    assert figures["intents"] > 10 * rounds
     # Nobody was turned away for a reason other than the kills.
     refusals = [line for line in ground.history.read_text().splitlines() if '"refused"' in line]
     assert not refusals, refusals[:5]
     assert about["slowest_start"] <= 5.0  # type: ignore[operator]
+    figure("kills", rounds)
+    figure("acknowledged runs", figures["acknowledged"])
+    figure("of them lost, left running or wrongly told", 0)
+    figure("events seen by followers", figures["events seen"])
+    figure("slowest start", about["slowest_start"], "s")
 
 
 def test_a1_with_a_store_in_a_process_of_its_own(make_ground: Callable[..., Ground], rounds: int) -> None:
@@ -69,6 +78,7 @@ def test_a1_without_the_fault(ground: Ground) -> None:
     ("defence", "laws"),
     [
         ("answer_early", {"lost", "seen", "unrecorded"}),
+        ("act_first", {"unintended"}),
         ("leave_running", {"running"}),
         ("forget_keys", {"key"}),
         ("run_again", {"twice"}),
@@ -76,8 +86,9 @@ def test_a1_without_the_fault(ground: Ground) -> None:
         ("end_twice", {"terminal"}),
     ],
 )
-def test_a1_with_a_defence_taken_out(ground: Ground, defence: str, laws: set[str]) -> None:
+def test_a1_without_the_defence(make_ground: Callable[..., Ground], defence: str, laws: set[str]) -> None:
     """Each check is able to fail: without its defence the verdict names the very law."""
+    ground = make_ground(with_intents=True)
     host = ground.up(without=defence)
     ground.load(processes=2)
     for _ in range(20):

@@ -10,17 +10,24 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from trunnion import Command, CommandFailed, Context, Retry, hookimpl
+from trunnion import Admission, Allow, Command, CommandFailed, Context, Gate, Retry, Verdict, hookimpl
 
 EFFECTS = os.environ.get("FAULTS_EFFECTS", os.devnull)
+INTENTS = os.environ.get("FAULTS_INTENTS", "")
 LINE = "the quick brown fox jumps over the lazy dog "
 
 
 def effect(ctx: Context, token: str) -> None:
     line = {"token": token, "run": ctx.run_id, "attempt": ctx.attempt, "pid": os.getpid(), "at": time.monotonic()}
-    fd = os.open(EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    append(EFFECTS, line)
+
+
+def append(path: str, line: dict[str, object]) -> None:
+    """One line, in one piece."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, json.dumps(line).encode() + b"\n")
     finally:
@@ -159,3 +166,15 @@ def trunnion_commands(settings: object) -> list[Command]:
     own.append(Command.of(serial, console="faults", lock="serial"))
     own.append(Command.of(again, console="faults", lock=None, retry=retry))
     return [] if os.environ.get("FAULTS_WITHOUT_COMMANDS") else own
+
+
+async def write_intents(admissions: Sequence[Admission]) -> list[Verdict]:
+    """A gate that puts what is about to happen on record, as an audit does."""
+    for admission in admissions:
+        append(INTENTS, {"run": admission.run_id, "at": time.monotonic()})
+    return [Allow() for _ in admissions]
+
+
+@hookimpl
+def trunnion_gates(settings: object) -> list[Gate]:
+    return [Gate(name="intents", admit=write_intents, records=True)] if INTENTS else []
