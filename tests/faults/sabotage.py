@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from points import die_at
+from sabotage_streams import forget_gaps, never_hold_back, snapshot_first
 
 from trunnion.kernel.recovery import Recovery
 from trunnion.launcher.main import main
@@ -105,6 +106,37 @@ def act_first() -> None:
     Gates.admit = at_once  # type: ignore[method-assign, assignment]
 
 
+def migrate_unguarded() -> None:
+    """Bring the database to its version statement by statement."""
+    from trunnion.store import schema
+
+    def bare(connection: object, step: object, number: int) -> None:
+        connection.execute(f"PRAGMA user_version = {number}")  # type: ignore[attr-defined]
+        step(connection)  # type: ignore[operator]
+
+    schema._step = bare
+
+
+def keep_no_copy() -> None:
+    """Migrate without keeping what was there."""
+    from trunnion.store import schema
+
+    schema._keep_backup = lambda connection, target: None
+
+
+def version_apart() -> None:
+    """Put the version of a plugin's documents on record after the documents."""
+    from trunnion.kernel.documents import OwnDocuments
+
+    change = OwnDocuments.change
+
+    async def in_two(self: OwnDocuments, values: object, version: int | None = None, **rest: object) -> object:
+        done = await change(self, values, **rest)  # type: ignore[arg-type]
+        return done if version is None else await change(self, {}, version=version)
+
+    OwnDocuments.change = in_two  # type: ignore[method-assign, assignment]
+
+
 def show_secrets() -> None:
     """Cut nothing from what is shown, and mask no argument."""
     from trunnion.access.redaction import Redactor
@@ -161,10 +193,16 @@ DEFENCES = {
         forget_cancels,
         end_twice,
         act_first,
+        migrate_unguarded,
+        keep_no_copy,
+        version_apart,
         show_secrets,
         keep_all_output,
         die_rotating,
         die_at,
+        forget_gaps,
+        never_hold_back,
+        snapshot_first,
     )
 }
 

@@ -1,0 +1,49 @@
+"""Commands that talk, for the rows about those who listen."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from trunnion import Command, Context, hookimpl
+
+
+async def storm(ctx: Context, events: int, size: int = 10, go: str = "") -> int:
+    """Say something ``events`` times, once the file ``go`` is there."""
+    while go and not Path(go).exists():
+        await asyncio.sleep(0.002)
+    for number in range(events):
+        ctx.data({"number": number, "pad": "x" * size})
+        if number % 200 == 199:
+            await ctx.flush()
+    return events
+
+
+async def steady(ctx: Context, events: int = 120) -> int:
+    """Say something at every turn of the loop."""
+    for number in range(events):
+        ctx.data(number)
+        await asyncio.sleep(0)
+    return events
+
+
+async def nap(turns: int = 0) -> int:
+    """Take some turns of the loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return turns
+
+
+async def note(ctx: Context, lines: int) -> None:
+    """Say something on the host's own stream."""
+    import logging
+
+    for number in range(lines):
+        logging.getLogger("rows").warning("line %d", number)
+        if number % 500 == 499:
+            await asyncio.sleep(0)
+
+
+@hookimpl
+def trunnion_commands() -> list[Command]:
+    return [Command.of(function, console="streams", lock=None) for function in (storm, steady, nap, note)]
