@@ -204,6 +204,10 @@ class Ground:
     def socket(self) -> Path:
         return self.data / "run" / "host.sock"
 
+    @property
+    def database(self) -> Path:
+        return self.data / "db" / "trunnion.sqlite"
+
     def load(self, processes: int = 3, tasks: int = 4) -> None:
         """Start client processes that work until ``close_load``."""
         for number in range(processes):

@@ -9,11 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+from trunnion.kernel import state_migration
 from trunnion.kernel.gates import Gates
 from trunnion.protocol.server import Peer
+from trunnion.store import database, schema
 from trunnion.store.base import Batch, Done
 from trunnion.store.sqlite import SqliteStore
 
@@ -99,6 +104,50 @@ def handler(point: Countdown) -> None:
     os.write = then_die
 
 
+def migration(point: Countdown) -> None:
+    """Every statement of a migration of the database, before and after each step of keeping its copy, and its end."""
+    migrate = database.migrate
+
+    def then_die(connection: sqlite3.Connection, *args: Any) -> None:
+        connection.set_trace_callback(lambda _: point.reached())
+        migrate(connection, *args)
+        connection.set_trace_callback(None)
+        point.reached()
+
+    database.migrate = then_die
+    around_copies(schema, point)
+
+
+def documents(point: Countdown) -> None:
+    """Before and after each commit of changed documents, and each step of keeping their copy."""
+    commit = SqliteStore.commit
+
+    def then_die(self: SqliteStore, batch: Batch, done: Done) -> None:
+        if batch.documents:
+            point.reached()
+        commit(self, batch, lambda error: (point.reached() if batch.documents else None, done(error))[1])
+
+    SqliteStore.commit = then_die  # type: ignore[method-assign]
+    around_copies(state_migration, point)
+
+
+def around_copies(module: ModuleType, point: Countdown) -> None:
+    """Before and after what makes a copy last: each sync, and giving it its name."""
+
+    def around(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def then_die(*args: Any) -> Any:
+            point.reached()
+            result = whole(*args)
+            point.reached()
+            return result
+
+        return then_die
+
+    module.sync_file = around(module.sync_file)  # type: ignore[attr-defined]
+    replace = Path.replace
+    Path.replace = lambda own, to: (around(replace) if own.suffix == ".partial" else replace)(own, to)  # type: ignore
+
+
 POINTS: dict[str, Callable[[Countdown], None]] = {
     "intent": intent,
     "accepted": committed(lambda batch: batch.accepts),
@@ -106,6 +155,8 @@ POINTS: dict[str, Callable[[Countdown], None]] = {
     "event": committed(has_output),
     "outcome": committed(lambda batch: batch.finishes),
     "terminal": terminal,
+    "migration": migration,
+    "documents": documents,
 }
 
 
