@@ -81,12 +81,12 @@ def environment(library: Path, root: Path, *, journal: Path | None = None) -> di
     return found
 
 
-def run_child(script: str, *args: object, env: Mapping[str, str]) -> None:
-    """Run one of the scripts beside this file to its end."""
+def run_child(script: str, *args: object, env: Mapping[str, str]) -> str:
+    """Run one of the scripts beside this file to its end; what it printed."""
     command = [sys.executable, str(HERE / script), *map(str, args)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
-    print(done.stdout, end="")
+    return done.stdout
 
 
 # -- what was written down -------------------------------------------------------------------------

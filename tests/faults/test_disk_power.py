@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 from disk_kit import VARIANTS, Variant, calls, compiled, cuts, environment, lay_out, run_child
-from faults_kit import tell
-
-from conftest import SEED
+from figures import SEED
 
 RUNS = 200
-SOME = 24
+SOME = 12
 """Moments that are tried in a short round, each in every variant."""
 
 
@@ -126,10 +124,12 @@ def some_moments(journal: Path, rounds: int) -> set[int] | None:
     return set(random.Random(f"{SEED}/moments").sample(range(total), SOME * rounds // 20))
 
 
-def test_b8_power_cut(library: Path, tmp_path: Path, rounds: int) -> None:
+def test_b8_power_cut(library: Path, tmp_path: Path, rounds: int, figure: Callable[..., None]) -> None:
     root, journal = recorded(library, tmp_path, "power", RUNS)
     figures = judged(root, journal, tmp_path / "found", some_moments(journal, rounds), VARIANTS)
-    tell("B8", {**figures, "lost": len(figures["lost"]), "wrong": len(figures["wrong"])})
+    figure("power cuts of a script of 200 runs", figures["power cuts"])
+    figure("acknowledged and lost", len(figures["lost"]))
+    figure("damaged", len(figures["wrong"]))
     assert not figures["lost"][:5], figures["lost"][:5]
     assert not figures["wrong"][:5], figures["wrong"][:5]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from trunnion.model.errors import Unavailable
 from trunnion.store.base import Store
 
 if TYPE_CHECKING:
@@ -28,10 +29,17 @@ def open_store(durability: Durability, data_dir: Path, clock: Callable[[], int])
         Unavailable: cannot be opened; the message names the path and the reason.
     """
     if durability != "memory":
-        database_path(data_dir).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(database_path(data_dir).parent)
     store = _make(durability, data_dir, clock)
     store.open()
     return store
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be made: {error.strerror}", {"path": str(folder)}) from error
 
 
 def _make(durability: Durability, data_dir: Path, clock: Callable[[], int]) -> Store:

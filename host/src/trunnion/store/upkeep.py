@@ -12,6 +12,8 @@ from contextlib import suppress
 from trunnion.store import chunks
 from trunnion.store.connections import Pool, connect_writer
 from trunnion.store.database import Database
+from trunnion.store.output_packing import OutputPacker
+from trunnion.store.outputs import unpacked
 from trunnion.store.rows import Rows
 from trunnion.store.state import number
 
@@ -80,6 +82,8 @@ class Upkeep:
         self._swept = ("", "")
         self._wake = threading.Event()
         self._stopping = False
+        self._packer = OutputPacker(database.files.root)
+        self._looked = False
         self._thread = threading.Thread(target=self._serve, name="trunnion-store-upkeep", daemon=True)
 
     def start(self) -> None:
@@ -92,6 +96,7 @@ class Upkeep:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._packer.stop()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -111,6 +116,8 @@ class Upkeep:
         for run in rows.runs:
             if self._young.pop(run[0], 0) >= MERGE_CHUNKS * (MERGE_BYTES // 256) or run[0] in self._merged:
                 self._due.append((run[0], True))
+        for run_id in rows.over:
+            self._packer.add(run_id)
         self._dirty += 4 + len(rows.runs) + (size >> 12)
         if self._dirty >= CHECKPOINT_AFTER or self._due:
             self._wake.set()
@@ -131,7 +138,7 @@ class Upkeep:
             self._wake.clear()
             try:
                 self.work(again=idle)
-            except sqlite3.Error:
+            except (sqlite3.Error, OSError):
                 # A full or failing disk; commits report it, and the work is still there next time.
                 self._wake.wait(IDLE)
 
@@ -140,6 +147,7 @@ class Upkeep:
         if again:
             self._due.extend(self._lagging)
             self._lagging.clear()
+            self._look_for_output()
         while self._due and not self._stopping:
             stream, ended = self._due.popleft()
             self._merge(stream, ended)
@@ -150,6 +158,16 @@ class Upkeep:
             self._checkpoint()
         if self._full:
             self._full = not self._empty_log()
+
+    def _look_for_output(self) -> None:
+        """Once after the start: have compressed what an earlier host left."""
+        if self._looked:
+            return
+        self._looked = True
+        for run_id in unpacked(self._database.files.root):
+            with self._pool.reader() as connection:
+                if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
+                    self._packer.add(run_id)
 
     def _give_back_space(self) -> None:
         """Shorten the file in small steps while more than an eighth of it is unused."""
@@ -222,10 +240,7 @@ class Upkeep:
         if not group:
             return
         position, first, last, ts = group[-1][0], group[0][1], group[-1][2], group[-1][3]
-        codec = chunks.COMPRESSED
-        for row in group:
-            codec |= row[4] & chunks.SPANS
-        data = chunks.deflate(b"".join([chunks.inflate(row[4], row[5]) for row in group]))
+        codec, data = chunks.merged([(row[4], row[5]) for row in group])
         with suppress(_SupersededError), self._database.transaction() as writer:
             where = "stream = ? AND first BETWEEN ? AND ?"
             gone = writer.execute(f"DELETE FROM chunks WHERE {where}", (stream, first, last)).rowcount  # noqa: S608
