@@ -71,6 +71,11 @@ class Programs:
     def alive(self) -> set[int]:
         return set(tagged(self.tag))
 
+    def up(self, size: int, seconds: float = 180.0) -> None:
+        """Wait until trees of so many processes have come to rest: each has said its line and sleeps."""
+        what = f"{size} processes"
+        until(lambda: sum(words.startswith("sleep") for words in tagged(self.tag).values()) == size, what, seconds)
+
     def gone(self, what: str, seconds: float = 5.0) -> float:
         """Wait until none is alive; the seconds it took."""
         return timed(lambda: not self.alive(), what, seconds)
@@ -78,8 +83,8 @@ class Programs:
     def spawn(self, *argv: str, **options: object) -> Spawn:
         return Spawn(argv=argv, env=self.env, **options)  # type: ignore[arg-type]
 
-    def python(self, code: str, **options: object) -> Spawn:
-        return self.spawn(sys.executable, "-I", "-S", "-c", code, **options)
+    def python(self, code: str, *words: str, **options: object) -> Spawn:
+        return self.spawn(sys.executable, "-I", "-S", "-c", code, *words, **options)
 
     def tree_of(self, depth: int, width: int, **options: object) -> Spawn:
         return self.spawn(str(self.tree), str(depth), str(width), **options)

@@ -143,7 +143,7 @@ def test_e6_no_tree_survives_the_host(
     size = trees * size_of(depth, width)
     with programs.host(depth, width, trees, place=place) as host:
         said = up(host, trees)
-        timed(lambda: len(programs.alive()) >= size, f"{size} processes", 180)
+        programs.up(size)
         host.kill()
         took = programs.gone("every tree of the killed host")
     keeper = int(said[0][0])
@@ -160,7 +160,7 @@ def test_e6_with_whoever_looks_after_them(
     seed = f"{SEED}/{also}"
     with programs.host(2, 3, 3, place=place) as host:
         said = up(host, 3)
-        timed(lambda: len(programs.alive()) >= 3 * size_of(2, 3), "the trees", 60)
+        programs.up(3 * size_of(2, 3))
         keeper, minder = int(said[0][0]), int(said[0][1])
         pids = [host.pid, *([keeper] if also != "minder" else []), *([minder] if also != "keeper" else [])]
         random.Random(seed).shuffle(pids)
@@ -174,7 +174,7 @@ def test_e6_without_the_fault(programs: Programs, place: str) -> None:
     """A host that lives keeps its trees."""
     with programs.host(1, 2, 3, place=place) as host:
         up(host, 3)
-        timed(lambda: len(programs.alive()) == 9, "the trees", 60)
+        programs.up(9)
         before = programs.alive()
         assert host.poll() is None
         assert programs.alive() == before
@@ -186,7 +186,7 @@ def test_e6_without_the_defence(programs: Programs) -> None:
     """Minders that do not take the closed socket for an order leave everything behind."""
     with programs.host(1, 2, 1, patch=NO_ENDING) as host:
         said = up(host, 1)
-        timed(lambda: len(programs.alive()) == 3, "the tree", 60)
+        programs.up(3)
         host.kill()
         with pytest.raises(AssertionError, match="the tree"):
             programs.gone("the tree", 1.5)
