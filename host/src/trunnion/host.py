@@ -260,7 +260,7 @@ class Host:
         self.kernel.watch_consoles()
         self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
         self.kernel.authorizers.add(self._plugins.authorizers())
-        consume_settings(self.kernel, self._settings, contributions)
+        consume_settings(self.kernel, self._settings, self._plugins, contributions)
         return kept
 
     # -- long-running parts -----------------------------------------------------------------------
@@ -275,7 +275,7 @@ class Host:
     def _start_observers(self, contributions: Sequence[PluginContribution]) -> None:
         kernel = self.kernel
         pumps = [
-            ObserverPump(c.plugin_id, observer, kernel.store, kernel.readers, kernel.host_log.report)
+            ObserverPump(c.plugin_id, observer, kernel.store, kernel.readers, kernel.host_log.report, kernel.blame)
             for c in contributions
             for observer in c.observers
         ]

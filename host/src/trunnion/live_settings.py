@@ -8,6 +8,7 @@ import msgspec
 
 from trunnion.access.doors import COMMON, doubtful
 from trunnion.assembly import refuse_unknown_frontends
+from trunnion.blaming import watch_loop
 from trunnion.kernel.capturing import follow_levels
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.documents import DocumentLimits
@@ -16,14 +17,18 @@ from trunnion.kernel.limits import Limits
 from trunnion.kernel.settings import Settings, Swap
 from trunnion.model.json import JsonObject
 from trunnion.plugins.hooks import Contributed
+from trunnion.plugins.plugin_set import PluginSet
 
 
-def consume_settings(kernel: Kernel, settings: Settings, contributions: Sequence[Contributed]) -> None:
-    """Have executor, documents, files, access, redaction and log go by their sections from now on.
+def consume_settings(
+    kernel: Kernel, settings: Settings, plugins: PluginSet, contributions: Sequence[Contributed]
+) -> None:
+    """Have executor, documents, files, access, redaction, log and watchdog go by their sections from now on.
 
     Args:
         kernel: has them all.
         settings: the configuration in force.
+        plugins: those that are loaded.
         contributions: of all plugins, with the frontends that may be opened.
     """
 
@@ -66,6 +71,7 @@ def consume_settings(kernel: Kernel, settings: Settings, contributions: Sequence
     settings.consume("access", access)
     settings.consume("redaction", redaction)
     settings.consume("log", log)
+    watch_loop(kernel, settings, plugins, contributions)
 
 
 def _sources(contributions: Sequence[Contributed]) -> frozenset[str]:

@@ -13,6 +13,8 @@ from kernel_kit import ANN, Plugin, cmd, until
 
 from trunnion.host import Host, HostOptions
 from trunnion.kernel import providers
+from trunnion.kernel.blame import Blame
+from trunnion.kernel.clock import SystemClock
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.providers import type_name
@@ -404,7 +406,7 @@ async def test_one_that_came_as_the_start_was_broken_off_is_closed() -> None:
         except asyncio.CancelledError:
             return Tank()
 
-    provided = providers.Providers(lambda *_: None)
+    provided = providers.Providers(lambda *_: None, Blame(lambda *_, **__: None, SystemClock()))
     tank = notes.provider(Tank, open=comes_all_the_same)
     provided.add("p", [tank])
     task = asyncio.create_task(provided.open(lambda asking: asking))

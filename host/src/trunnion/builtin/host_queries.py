@@ -8,7 +8,7 @@ import msgspec
 
 from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.kernel.core import Kernel
-from trunnion.kernel.meta import plugin_shown
+from trunnion.kernel.meta import plugin_shown, with_trouble
 from trunnion.kernel.reporting import LOG_STREAM
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Query
@@ -74,9 +74,14 @@ class HostQueries:
         }
 
     async def plugins(self, caller: Caller) -> dict[str, Json]:
-        """Every plugin that was found: loaded, disabled, incompatible or broken; admins are told why."""
-        whole = self._kernel.policy.is_admin(caller)
-        return {"items": [plugin_shown(record, whole=whole) for record in self._kernel.records()], "next": None}
+        """Every plugin that was found: loaded, disabled, incompatible or broken; admins are told why.
+
+        They are also told of each what it is to blame for since the start: how often it kept the loop from turning,
+        was slow, raised or missed a deadline, with the last reason and its place.
+        """
+        whole, blame = self._kernel.policy.is_admin(caller), self._kernel.blame
+        items = [plugin_shown(record, whole=whole) for record in self._kernel.records()]
+        return {"items": [with_trouble(item, blame) for item in items] if whole else items, "next": None}
 
     async def meta(self, caller: Caller) -> Json:
         """The whole descriptor, as the caller may see it."""

@@ -60,6 +60,11 @@ HOST_SETTINGS: dict[str, tuple[Setting, ...]] = {
             pattern="^(auto|off|/.*)$",
             default="auto",
         ),
+        _seconds(
+            "lag_limit",
+            0.1,
+            "How long code may keep the loop from turning before it is named; at least 0.02, 0 names none",
+        ),
     ),
     "executor": (
         _count("max_running", 256, "Runs that may execute at a time, nested ones included"),

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from trunnion.kernel.blame import Blame
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.reporting import Report
 from trunnion.model.commands import Effect
@@ -17,6 +18,7 @@ from trunnion.model.runs import Caller
 Ask: TypeAlias = Callable[[AuthorizeRequest], object]
 Kind: TypeAlias = Literal["command", "query", "stream"]
 DENIALS: dict[str, type[TrunnionError]] = {"forbidden": Forbidden, "unavailable": Unavailable, "busy": Busy}
+WHAT = "trunnion_authorize"
 PAUSE = 10.0
 """Seconds between two reports of the same thing about the same plugin."""
 
@@ -44,10 +46,12 @@ class Authorizers:
 
     Args:
         report: told of plugins that refuse and of those that fail, now and then.
+        blame: counts those that fail.
     """
 
-    def __init__(self, report: Report, clock: Clock) -> None:
+    def __init__(self, report: Report, clock: Clock, blame: Blame) -> None:
         self._plugins: list[tuple[str, Ask]] = []
+        self._blame = blame
         self._notes = _Notes(report, clock)
 
     def add(self, plugins: Sequence[tuple[str, Ask]]) -> None:
@@ -70,6 +74,8 @@ class Authorizers:
         found = list(self.denials(kind, target, caller, effect, decision))
         for denied in found:
             self._notes.add(denied)
+            if denied.failure is not None:
+                self._blame.raised(denied.plugin, WHAT, denied.failure)
         if found:
             raise found[0].error(kind, target)
 

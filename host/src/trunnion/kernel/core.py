@@ -15,6 +15,7 @@ from trunnion.access.sealing import Sealer
 from trunnion.kernel.admission import Admissions
 from trunnion.kernel.authentication import Authentication
 from trunnion.kernel.authorizers import Authorizers
+from trunnion.kernel.blame import Blame
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.consoles import ConsoleWatch
@@ -44,10 +45,11 @@ from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.kernel.waiting import Waiting
 from trunnion.kernel.wards import Ward, Wards
+from trunnion.kernel.watching import Watching
 from trunnion.model.contributions import Gate, PluginRecord
 from trunnion.model.errors import NotFound
 from trunnion.model.events import HOST_STREAM, META, Event
-from trunnion.model.json import Json, encode
+from trunnion.model.json import encode
 from trunnion.model.runs import Caller
 from trunnion.store.base import Store
 
@@ -94,6 +96,8 @@ class Kernel:
     Attributes:
         parts: frontends and daemons, once the host has them.
         documents: what plugins keep.
+        blame: which plugins were slow, raised, or kept the loop from turning.
+        watching: sees to it that the last of these is noticed.
         files: kept with runs, and brought by clients.
         observers: the pumps of all observers.
         providers: the objects that handlers ask for by type.
@@ -133,7 +137,8 @@ class Kernel:
         self.observers: Sequence[ObserverPump] = ()
         self.readers = DaemonThreads("trunnion-reader")
         self.policy = Policy(clock.utc)
-        self.registry = Registry(Compiler((Context, Caller), limits.default_lock or None))
+        self.blame = Blame(host_log.report, clock)
+        self.registry = Registry(Compiler((Context, Caller), limits.default_lock or None, self.blame.watched))
         self.mailbox = Mailbox(loop)
         self.committer = Committer(store, clock, loop.call_soon, host_log.report)
         self.log = EventLog(self.committer, _History(store, self.readers), store.last_seq, clock)
@@ -142,12 +147,12 @@ class Kernel:
         )
         if readonly:
             self.documents.closed = "no host is running on this data directory"
-        self.gates = Gates(gates, host_log.report)
-        self.authorizers = Authorizers(host_log.report, clock)
+        self.gates = Gates(gates, host_log.report, self.blame)
+        self.authorizers = Authorizers(host_log.report, clock, self.blame)
         self.wards = Wards(clock)
         self.policy.listeners.append(self.wards.look_again)
         self.registry.listeners.append(self.wards.look_soon)
-        self.providers = Providers(host_log.report)
+        self.providers = Providers(host_log.report, self.blame)
         self.secrets = SecretStore(
             self.documents.state("host"),
             store,
@@ -187,6 +192,7 @@ class Kernel:
             locate=self.files.arguments.located,
             lost=self.lookup.lost,
         )
+        self.watching = Watching(loop, self.executor.table, self.mailbox, host_log, self.blame, clock)
         self.admissions = Admissions(
             lookup=self.lookup,
             gates=self.gates,
@@ -231,10 +237,14 @@ class Kernel:
             host_id=identity.host_id,
             report=host_log.report,
         )
-        facts: dict[str, Json] = {
-            "host_id": identity.host_id, "boot_id": identity.boot_id, "version": identity.version
-        }  # fmt: skip
-        self.meta = MetaBuilder(self.registry, self.policy, facts, records, self.redactor.without_names)
+        self.meta = MetaBuilder(
+            self.registry,
+            self.policy,
+            msgspec.structs.asdict(identity),
+            records,
+            self.redactor.without_names,
+            self.blame,
+        )
         self.host_log = host_log
         if not readonly:
             host_log.attach(self.log, self.mailbox)
@@ -294,6 +304,7 @@ class Kernel:
 
     def close(self) -> None:
         """Flush and close. Nothing may be called afterwards."""
+        self.watching.close()
         self.documents.closed = self.documents.closed or "the host is stopping"
         self.mailbox.drain(CLOSING)
         if not self.readonly:

@@ -16,13 +16,16 @@ from trunnion.isolation.place import place_of
 from trunnion.isolation.wire import Place
 from trunnion.kernel.canonical import digest
 from trunnion.kernel.locks import LockKey, compile_lock
-from trunnion.model.commands import Command, Lock, Query
+from trunnion.model.commands import Command, Lock, Query, Validate
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import InternalError, InvalidArguments
 from trunnion.model.events import RUN_STREAM
 from trunnion.model.json import Json, decode, encode
+from trunnion.model.names import plugin_of
 
 Descriptor: TypeAlias = dict[str, Json]
+Watch: TypeAlias = Callable[[str, str, Validate], Validate]
+"""Given a plugin, a name for people and a validator, returns one that is watched."""
 OPENED = 1000
 """Streams of one family whose targets are remembered."""
 
@@ -35,6 +38,7 @@ class CommandEntry(msgspec.Struct, eq=False):
         lock: how its runs find their lane, None for parallel runs.
         is_async: whether its runs need no handler thread.
         place: where a process of its own finds the handler, None for one that runs in the host.
+        validator: the command's own one, watched.
         described: its part of meta in canonical JSON, by availability, once it was asked for.
         clean: that part without secrets, with the part as it was and what searched it.
     """
@@ -48,6 +52,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     is_async: bool
     available: bool
     target: Target
+    validator: Validate | None
     place: Place | None = None
     described: dict[bool, bytes] = {}
     clean: tuple[Matcher, bytes, bytes] | None = None
@@ -69,10 +74,10 @@ class CommandEntry(msgspec.Struct, eq=False):
             InvalidArguments: it refuses them.
             InternalError: it failed itself.
         """
-        if self.command.validate is None:
+        if self.validator is None:
             return
         try:
-            problem = self.command.validate(bound.values)
+            problem = self.validator(bound.values)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise InternalError(f"the validator of {self.id} failed: {type(error).__name__}") from error
         if problem is not None:
@@ -137,10 +142,12 @@ class Compiler(msgspec.Struct, frozen=True):
     Attributes:
         context_types: annotations by which a handler asks for its context.
         default_lock: lock template of commands that do not say.
+        watch: keeps an eye on validators.
     """
 
     context_types: tuple[type, ...] = ()
     default_lock: str | None = "{command_id}"
+    watch: Watch = lambda plugin, what, validator: validator
 
     def command(self, owner: str, command: Command, available: bool) -> CommandEntry:
         """Compile a command.
@@ -171,6 +178,7 @@ class Compiler(msgspec.Struct, frozen=True):
             place is not None or is_coroutine(command.handler),
             available,
             Target("command", command.id, revision, command.role, command.expose),
+            command.validate and self.watch(plugin_of(owner), f"the validator of {command.id}", command.validate),
             place,
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
+from trunnion.kernel.blame import AWAITED, Blame
 from trunnion.model.commands import Effect
 from trunnion.model.contributions import Admission, Allow, Deny, Gate, Hold, Verdict
 from trunnion.model.errors import Busy as BusyError
@@ -21,11 +23,13 @@ class Gates:
     Args:
         gates: by owner, in order of name.
         report: told of gates that fail.
+        blame: counts those, and the slow ones.
     """
 
-    def __init__(self, gates: Sequence[tuple[str, Gate]], report: Callable[[str, str], None]) -> None:
+    def __init__(self, gates: Sequence[tuple[str, Gate]], report: Callable[[str, str], None], blame: Blame) -> None:
         self._gates = list(gates)
         self._report = report
+        self._blame = blame
         self._waiting: list[tuple[Admission, asyncio.Future[Hold | None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,21 +86,24 @@ class Gates:
                 future.set_result(held.get(admission.run_id) if admission.kind == "command" else None)
 
     async def _ask(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> Sequence[Verdict]:
+        what, began = f"gate {gate.name!r}", time.perf_counter()
         task = asyncio.get_running_loop().create_task(_answer(gate, asked), name=f"gate {gate.name}")
         done, _ = await asyncio.wait({task}, timeout=gate.deadline)
         answer = task.result() if done else None
         if not done:
             task.cancel()
             problem = f"did not answer within {gate.deadline:g} s"
+            self._blame.missed(owner, what, gate.deadline)
         elif isinstance(answer, BaseException):
             problem = f"failed: {type(answer).__name__}: {answer}"
+            self._blame.raised(owner, what, answer)
         elif _fits(answer, len(asked)):
+            self._blame.took(owner, what, began, AWAITED)
             return answer
         else:
             problem = "gave an answer that does not fit its question"
-        self._report(
-            "gate.failed", f"gate {gate.name!r} of plugin {owner!r} {problem}; what it was asked about is refused"
-        )
+            self._blame.failed(owner, what, problem)
+        self._report("gate.failed", f"{what} of plugin {owner!r} {problem}; what it was asked about is refused")
         return [Deny(f"gate {gate.name!r} {problem}", "unavailable")] * len(asked)
 
 

@@ -87,7 +87,8 @@ class HostHandle:
         The change is in force then, so the callback cannot refuse it: what a schema cannot say about a value is for
         ``Setting.check``.
         """
-        self._ends.append(self._settings.follow(self.owner, callback))
+        watched = self._kernel.blame.watched(self.owner, "the follower of its settings", callback, tell=False)
+        self._ends.append(self._settings.follow(self.owner, watched))
 
     def let_go(self) -> None:
         """The holder has ended and is told nothing any more. The host does this by itself."""

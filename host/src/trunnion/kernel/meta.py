@@ -10,7 +10,8 @@ import msgspec
 
 from trunnion.access.matching import Matcher
 from trunnion.access.policy import Policy
-from trunnion.access.redaction import NOTHING, Redactor
+from trunnion.access.redaction import Redactor
+from trunnion.kernel.blame import Blame
 from trunnion.kernel.canonical import canonical, digest
 from trunnion.kernel.entries import CommandEntry, QueryEntry
 from trunnion.kernel.registry import Registry
@@ -34,11 +35,13 @@ class Meta(msgspec.Struct, frozen=True):
         revision: sha256 over the sorted (id, digest) pairs of what is in it; the same for the same content.
         generation: counts changes of the registry and of the policy since the host started.
         body: the document as JSON.
+        blamed: how much of the ledger of blame is in it; None where nothing of that is shown.
     """
 
     revision: str
     generation: int
     body: bytes
+    blamed: int | None = None
 
 
 class MetaBuilder:
@@ -48,6 +51,7 @@ class MetaBuilder:
         host: facts about the host that stand in every document.
         plugins: tells what became of each plugin.
         redactor: cuts what the whole host keeps from sight, wherever a descriptor says it.
+        blame: what plugins are to blame for, told to admins; no part of the revision, since nothing to run changes.
     """
 
     LIMIT = 256
@@ -58,9 +62,11 @@ class MetaBuilder:
         policy: Policy,
         host: dict[str, Json],
         plugins: Callable[[], Sequence[PluginRecord]],
-        redactor: Redactor = NOTHING,
+        redactor: Redactor,
+        blame: Blame,
     ) -> None:
         self._redactor = redactor
+        self._blame = blame
         self._registry = registry
         self._policy = policy
         self._host = host
@@ -81,11 +87,14 @@ class MetaBuilder:
         self._policy.require(caller)
         matcher = self._redactor.matcher
         known = self._built.get(caller)
-        if known is None or known[0] is not matcher or known[1].generation != self.generation:
+        if known is None or known[0] is not matcher or not self._current(known[1]):
             if len(self._built) >= self.LIMIT:
                 self._built.clear()
             known = self._built[caller] = (matcher, self._build(caller))
         return known[1]
+
+    def _current(self, known: Meta) -> bool:
+        return known.generation == self.generation and known.blamed in (None, self._blame.generation)
 
     def _build(self, caller: Caller) -> Meta:
         registry, sees, clean = self._registry, self._policy.decide, self._redactor.encoded
@@ -95,8 +104,8 @@ class MetaBuilder:
         names = frozenset([n for e in commands for n in e.names] + [n for e in queries for n in e.names])
         sections = [_section(s) for s in registry.sections() if self._has(s.requires, names, caller)]
         consoles = {str(c["path"]): canonical(_seen(c, names)) for c in _consoles(registry, commands, queries)}
-        records = self._plugins() if PLUGINS in names else ()
-        plugins = [plugin_shown(record, whole=self._policy.is_admin(caller)) for record in records]
+        whole, records = self._policy.is_admin(caller), self._plugins() if PLUGINS in names else ()
+        plugins = [plugin_shown(record, whole=whole) for record in records]
         revision = _revision(
             [(f"command {e.id}", e.revision) for e in commands],
             [(f"query {e.id}", e.revision) for e in queries],
@@ -114,11 +123,11 @@ class MetaBuilder:
             "commands": _joined(self._shown(e, names) for e in commands),
             "queries": _joined(self._shown(e, names) for e in queries),
             "streams": clean(_joined(canonical({**e.descriptor, "revision": e.revision}) for e in streams)),
-            "plugins": clean(canonical(plugins)),
+            "plugins": clean(canonical([with_trouble(p, self._blame) for p in plugins] if whole else plugins)),
             "sections": clean(canonical(sections)),
         }
         body = b",".join(canonical(name) + b":" + parts[name] for name in sorted(parts))
-        return Meta(revision, self.generation, b"{" + body + b"}")
+        return Meta(revision, self.generation, b"{" + body + b"}", self._blame.generation if whole else None)
 
     def _shown(self, entry: CommandEntry | QueryEntry, names: frozenset[str]) -> bytes:
         """What a caller who may ask these queries is told of an entry, searched for secrets once while they stay.
@@ -183,6 +192,12 @@ def plugin_shown(record: PluginRecord, *, whole: bool) -> dict[str, Json]:
     fields = decode(encode(record))
     shown = dict(fields) if isinstance(fields, dict) else {}
     return shown if whole else {key: shown[key] for key in ("id", "state", "version") if key in shown}
+
+
+def with_trouble(shown: dict[str, Json], blame: Blame) -> dict[str, Json]:
+    """A plugin as admins see it, with what it is to blame for since the start, if there is anything."""
+    trouble = blame.shown(str(shown.get("id")))
+    return shown if trouble is None else {**shown, "trouble": trouble}
 
 
 def _section(section: MetaSection) -> dict[str, Json]:

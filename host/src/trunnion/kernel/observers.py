@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import msgspec
 
+from trunnion.kernel.blame import BEHIND, Blame
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Observer
@@ -31,12 +33,15 @@ class ObserverState(msgspec.Struct):
 class ObserverPump:
     """Feeds one observer."""
 
-    def __init__(self, owner: str, observer: Observer, store: Store, readers: DaemonThreads, report: Report) -> None:
+    def __init__(
+        self, owner: str, observer: Observer, store: Store, readers: DaemonThreads, report: Report, blame: Blame
+    ) -> None:
         self.observer = observer
         self.state = ObserverState(owner, observer.name, store.observer_position(observer.name))
         self._store = store
         self._readers = readers
         self._report = report
+        self._blame = blame
         self._news = asyncio.Event()
         self._news.set()
 
@@ -74,21 +79,24 @@ class ObserverPump:
         return event.stream.startswith(pattern[:-1]) if pattern.endswith("*") else event.stream == pattern
 
     async def _deliver(self, events: Sequence[Event]) -> None:
-        delay = FIRST_DELAY
+        delay, what = FIRST_DELAY, f"observer {self.observer.name!r}"
         while True:
+            began = time.perf_counter()
             try:
                 await self.observer.on_events(events)
+                self._blame.took(self.state.owner, what, began, BEHIND)
                 return
             except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
                     raise
+                self._blame.raised(self.state.owner, what, error)
                 self.state.failures += 1
                 self.state.last_error = f"{type(error).__name__}: {error}"
                 if self.state.failures == 1 or delay >= MAX_DELAY:
                     self._report(
                         "observer.raised",
-                        f"observer {self.observer.name!r} of plugin {self.state.owner!r} raised "
+                        f"{what} of plugin {self.state.owner!r} raised "
                         f"{type(error).__name__}; it gets the same events again",
                         error,
                     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from trunnion.kernel.blame import Blame
 from trunnion.kernel.reporting import Report
 from trunnion.model.contributions import Provider
 from trunnion.model.errors import Conflict, InvalidArguments, Unavailable
@@ -62,10 +63,12 @@ class Providers:
 
     Args:
         report: told of each one that fails.
+        blame: counts them by plugin.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, blame: Blame) -> None:
         self._report = report
+        self._blame = blame
         self._by_type: dict[type, Provision] = {}
         self._per_plugin: dict[type, Callable[[str], object]] = {}
         self._opened: list[Provision] = []
@@ -203,13 +206,16 @@ class Providers:
             await self._close_late(found, task)
             raise
         if late:
+            self._blame.missed(found.owner, f"the provider of {found.name}", found.provider.start_timeout)
             self._failed(found, f"not open within {found.provider.start_timeout:g} s", None)
             await self._close_late(found, task)
             return
         value, error = task.result()
         if error is not None:
+            self._blame.raised(found.owner, f"the provider of {found.name}", error)
             self._failed(found, f"{type(error).__name__}: {error}", error)
         elif value is None:
+            self._blame.failed(found.owner, f"the provider of {found.name}", "opened no object")
             self._failed(found, "open returned no object", None)
         else:
             found.value, found.state = value, "open"

@@ -28,6 +28,7 @@ BACKUPS = 5
 MAX_WAITING = 4 << 20
 """Bytes of one stream that may wait for the disk."""
 _TROUBLE = (".failed", ".error", ".full", ".lost", ".refused")
+_NOTICE = (".blocked", ".slow")
 
 
 class Report(Protocol):
@@ -95,6 +96,7 @@ class HostLog:
         ``facts`` go with the event; there is nothing secret in them.
         """
         level = "error" if error is not None or code.endswith(_TROUBLE) else "info"
+        level = "warning" if code.endswith(_NOTICE) else level
         self._event(HOST_STREAM, LOG, self._redactor.text(text), {"code": code, **(facts or {})}, level)
         if self._told is not None:
             self._told(code, self._redactor.text(text))

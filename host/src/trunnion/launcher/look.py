@@ -63,12 +63,26 @@ def plugins(context: click.Context) -> None:
     if screen.as_json:
         screen.value(records)
         return
-    rows = [_row(record) for record in _objects(records)]
-    show_table(screen, rows, ["plugin", "state", "distribution", "version", "reason"])
+    found = _objects(records)
+    headers = ["plugin", "state", "distribution", "version", "reason"]
+    rows = [_row(record) for record in found]
+    if any("trouble" in record for record in found):
+        headers.append("trouble")
+        rows = [[*row, _trouble(record)] for row, record in zip(rows, found, strict=True)]
+    show_table(screen, rows, headers)
 
 
 def _row(record: Mapping[str, Json]) -> list[str]:
     return [str(record.get(key) or "") for key in ("id", "state", "distribution", "version", "reason")]
+
+
+def _trouble(record: Mapping[str, Json]) -> str:
+    """What a plugin is to blame for, such as ``raised 3: gate 'audit' raised OSError (gate.py:12)``."""
+    trouble = record.get("trouble")
+    if not isinstance(trouble, Mapping):
+        return ""
+    place = f" ({trouble['place']})" if trouble.get("place") else ""
+    return f"{trouble.get('summary')}: {trouble.get('reason')}{place}"
 
 
 def _objects(value: Json) -> list[Mapping[str, Json]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import TypeVar
 
 import msgspec
@@ -70,6 +71,15 @@ class PluginSet:
     def unloaded(self) -> tuple[str, ...]:
         """Ids that were found but are not loaded: their sections of the configuration are left alone."""
         return tuple(sorted({record.id for record in self._records} - set(self.loaded)))
+
+    @property
+    def modules(self) -> dict[str, str]:
+        """The module of each loaded plugin: itself, or where the object's class is from."""
+        found = {name: self._manager.get_plugin(name) for name in self.configurable}
+        return {
+            name: plugin.__name__ if isinstance(plugin, ModuleType) else str(getattr(plugin, "__module__", ""))
+            for name, plugin in found.items()
+        }
 
     def settings(self) -> dict[str, tuple[Setting, ...]]:
         """The declared settings by plugin id; those of the host itself are in ``config.host_settings``."""

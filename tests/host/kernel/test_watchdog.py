@@ -1,0 +1,473 @@
+"""R7: whatever keeps the loop from turning is named, with file and line, while it still does; nobody else is."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_kit import FakeClock, Plugin, Rig, cmd, rig, until
+
+from trunnion.blocking_host import BlockingHost
+from trunnion.host import Host, HostOptions
+from trunnion.kernel import watchdog
+from trunnion.kernel.places import ModuleOwners, Spot
+from trunnion.kernel.thread_times import Times
+from trunnion.kernel.watchdog import Watchdog
+from trunnion.model.contributions import Daemon
+from trunnion.model.events import Event
+from trunnion.running import new_loop, run
+
+PATIENCE = 20.0
+LOOPS = [asyncio.new_event_loop, new_loop]
+
+
+class Blocker:
+    """A handler that keeps the loop from turning until it is let go, which a test does once it was named."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    async def block(self) -> bool:
+        return self.go.wait(PATIENCE)
+
+    async def block_aside(self) -> bool:
+        """In a task of its own, which no run is known of."""
+        return await asyncio.create_task(self.block())
+
+    def call_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self.plain)
+
+    def plain(self) -> None:
+        self.go.wait(PATIENCE)
+
+    def let_go_once(self, met: Callable[[], object]) -> threading.Thread:
+        def wait() -> None:
+            deadline = time.monotonic() + PATIENCE
+            while not met() and time.monotonic() < deadline:
+                time.sleep(0.005)
+            self.go.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread
+
+
+def line_of(text: str) -> int:
+    lines = Path(__file__).read_text().splitlines()
+    return 1 + next(number for number, line in enumerate(lines) if line.strip() == text)
+
+
+def logged(on: Rig | Path) -> list[dict[str, object]]:
+    path = on if isinstance(on, Path) else on.host.data.host_log
+    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+    return [line for line in lines if line["logger"] == "loop.blocked"]
+
+
+async def blocked(on: Rig, count: int = 1) -> list[Event]:
+    """The blocks that were told of, once there are so many."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = [e for e in await on.host_events() if e.kind == "log" and e.data["code"] == "loop.blocked"]
+        if len(found) >= count:
+            return found
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.01)
+
+
+async def several_looks(on: Rig) -> None:
+    """Until whatever was to be told of by now has been."""
+    rounds, watch = itertools.count(), Watchdog._round
+    seen = 0
+
+    def counted(self: Watchdog, limit: float) -> object:
+        nonlocal seen
+        seen = next(rounds)
+        return watch(self, limit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Watchdog, "_round", counted)
+        await until(lambda: seen >= 2)
+
+
+@asynccontextmanager
+async def host(root: Path, *commands: object, limit: float = 0.1, **options: object) -> AsyncIterator[Rig]:
+    async with rig(root, *commands, settings={"host.lag_limit": limit}, **options) as on:
+        yield on
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "preferred"])
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Awaitable[None]], None]:
+    return lambda main: run(main, request.param)
+
+
+def test_it_is_named_while_it_lasts(tmp_path: Path, on_loop: Callable[[Awaitable[None]], None]) -> None:
+    """The handler goes on only once it stands in the log file, so it does not end if it is not named."""
+
+    async def main() -> None:
+        blocker = Blocker()
+        async with host(tmp_path, blocker.block) as on:
+            thread = blocker.let_go_once(lambda: logged(on))
+            done = await on.run("t.block")
+            thread.join()
+            assert done.result is True, "it was named before its patience was over"
+            line = line_of("return self.go.wait(PATIENCE)")
+            said = str(logged(on)[0]["text"])
+            assert said.startswith("the loop has not turned for 0.")
+            assert f"plugin 'p' at {__file__}:{line} in Blocker.block, t.block (run {done.id})" in said
+            assert f"{__file__}:{line} Blocker.block" in str(logged(on)[0]["traceback"])
+            (event,) = await blocked(on)
+            assert event.level == "warning"
+            facts = {key: event.data[key] for key in ("plugin", "file", "line", "function", "run", "command")}
+            assert facts == {
+                "plugin": "p",
+                "file": __file__,
+                "line": line,
+                "function": "Blocker.block",
+                "run": done.id,
+                "command": "t.block",
+            }
+            assert 0.1 <= event.data["seconds"] < PATIENCE
+            assert event.data["cpu"] < event.data["seconds"] / 2, "it waited"
+
+    on_loop(main())
+
+
+def test_in_a_task_of_its_own_the_plugin_is_known_by_its_module(
+    tmp_path: Path, on_loop: Callable[[Awaitable[None]], None]
+) -> None:
+    async def main() -> None:
+        blocker = Blocker()
+        async with host(tmp_path, blocker.block_aside) as on:
+            thread = blocker.let_go_once(lambda: logged(on))
+            await on.run("t.block_aside")
+            thread.join()
+            (event,) = await blocked(on)
+            assert event.data["plugin"] == "p"
+            assert event.data["line"] == line_of("return self.go.wait(PATIENCE)")
+            assert "run" not in event.data
+
+    on_loop(main())
+
+
+def test_a_callback_that_is_no_task_is_named_too(tmp_path: Path, on_loop: Callable[[Awaitable[None]], None]) -> None:
+    async def main() -> None:
+        blocker = Blocker()
+
+        async def later() -> None:
+            blocker.call_soon()
+
+        async with host(tmp_path, later) as on:
+            thread = blocker.let_go_once(lambda: logged(on))
+            await on.run("t.later")
+            (event,) = await blocked(on)
+            thread.join()
+            assert (event.data["plugin"], event.data["function"]) == ("p", "Blocker.plain")
+
+    on_loop(main())
+
+
+async def test_whatever_a_plugin_runs_on_the_loop_is_named(tmp_path: Path) -> None:
+    blocker = Blocker()
+
+    async def serve(handle: object, ready: Callable[[], None]) -> None:
+        ready()
+        blocker.go.wait(PATIENCE)
+
+    daemon = Daemon(name="heavy", run=serve)
+    thread = blocker.let_go_once(lambda: logged(tmp_path / "data" / "logs" / "host.jsonl"))
+    async with host(tmp_path, plugin={"daemons": [daemon]}) as on:
+        thread.join()
+        (event,) = await blocked(on)
+        assert event.data["plugin"] == "p"
+        assert "serve" in event.data["function"]
+
+
+async def test_the_same_place_is_told_of_once_and_then_counted(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    async with host(tmp_path, nap, clock=clock) as on:
+        for _ in range(3):
+            await on.run("t.nap")
+        await until(lambda: on.kernel.blame.shown("p") is not None and on.kernel.blame.shown("p")["blocked"] == 3)
+        assert len(await blocked(on)) == 1
+        clock.advance(10)
+        _, later = await blocked(on, 2)
+        assert later.data["count"] == 2
+        assert "2 more times within 10 s" in later.text
+        clock.advance(10)
+        assert len(await blocked(on)) == 2
+        assert sum("has not turned" in str(line["text"]) for line in logged(on)) == 1
+
+
+async def test_no_limit_no_watch_and_a_reload_changes_it(tmp_path: Path) -> None:
+    """Defence: with the limit 0 nothing is named; a changed setting is gone by at once."""
+    blocker, config = Blocker(), tmp_path / "trunnion.toml"
+    config.write_text("[host]\nlag_limit = 0\n")
+    options = HostOptions(data_dir=tmp_path / "data", config_path=config, overrides=("store.durability=memory",))
+    naps = [cmd(blocker.block), cmd(nap)]
+    async with Host(options, plugins={"p": Plugin(naps)}, discovery=False, environ={}) as started:
+        on = Rig(started)
+        await on.run("t.nap")
+        assert not [t for t in threading.enumerate() if t.name == "trunnion-watchdog"]
+        config.write_text("[host]\nlag_limit = 0.1\n")
+        assert (await started.reload())["live"] == ["host.lag_limit"]
+        thread = blocker.let_go_once(lambda: logged(on))
+        await on.run("t.block")
+        thread.join()
+        assert [e.data["command"] for e in await blocked(on)] == ["t.block"]
+        config.write_text("[host]\nlag_limit = 0\n")
+        await started.reload()
+        await on.run("t.nap")
+        assert len(await blocked(on)) == 1
+    await until(lambda: not [t for t in threading.enumerate() if t.name == "trunnion-watchdog"])
+
+
+async def nap() -> None:
+    time.sleep(0.4)
+
+
+async def slices(seconds: float, each: float) -> None:
+    """Work that lets others in between."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(each)
+        await asyncio.sleep(0)
+
+
+async def long_turn() -> None:
+    """One turn of the loop with many tasks and many callbacks, each of which is short."""
+    loop = asyncio.get_running_loop()
+    for _ in range(15):
+        loop.call_soon(_callback)
+    await asyncio.gather(*(_short() for _ in range(15)))
+
+
+def _callback() -> None:
+    time.sleep(0.02)
+
+
+async def _short() -> None:
+    time.sleep(0.02)
+
+
+def test_a_loop_that_turns_is_left_alone(tmp_path: Path, on_loop: Callable[[Awaitable[None]], None]) -> None:
+    """With many tasks at work, one very long turn of short tasks, and a thread that wants the interpreter too."""
+
+    async def main() -> None:
+        stop = threading.Event()
+
+        def greedy() -> None:
+            while not stop.is_set():
+                sum(range(1000))
+
+        async with host(tmp_path, slices, long_turn) as on:
+            thread = threading.Thread(target=greedy)
+            thread.start()
+            work = [on.run("t.slices", seconds=0.8, each=0.004) for _ in range(8)]
+            await asyncio.gather(*work)
+            stop.set()
+            thread.join()
+            await on.run("t.long_turn")
+            await several_looks(on)
+            assert logged(on) == []
+
+    on_loop(main())
+
+
+async def test_without_the_look_at_the_task_a_long_turn_would_be_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence taken out: then the test above fails."""
+    look = Watchdog._look
+    monkeypatch.setattr(
+        Watchdog, "_look", lambda self, due: msgspec.structs.replace(look(self, due), at_work="anybody")
+    )
+    async with host(tmp_path, long_turn) as on:
+        await on.run("t.long_turn")
+        assert await blocked(on)
+
+
+async def held() -> None:
+    re.match(r"^(a+)+$", "a" * 24 + "b")
+
+
+def held_in_a_thread() -> None:
+    re.match(r"^(a+)+$", "a" * 24 + "b")
+
+
+def test_a_held_interpreter_is_told_of_afterwards(tmp_path: Path, on_loop: Callable[[Awaitable[None]], None]) -> None:
+    """T11: a regular expression lets no other thread look, on the loop or beside it."""
+
+    async def main() -> None:
+        async with host(tmp_path, held, held_in_a_thread) as on:
+            await on.run("t.held")
+            (here,) = await blocked(on)
+            assert here.data["held"] == "here"
+            assert here.data["cpu"] > 0.1
+            await on.run("t.held_in_a_thread")
+            _, elsewhere = await blocked(on, 2)
+            assert elsewhere.data["held"] == "elsewhere"
+            assert elsewhere.data["plugin"] == "", "suspected, not known"
+            assert "code in another thread held the interpreter" in elsewhere.text
+
+    on_loop(main())
+
+
+# -- what a look proves: by hand, on any machine --------------------------------------------------
+
+START = watchdog._Look(100.0, Times(1.0, 2.0, 3), Times(4.0, 5.0, 6), 7.0)
+SECONDS = st.floats(0, 5)
+
+
+def later(
+    passed: float, *, cpu: float = 0, delayed: float = 0, turns: int = 0, own_delayed: float = 0, others: float = 0
+) -> watchdog._Look:
+    """A look some seconds after ``START``, with what had happened meanwhile."""
+    loop, own = START.loop, START.own
+    return watchdog._Look(
+        START.at + passed,
+        Times(loop.cpu + cpu, loop.delayed + delayed, loop.turns + turns),
+        Times(own.cpu, own.delayed + own_delayed, own.turns),
+        START.all_cpu + cpu + others,
+    )
+
+
+def had(look: watchdog._Look, *, asleep: bool, step: float = 0.05) -> float:
+    return watchdog._had(START, look, step, asleep=asleep)
+
+
+def test_who_sleeps_or_computes_has_the_loop_for_itself() -> None:
+    assert had(later(0.05, turns=1), asleep=True) == pytest.approx(0.0455, abs=1e-6)
+    assert had(later(0.05, cpu=0.05), asleep=False) == pytest.approx(0.05)
+    assert had(later(0.05, cpu=0.02, turns=1), asleep=True) == pytest.approx(0.0455, abs=1e-6)
+
+
+@given(passed=SECONDS, share=st.floats(0, 1), asleep=st.booleans())
+def test_who_waits_for_a_processor_has_nothing(passed: float, share: float, asleep: bool) -> None:
+    """Defence: what the kernel says about it, and that a thread that could run is not asleep."""
+    assert had(later(passed, cpu=passed * (1 - share), delayed=passed * share), asleep=asleep) == pytest.approx(
+        min(0.05, passed * (1 - share)), abs=1e-6
+    )
+    assert had(later(passed), asleep=False) == 0, "how long the last wait is going to be is not known yet"
+
+
+@given(waits=st.integers(1, 1000))
+def test_who_may_wait_for_the_interpreter_has_a_tenth_of_it(waits: int) -> None:
+    passed = waits * sys.getswitchinterval()
+    assert had(later(passed, turns=waits), asleep=True, step=10) == pytest.approx(passed / 10, abs=1e-6)
+
+
+@given(passed=SECONDS)
+def test_a_process_that_was_stopped_proves_no_more_than_a_look(passed: float) -> None:
+    assert had(later(passed, turns=1), asleep=True) <= 0.05
+    assert watchdog._held(START, later(passed, turns=1), 0.1) == ""
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (later(0.9, cpu=0.9), "here"),
+        (later(0.9, cpu=0.3, delayed=0.6, own_delayed=0.6, turns=50), "here"),
+        (later(0.9, cpu=0.01, others=0.9), "elsewhere"),
+        (later(0.9, cpu=0.9, own_delayed=0.8), ""),
+        (later(0.9, cpu=0.3, others=0.3, turns=50), "elsewhere"),
+        (later(0.9, cpu=0.1, others=0.1), ""),
+        (later(0.06, cpu=0.06), ""),
+    ],
+    ids=["held", "held, crowded", "another", "this thread was kept out", "in turns", "nobody computed", "in time"],
+)
+def test_the_interpreter_was_held_by_who_computed_while_the_watch_waited_for_it(look: object, said: str) -> None:
+    assert watchdog._held(START, look, 0.1) == said
+
+
+def test_hosts_of_one_process_name_their_own(tmp_path: Path) -> None:
+    blocker = Blocker()
+    options = [HostOptions(data_dir=tmp_path / name, overrides=("store.durability=memory",)) for name in "ab"]
+    with (
+        BlockingHost(options[0], commands=[cmd(blocker.block)], discovery=False, environ={}) as a,
+        BlockingHost(options[1], commands=[cmd(nap)], discovery=False, environ={}) as b,
+    ):
+        logs = [tmp_path / name / "logs" / "host.jsonl" for name in "ab"]
+        thread = blocker.let_go_once(lambda: "loop.blocked" in logs[0].read_text())
+        assert a.run("t.block") is True
+        thread.join()
+        assert "loop.blocked" not in logs[1].read_text()
+        b.run("t.nap")
+    assert "in nap" in logs[1].read_text()
+    assert "in nap" not in logs[0].read_text()
+
+
+async def test_an_idle_host_is_asked_twice_in_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, whole = [], Watchdog._round
+
+    def counted(self: Watchdog, limit: float) -> object:
+        rounds.append(limit)
+        return whole(self, limit)
+
+    monkeypatch.setattr(Watchdog, "_round", counted)
+    async with host(tmp_path):
+        before, began = len(rounds), time.monotonic()
+        await until(lambda: len(rounds) > before + 6)
+        assert len(rounds) - before <= 20 * (time.monotonic() - began) + 1
+
+
+# -- whose a module is ----------------------------------------------------------------------------
+
+MODULES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map(".".join)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["p", "q"]), MODULES)), st.randoms(), MODULES)
+def test_the_order_in_which_modules_become_known_means_nothing(
+    added: list[tuple[str, str]], random: object, asked: str
+) -> None:
+    one, other = ModuleOwners(), ModuleOwners()
+    for plugin, module in added:
+        one.add(plugin, module)
+    random.shuffle(added)  # type: ignore[attr-defined]
+    for plugin, module in added:
+        other.add(plugin, module)
+    assert one.owner(asked) == other.owner(asked)
+
+
+def test_a_package_is_whose_all_of_it_is() -> None:
+    owners = ModuleOwners()
+    owners.add("web", "acme.web.plugin")
+    assert owners.owner("acme.web.pages.start") == owners.owner("acme.tools") == "web"
+    owners.add("jobs", "acme.jobs.plugin")
+    assert owners.owner("acme.web.pages.start") == "web"
+    assert owners.owner("acme.tools") == "", "two plugins share that package"
+    owners.add("sly", "trunnion.kernel.core")
+    owners.add("sly", "asyncio.tasks")
+    assert owners.owner("trunnion.kernel.core") == owners.owner("asyncio.tasks") == ""
+    assert owners.owner("requests.api") == ""
+
+
+def test_the_innermost_frame_of_a_plugin_is_the_place() -> None:
+    """A library a plugin calls is on the stack, but the line of the plugin is what its author knows."""
+    owners, frames = ModuleOwners(), []
+    scope = {"__name__": "library", "frames": frames, "sys": sys}
+    exec("def call():\n    frames.append(sys._getframe())\n    return owners()", scope)
+    spots: list[Spot] = []
+    below = test_the_innermost_frame_of_a_plugin_is_the_place.__code__
+    scope["owners"] = lambda: spots.append(owners.spot(frames[-1], below))
+    owners.add("p", __name__)
+
+    def plugin() -> None:
+        scope["call"]()  # type: ignore[operator]
+
+    plugin()
+    assert spots[0].plugin == "p"
+    assert spots[0].function.endswith("plugin")
+    assert len(spots[0].stack) == 2
