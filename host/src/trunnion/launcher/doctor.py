@@ -18,6 +18,7 @@ from trunnion._version import VERSION
 from trunnion.access.key_file import read_key
 from trunnion.config.data_dir import DataDir, holder_of
 from trunnion.launcher import store_check
+from trunnion.launcher.answering import silence
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.look import describe
 from trunnion.launcher.options import Options, json_option, options_of, screen_of
@@ -64,6 +65,8 @@ def examine(options: Options) -> list[Finding]:
         return [*findings, Finding("configuration", False, error.message)]
     looks: tuple[Callable[[Place], Iterator[Finding]], ...] = (_data_dir, _key, _space, _lock, _history, _store)
     findings += [finding for look in looks for finding in look(place)]
+    if any(finding.check == "host" and not finding.ok for finding in findings):
+        return findings  # the configuration and the plugins are the host's to tell
     return [*findings, *_configuration(options, place)]
 
 
@@ -110,13 +113,14 @@ def _space(place: Place) -> Iterator[Finding]:
 
 
 def _lock(place: Place) -> Iterator[Finding]:
-    holder, served = holder_of(place.data), is_served(place.data.socket)
+    holder = holder_of(place.data)
     if holder is None:
+        served = is_served(place.data.socket)
         yield Finding("host", not served, "answers, but holds no lock" if served else "none is running")
+    elif silent := silence(place.data):
+        yield Finding("host", False, f"process {holder} holds the lock and does not answer; {silent}")
     else:
-        yield Finding(
-            "host", served, f"process {holder} {'answers' if served else 'holds the lock and does not answer'}"
-        )
+        yield Finding("host", True, f"process {holder} answers")
 
 
 def _history(place: Place) -> Iterator[Finding]:
