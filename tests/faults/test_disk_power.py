@@ -83,7 +83,7 @@ class Found:
         output = self.data / "artifacts" / run_id / "output"
         content = output.read_bytes() if output.exists() else b""
         for line in lines.splitlines():
-            if span := json.loads(line).get("span"):
+            if span := span_of(json.loads(line)):
                 text = content[span[0] : sum(span)]
                 if len(text) != span[1] or len(set(text)) != 1:
                     self.wrong.append(f"text of {run_id}")
@@ -102,6 +102,13 @@ class Found:
     def _last(self, run_id: str) -> int:
         num = self.ended[run_id][0] if run_id in self.ended else self.live.get(run_id, 0)
         return self.events.get(num, 0)
+
+
+def span_of(event: dict | list) -> list[int] | None:
+    """Where the text of a stored event lies; in a lean chunk an event is an array, which says it last."""
+    if isinstance(event, dict):
+        return event.get("span")
+    return event[6] if len(event) == 7 else None
 
 
 def judged(root: Path, journal: Path, scratch: Path, moments: set[int] | None, variants: tuple[Variant, ...]) -> dict:
