@@ -137,6 +137,45 @@ def version_apart() -> None:
     OwnDocuments.change = in_two  # type: ignore[method-assign, assignment]
 
 
+def look_away() -> None:
+    """Take a door that is gone for one that is open."""
+    from trunnion.kernel.parts import Part, Parts
+
+    async def pretend(self: Parts, part: Part, *_: object) -> bool:
+        part.status = "ready"
+        return False
+
+    Parts._again = pretend  # type: ignore[method-assign]
+
+
+def steal_socket() -> None:
+    """Have somebody else listen at the host's socket, right after the host found that nobody does."""
+    import socket
+    from pathlib import Path
+
+    from trunnion.protocol import address
+
+    clear = address._clear
+    thieves: list[socket.socket] = []
+
+    def stolen(path: Path) -> None:
+        clear(path)
+        if not thieves:
+            thieves.append(socket.socket(socket.AF_UNIX))
+            with address.short(path) as place:
+                thieves[0].bind(place)
+            thieves[0].listen()
+
+    address._clear = stolen
+
+
+def share_the_process() -> None:
+    """Run isolated handlers where all others run."""
+    from trunnion.kernel import entries
+
+    entries.place_of = lambda handler: None  # type: ignore[assignment, return-value]
+
+
 def show_secrets() -> None:
     """Cut nothing from what is shown, and mask no argument."""
     from trunnion.access.redaction import Redactor
@@ -187,6 +226,7 @@ DEFENCES = {
     function.__name__: function
     for function in (
         answer_early,
+        share_the_process,
         leave_running,
         forget_keys,
         run_again,
