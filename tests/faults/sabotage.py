@@ -236,6 +236,8 @@ DEFENCES = {
         migrate_unguarded,
         keep_no_copy,
         version_apart,
+        look_away,
+        steal_socket,
         show_secrets,
         keep_all_output,
         die_rotating,

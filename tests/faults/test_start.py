@@ -145,34 +145,6 @@ def test_a10_a_lock_that_names_a_stranger(ground: Ground) -> None:
     assert host.stop() == 0, host.said()
 
 
-# -- A13 --------------------------------------------------------------------------------------------
-
-
-def test_a13_a_socket_left_behind_is_replaced(ground: Ground) -> None:
-    ground.up().kill()
-    old = ground.socket.stat().st_ino, ground.socket.stat().st_ctime_ns
-    host = ground.up()
-    assert (ground.socket.stat().st_ino, ground.socket.stat().st_ctime_ns) != old
-    assert ground.socket.stat().st_mode & 0o777 == 0o600
-    ground.talk(lambda client: client.hello())
-    assert host.stop() == 0
-    assert not ground.socket.exists()
-
-
-def test_a13_anything_else_in_its_place_is_refused(ground: Ground) -> None:
-    """A file that is no socket of ours stays; the host says why this door is closed."""
-    ground.socket.parent.mkdir(mode=0o700, parents=True)
-    ground.data.chmod(0o700)
-    ground.socket.write_text("mine")
-    host = ground.up()
-    assert "socket: failed" in host.said()
-    assert host.ready_after < 5.0  # there is no use in trying again
-    assert f"{ground.socket} is in the way" in host.said()
-    assert host.stop() == 0
-    assert "Traceback" not in host.said()
-    assert ground.socket.read_text() == "mine"
-
-
 # -- A16 --------------------------------------------------------------------------------------------
 
 

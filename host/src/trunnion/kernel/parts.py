@@ -117,10 +117,10 @@ class Parts:
                 error = caught
             if loop.time() - started >= HEALTHY:
                 part.crashes = 0
-            if not await self._again(part, error):
+            if not await self._again(part, error, ready):
                 return
 
-    async def _again(self, part: Part, error: BaseException | None) -> bool:
+    async def _again(self, part: Part, error: BaseException | None, ready: asyncio.Event) -> bool:
         """Whether to start it again, after the pause that is due."""
         if error is None:
             part.status = "stopped"
@@ -135,6 +135,9 @@ class Parts:
             self._gone(part, error)
             return False
         part.status = "restarting"
+        if part.kind == "frontend":
+            # What stands in the way of one door must not keep the others shut; what comes after a daemon needs it.
+            ready.set()
         delay = min(MAX_DELAY, FIRST_DELAY * 2 ** (part.crashes - 1))
         self._report(
             "part.crashed", f"{part.kind} {part.name!r} crashed, started again in {delay:g} s: {part.reason}", error
