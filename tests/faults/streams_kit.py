@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from faults_kit import Up
 
 PATIENCE = 60.0
 
@@ -105,7 +106,10 @@ class Line:
 
     async def listen(self, stream: str, after: int = 0, *, live: bool = True) -> Heard:
         """Subscribe; what is heard goes on coming."""
-        frame = await self.call("stream.subscribe", {"stream": stream, "after": after, "live": live})
+        return self.adopt(await self.call("stream.subscribe", {"stream": stream, "after": after, "live": live}))
+
+    def adopt(self, frame: _Frame) -> Heard:
+        """Take what comes on the subscription that a call was answered with."""
         assert frame.type == "rpc_result", frame
         heard = self._heard[frame.result["subscription"]] = Heard()
         for data in self._early.pop(frame.result["subscription"], []):
@@ -134,6 +138,25 @@ class Line:
             self._early.setdefault(data.subscription, []).append(data)
         else:
             heard.take(data)
+
+
+def resident(host: Up) -> int:
+    """Memory of a host, in bytes."""
+    [text] = [line for line in Path(f"/proc/{host.pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(text.split()[1]) << 10
+
+
+async def submit(listener: Line, command_id: str, **args: object) -> str:
+    """The id of a run that was started."""
+    frame = await listener.call("command.submit", {"command_id": command_id, "args": args})
+    assert frame.type == "rpc_result", frame
+    return str(frame.result["id"])
+
+
+async def last_of(listener: Line, run: str) -> int:
+    """The number of a run's last event, by its row."""
+    frame = await listener.call("run.wait", {"run_id": run})
+    return int(frame.result["last_seq"])
 
 
 @asynccontextmanager

@@ -8,30 +8,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 
 import msgspec
 import pytest
 from faults_kit import Ground, Up
-from streams_kit import Line, line
+from streams_kit import last_of, line, resident, submit
 
 from trunnion.protocol.connection import Limits
 
 PER_LINE = 250
 """Subscriptions of one connection; the host lets it have 256."""
-
-
-async def submit(listener: Line, command_id: str, **args: object) -> str:
-    """The id of a run that was started."""
-    frame = await listener.call("command.submit", {"command_id": command_id, "args": args})
-    assert frame.type == "rpc_result", frame
-    return str(frame.result["id"])
-
-
-async def last_of(listener: Line, run: str) -> int:
-    """The number of a run's last event, by its row."""
-    frame = await listener.call("run.wait", {"run_id": run})
-    return int(frame.result["last_seq"])
 
 
 @pytest.fixture
@@ -43,14 +29,6 @@ def talking(ground: Ground) -> Ground:
 # -- G1 ---------------------------------------------------------------------------------------------
 
 DEAF, EVENTS, SIZE = 8, 8_000, 600
-
-
-def resident(host: Up, field: str = "VmRSS") -> int:
-    """Memory of a host in bytes; ``VmHWM`` is the most it ever had."""
-    for text in Path(f"/proc/{host.pid}/status").read_text().splitlines():
-        if text.startswith(field):
-            return int(text.split()[1]) << 10
-    raise AssertionError(field)
 
 
 @contextmanager

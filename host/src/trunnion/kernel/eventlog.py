@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from trunnion.kernel.clock import Clock
-from trunnion.model.errors import Unavailable
+from trunnion.model.errors import InvalidArguments, Unavailable
 from trunnion.model.events import NULL, RETENTION, Event, gap_event
 from trunnion.model.json import valid_text
 
@@ -214,10 +214,12 @@ class EventLog:
         any other is read from the store to its end.
 
         Raises:
+            InvalidArguments: there has been no event ``after`` yet.
             TrunnionError: the ward was refused; whoever refuses it wakes the stream's log.
             Unavailable: the host stops before the stream ends.
         """
         log = self.logs.get(name)
+        self._check_place(name, after, end)
         if log is not None:
             log.followers += 1
         try:
@@ -244,3 +246,11 @@ class EventLog:
                 log.followers -= 1
                 if not log.followers and not log.seq:  # asked for by name, and nothing was ever said there
                     self.drop(name)
+
+    def _check_place(self, name: str, after: int, end: int) -> None:
+        if not after:
+            return
+        log = self.logs.get(name)
+        newest = log.seq if log is not None else max(end, self._last_seq(name))
+        if after > newest:
+            raise InvalidArguments(f"{name} cannot be followed from {after}: its newest event is {newest}")
