@@ -3,6 +3,7 @@
 import fcntl
 import os
 import random
+import signal
 import sys
 import termios
 from pathlib import Path
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunnion.model.errors import Busy, DeadlineExceeded
-from trunnion.process import BLOCK, LineBlocks, PipeReader, PipeWriter, read_blocks
+from trunnion.process import BLOCK, Block, LineBlocks, PipeReader, PipeWriter, read_blocks
+from trunnion.process.pipes import QUEUE
 
 
 def blocks_of(chunks, limit=BLOCK):
@@ -69,15 +71,34 @@ def test_no_block_is_larger_than_the_limit():
     assert max(len(block.text) for block in blocks) <= BLOCK
 
 
-async def test_one_endless_line_stays_bounded(keeper, marked):
-    size = 100_000_000
+@pytest.mark.parametrize("size", [300_000_000, pytest.param(1 << 30, marks=pytest.mark.heavy)])
+async def test_one_endless_line_stays_bounded(keeper, marked, size):
     before = _rss()
     blocks = []
     async with await keeper.spawn(marked.spawn("sh", "-c", f"head -c {size} /dev/zero | tr '\\0' y")) as process:
         splitter = await read_blocks(process.stdout, blocks.append)
         await process.wait()
-    assert [(block.cut, block.lines) for block in blocks] == [(size - BLOCK, 1)]
+    assert [(bool(block.cut), block.lines) for block in blocks] == [(True, 1)]
     assert splitter.dropped == size - BLOCK
+    assert _rss() - before < 20_000_000
+
+
+async def test_binary_garbage_stays_bounded_and_whole(keeper, marked):
+    """What is counted as it comes is what was written, whatever the bytes are."""
+    size = 100_000_000
+    before = _rss()
+    largest, lines = 0, 0
+
+    def take(block: Block) -> None:
+        nonlocal largest, lines
+        largest, lines = max(largest, len(block.text)), lines + block.lines
+
+    async with await keeper.spawn(marked.spawn("head", "-c", str(size), "/dev/urandom")) as process:
+        splitter = await read_blocks(process.stdout, take)
+        assert (await process.wait()).ok
+    assert splitter.lines == lines
+    assert size / 256 * 0.9 < lines < size / 256 * 1.1
+    assert largest <= BLOCK
     assert _rss() - before < 20_000_000
 
 
@@ -125,6 +146,44 @@ async def test_a_program_that_never_reads_costs_a_deadline_not_the_host(keeper, 
         with pytest.raises(Busy, match="wait"):
             process.stdin.send(b"y" * 1_000_000)
         assert process.stdin.waiting == waiting
+
+
+async def test_a_stopped_program_costs_a_queue_and_the_caller_is_told(keeper, marked):
+    """The pipe takes 64 KiB, the queue what it is allowed to, then every write is refused by name."""
+    async with await keeper.spawn(marked.spawn("cat", stdin="pipe")) as process:
+        got = []
+        process.stdout.start(got.append)
+        process.signal(signal.SIGSTOP)
+        before, refused = _rss(), 0
+        for _ in range(1000):
+            try:
+                process.stdin.send(b"x" * 100_000)
+            except Busy as error:
+                refused += 1
+                assert "does not read" in str(error)
+        assert refused >= 980
+        assert QUEUE - 100_000 < process.stdin.waiting <= QUEUE
+        assert _rss() - before < 20_000_000
+        with pytest.raises(DeadlineExceeded, match="unread for"):
+            await process.stdin.drain(0.05)
+        process.signal(signal.SIGCONT)
+        await process.stdin.drain(20)
+        process.stdin.close()
+        await process.wait()
+        await process.stdout.ended()
+    assert sum(map(len, got)) == (1000 - refused) * 100_000
+
+
+async def test_a_stopped_program_that_wrote_much_costs_one_pipe(keeper, marked, auntil):
+    """Nothing is read ahead for a consumer that pauses, and nothing is lost when the program goes on."""
+    async with await keeper.spawn(marked.spawn("sh", "-c", "head -c 3000000 /dev/zero; sleep 600")) as process:
+        got = []
+        process.stdout.start(got.append)
+        await auntil(lambda: got, "the first bytes")
+        process.signal(signal.SIGSTOP)
+        await auntil(lambda: sum(map(len, got)) == 3_000_000, "what its child wrote")
+        ended = await process.stop(0.1)
+    assert ended.left == 0
 
 
 async def test_all_of_a_large_input_arrives(keeper, marked):

@@ -1,15 +1,19 @@
-"""Counting what descends from a keeper: one walk over ``/proc``, no guess by name."""
+"""Counting what descends from a keeper, by walking over ``/proc``."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from trunnion.process.delegation import Subtree
 from trunnion.process.keeper import cgroups, tree
+
+_MOMENT: Final = 0.1
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -30,7 +34,10 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def survey(guards: Sequence[int], keeper: int, busy: Sequence[int], idle: Sequence[int], subtree: Subtree) -> Survey:
-    """Walk once and sort what is found.
+    """Walk over all processes and sort what is found.
+
+    What looks wrong is looked at again a moment later: a process that has just ended is a zombie until its parent has
+    had its turn, and only what stays so is reported.
 
     Args:
         guards: pids of the processes above this and former keepers.
@@ -39,6 +46,16 @@ def survey(guards: Sequence[int], keeper: int, busy: Sequence[int], idle: Sequen
         idle: those without.
         subtree: where the trees have their cgroups.
     """
+    first = _look(guards, keeper, busy, idle, subtree)
+    if not first.orphans and not first.zombies:
+        return first
+    time.sleep(_MOMENT)
+    second = _look(guards, keeper, busy, idle, subtree)
+    orphans, zombies = sorted({*first.orphans} & {*second.orphans}), sorted({*first.zombies} & {*second.zombies})
+    return msgspec.structs.replace(second, orphans=orphans, zombies=zombies)
+
+
+def _look(guards: Sequence[int], keeper: int, busy: Sequence[int], idle: Sequence[int], subtree: Subtree) -> Survey:
     children = tree.by_parent()
     above = {*guards, keeper} - {0}
     minders = {*busy, *idle, *(pid for guard in above for pid in _forks(children, guard))} - above
