@@ -62,7 +62,8 @@ async def test_a_program_that_leaves_its_cgroup_is_killed_all_the_same(place, ho
         await up.wait()
         assert (len(await process.tree()), len(marked.pids())) == (1, 2)
         process.kill()
-        assert (await process.wait()).left == 0
+        ended = await process.wait()
+        assert (ended.killed_tree, ended.left) == (2, 0)
     assert marked.pids() == []
 
 
