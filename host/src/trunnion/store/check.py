@@ -18,6 +18,7 @@ from trunnion.store.check_streams import check_streams
 from trunnion.store.connections import connect_reader
 from trunnion.store.factory import database_path
 from trunnion.store.files import OUTPUT
+from trunnion.store.outputs import PARTIAL
 from trunnion.store.schema import check as check_schema
 from trunnion.store.snapshot import Snapshot
 from trunnion.store.trouble import Trouble
@@ -184,7 +185,7 @@ def _orphans(connection: sqlite3.Connection, folder: Path, known: Known) -> Iter
     known.doomed.update(run_id for (run_id,) in connection.execute("SELECT run_id FROM doomed"))
     kept = {(run_id, artifact_id) for run_id, artifact_id in connection.execute("SELECT run_id, id FROM artifacts")}
     for entry in sorted(_entries(folder), key=lambda entry: entry.name):
-        if entry.name in known.doomed:
+        if entry.name in known.doomed or entry.name.endswith(PARTIAL):
             continue
         if entry.name not in known.ended and entry.name not in known.live:
             yield _orphan(entry.name, "a run that is not on record")

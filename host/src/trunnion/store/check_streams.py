@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import msgspec
 from trunnion.model.events import Event, run_stream
 from trunnion.store import chunks
 from trunnion.store.files import OUTPUT
+from trunnion.store.outputs import Output
 from trunnion.store.trouble import Trouble
 
 MOST_EVENTS = 1 << 16
@@ -107,20 +107,18 @@ def _range(first: int, last: int, events: Sequence[Event]) -> range:
 def unreadable(output: Path, events: Sequence[Event]) -> list[Event]:
     """Those events whose text is not in the output file any more, or is no text."""
     try:
-        descriptor = os.open(output, os.O_RDONLY | os.O_CLOEXEC)
+        file = Output(output)
     except FileNotFoundError:
         return [event for event in events if isinstance(event, chunks.SpannedEvent) and event.span is not None]
-    try:
-        return [event for event in events if not _is_there(descriptor, event)]
-    finally:
-        os.close(descriptor)
+    with file:
+        return [event for event in events if not _is_there(file, event)]
 
 
-def _is_there(descriptor: int, event: Event) -> bool:
+def _is_there(output: Output, event: Event) -> bool:
     if not isinstance(event, chunks.SpannedEvent) or event.span is None:
         return True
     offset, length = event.span
-    block = os.pread(descriptor, length, offset)
+    block = output.read(offset, length)
     try:
         return len(block.decode().encode()) == length
     except UnicodeDecodeError:

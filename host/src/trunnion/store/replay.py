@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 
 from trunnion.model.events import RETENTION, RUN_STREAM, Event, gap_event
 from trunnion.store import chunks
 from trunnion.store.files import OUTPUT, RunFiles
+from trunnion.store.outputs import Output
 from trunnion.store.state import last_of, number
 
 DAMAGED = "damaged on the disk"
@@ -100,22 +100,20 @@ class Replay:
             return list(events)
         path = files.folder(events[0].stream[len(RUN_STREAM) :]) / OUTPUT
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            output = Output(path)
         except FileNotFoundError:
-            return [_with_text(event, -1) for event in events]
-        try:
-            return [_with_text(event, descriptor) for event in events]
-        finally:
-            os.close(descriptor)
+            return [_with_text(event, None) for event in events]
+        with output:
+            return [_with_text(event, output) for event in events]
 
 
-def _with_text(event: Event, descriptor: int) -> Event:
+def _with_text(event: Event, output: Output | None) -> Event:
     if not isinstance(event, chunks.SpannedEvent):
         return event
     if event.span is None:
         return chunks.restored(event, event.text)
     offset, length = event.span
-    block = os.pread(descriptor, length, offset) if descriptor >= 0 else b""
+    block = output.read(offset, length) if output is not None else b""
     if len(block) < length:
         return gap_event(event.stream, event.seq, event.seq, event.ts, LOST_TEXT)
     try:

@@ -71,7 +71,11 @@ def _add_documents(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create, _add_documents)
+def _allow_smaller_events(connection: sqlite3.Connection) -> None:
+    """Version 3: merged events may be lean (``chunks.LEAN``), and output files compressed. Older ones read neither."""
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_documents, _allow_smaller_events)
 
 DOCUMENTS_SINCE = 2
 """The first version that has documents."""

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from trunnion.store.backup.manifest import Damaged, Entry, Note, judge_name
 from trunnion.store.backup.packing import PIECE, Member, Packer
+from trunnion.store.outputs import is_packed
 
 SMALL = 1 << 20
 """Up to this size a file is read as a whole before its size is written down."""
@@ -107,7 +108,8 @@ class Filling:
 
     def _copy(self, name: str, file: io.FileIO, wanted: int | None) -> Entry:
         status = os.fstat(file.fileno())
-        size = status.st_size if wanted is None else wanted
+        # A compressed output is a whole; what the database refers to counts in what it was before.
+        size = status.st_size if wanted is None or is_packed(file.fileno()) else wanted
         if status.st_size < size:
             self.note(name, f"has {status.st_size} bytes where {size} are on record")
             size = status.st_size
