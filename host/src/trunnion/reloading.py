@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
 from trunnion.assembly import registered
 from trunnion.config.changes import Changes, taken_up
+from trunnion.config.retention_settings import retention_rules
 from trunnion.config.values import Config, describe
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.settings import Settings, Swap
@@ -15,6 +17,7 @@ from trunnion.kernel.threads import in_thread
 from trunnion.loading import Setup
 from trunnion.model.errors import InvalidConfig, TrunnionError
 from trunnion.model.json import Json
+from trunnion.model.retention import Rule
 from trunnion.plugins.contained import PluginFailure
 from trunnion.plugins.hooks import Contributed
 
@@ -93,6 +96,10 @@ class Reloading:
             "loaded_at": settings.loaded_at,
             "pending_restart": sorted(".".join(path) for path in settings.config.pending),
         }
+
+    def retention(self) -> Sequence[Rule]:
+        """How long ended runs are kept, as the configuration in force says."""
+        return retention_rules(self._settings.config.section("store"))
 
     def check(self) -> dict[str, Json]:
         """Whether a start with the configuration as it is now would succeed. From any thread; changes nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from trunnion.model.json import Json
+from trunnion.model.retention import Rule
 
 
 class HostControl(Protocol):
@@ -32,6 +34,9 @@ class ConfigControl(Protocol):
 
     def describe(self) -> list[dict[str, Json]]:
         """Every setting with its value, where it came from, and when a change takes effect; secrets masked."""
+
+    def retention(self) -> Sequence[Rule]:
+        """How long ended runs are kept, as the configuration in force says."""
 
     def check(self) -> dict[str, Json]:
         """Read the configuration again and say whether a start with it would succeed. From any thread."""

@@ -12,6 +12,7 @@ from trunnion.builtin.control import ConfigControl, HostControl
 from trunnion.builtin.explain_query import ExplainQuery
 from trunnion.builtin.file_commands import FileCommands
 from trunnion.builtin.host_queries import HostQueries
+from trunnion.builtin.import_command import ImportCommand
 from trunnion.builtin.keeper import KEEPER
 from trunnion.builtin.lane_commands import LaneCommands
 from trunnion.builtin.run_commands import RunCommands
@@ -62,6 +63,7 @@ class HostPlugin:
             *TokenCommands(self._kernel).commands(),
             *FileCommands(self._kernel).commands(),
             *BackupCommand(self._kernel, self._control, self._config).commands(),
+            *ImportCommand(self._kernel, self._config.retention).commands(),
             Command.of(
                 self._control.drain,
                 console="host",
