@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,11 @@ from trunnion.model.access import LocalUser
 from trunnion.model.errors import NotFound, Unauthenticated
 from trunnion.model.events import Event
 from trunnion.model.runs import Caller, Invocation, Run
+from trunnion.protocol.client import Client
 from trunnion.protocol.connection import Connection, Limits
+from trunnion.protocol.server import SocketServer
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 OWNER = Caller("ann", "cli")
 
@@ -184,3 +189,20 @@ def events():
         return [Event(stream, seq, seq, "text", text="x" * size) for seq in range(first, last + 1)]
 
     return make
+
+
+@pytest.fixture
+async def server(make_host, tmp_path):
+    async with SocketServer(make_host(tmp_path), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server):
+    async with await Client.connect(server.path) as connected:
+        yield connected
+
+
+@pytest.fixture
+def door(server):
+    return server._host.door
