@@ -55,6 +55,49 @@ def show_export(screen: Screen, value: Json) -> None:
     show_value(screen, value.get("text") if isinstance(value, Mapping) else value)
 
 
+_BEYOND = {"age": "too old", "runs": "too many", "bytes": "too large together"}
+
+
+def show_pruned(screen: Screen, value: Json) -> None:
+    """What was removed, or would be, by command and limit, and all together."""
+    from trunnion.launcher.render import show_table
+
+    report = value if isinstance(value, Mapping) else {}
+    rows = [
+        [str(each.get("command") or "(other streams)"), _BEYOND.get(str(each.get("limit")), ""), *_amounts(each)]
+        for each in objects(report.get("of"))
+    ]
+    if rows:
+        show_table(screen, rows, ("command", "why", "runs", "events", "bytes"))
+    runs, events, size = _amounts(report)
+    verb = "would be removed" if report.get("dry_run") else "removed"
+    screen.note(f"{verb}: {runs} runs, {events} events, {size}")
+
+
+def _amounts(item: Mapping[str, Json]) -> list[str]:
+    size = item.get("bytes")
+    return [*text_of(item, "runs", "events"), readable_size(size if isinstance(size, int) else 0)]
+
+
+def readable_size(amount: int) -> str:
+    """Bytes for people: ``12.3 MiB``."""
+    value, units = float(amount), ["B", "KiB", "MiB", "GiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.1f} {units[0]}" if units[0] != "B" else f"{amount} B"
+
+
+def show_imported(screen: Screen, value: Json) -> None:
+    """What became of a file: counts, then what was refused by line."""
+    report = value if isinstance(value, Mapping) else {}
+    imported, skipped, refused, past = text_of(report, "imported", "skipped", "refused", "past_retention")
+    screen.out(f"imported {imported}, there already {skipped}, refused {refused}\n")
+    if past != "0":
+        screen.note(f"{past} of them ended so long ago that retention removes them at its next turn")
+    for each in objects(report.get("refusals")):
+        screen.out(f"line {each.get('line')}: {each.get('message')}\n")
+
+
 show_list = table_of(("run", "command", "status", "created", "principal", "source"), _row)
 
 runs = ViewGroup(
@@ -70,6 +113,7 @@ runs = ViewGroup(
         "rerun": View(
             "commands", "runs.rerun", "Run again what a run did, with the same arguments.", secrets_in="args"
         ),
-        "prune": View("commands", "runs.prune", "Remove old runs."),
+        "prune": View("commands", "runs.prune", "Remove old runs.", show_pruned),
+        "import": View("commands", "runs.import", "Take in runs of another host or program.", show_imported),
     },
 )
