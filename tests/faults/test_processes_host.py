@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ lock = ""
 run = ["true"]
 limits = {{ memory = 100000000 }}
 [scripts.hog]
-run = ["python3", "-c", "b = []\\nwhile True: b.append(bytearray(1 << 20))"]
+run = ["{python}", "-I", "-S", "-c", "b = []\\nwhile True: b.append(bytearray(1 << 20))"]
 limits = {{ memory = 60000000 }}
 """
 
@@ -72,7 +73,7 @@ class Served:
 @asynccontextmanager
 async def served(tmp_path: Path, programs: Programs, place: str = "off") -> AsyncIterator[Served]:
     config = tmp_path / "trunnion.toml"
-    config.write_text(CONFIG.format(place=place, tag=programs.tag, tag_name=TAG))
+    config.write_text(CONFIG.format(place=place, tag=programs.tag, tag_name=TAG, python=sys.executable))
     options = HostOptions(config_path=config, data_dir=tmp_path / "data", mode="serve")
     async with Host(options, plugins={"scripts": plugin}, discovery=False) as host:
         yield Served(host)

@@ -127,6 +127,11 @@ async def test_what_is_not_ours_is_not_touched(place, host, marked, whose):
         leaf.parent.rmdir()
 
 
+def alive(pid: int) -> bool:
+    seen = tree.look(pid)
+    return seen is not None and not seen.zombie
+
+
 def test_what_all_killed_together_leave_is_ended_by_the_next_start(place, host, marked, until):
     """Host, guard, keeper and minder at once: only the cgroup still knows whose the program was."""
     code = """
@@ -137,16 +142,16 @@ def test_what_all_killed_together_leave_is_ended_by_the_next_start(place, host, 
             place, host, boot, mark = sys.argv[1:]
             async with Keeper(cgroups=Cgroups(place=place, host=host, boot=boot)) as keeper:
                 process = await keeper.spawn(Spawn(argv=("sleep", "600"), env={mark: "1", "PATH": os.defpath}))
-                print(process.minder, keeper.pid, tree.look(keeper.pid).parent, process.pid, flush=True)
+                print(tree.look(keeper.pid).parent, keeper.pid, process.minder, process.pid, flush=True)
                 await asyncio.Event().wait()
         asyncio.run(main())
     """
     command = [sys.executable, "-c", textwrap.dedent(code), place, host]
     with subprocess.Popen([*command, "1", marked.name], stdout=subprocess.PIPE) as first:
         *above, program = map(int, first.stdout.readline().split())
-        for pid in (*above, first.pid):
+        for pid in (*above, first.pid):  # from the top, so that none of them has its turn to clear up
             os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(tree.look(pid) and not tree.look(pid).zombie for pid in above), "all of them gone")
+    until(lambda: not any(alive(pid) for pid in above), "all of them gone")
     assert marked.pids() == [program]
     with subprocess.Popen([*command, "2", marked.name], stdout=subprocess.PIPE) as second:
         second.stdout.readline()

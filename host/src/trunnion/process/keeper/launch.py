@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from signal import SIG_DFL, signal
 from typing import TypedDict
 
+from trunnion.process.keeper import system
 from trunnion.process.keeper.cgroups import Group
-from trunnion.process.keeper.system import TO_DEFAULT
 
 
 class Request(TypedDict):
@@ -95,7 +95,7 @@ def _spawned(path: str, request: Request, stdio: Sequence[int]) -> int:
             file_actions=actions,
             setsid=True,
             setsigmask=(),
-            setsigdef=TO_DEFAULT,
+            setsigdef=system.TO_DEFAULT,
         )
     except OSError as error:
         raise LaunchError("exec", error.errno or 0, path) from error
@@ -104,13 +104,15 @@ def _spawned(path: str, request: Request, stdio: Sequence[int]) -> int:
 def _forked(path: str, request: Request, stdio: Sequence[int], group: Group | None) -> int:
     reader, writer = os.pipe()
     try:
-        pid = os.fork()
+        pid, inside = _fork(group)
     except OSError as error:
         os.close(reader)
         os.close(writer)
         raise LaunchError("fork", error.errno or 0, path) from error
     if pid == 0:
-        _become(path, request, stdio, group, lambda failure: os.write(writer, marshal.dumps(failure)))
+        _become(
+            path, request, stdio, None if inside else group, lambda failure: os.write(writer, marshal.dumps(failure))
+        )
     os.close(writer)
     report = os.read(reader, 65536)
     os.close(reader)
@@ -118,6 +120,17 @@ def _forked(path: str, request: Request, stdio: Sequence[int], group: Group | No
         os.waitpid(pid, 0)
         raise LaunchError(*marshal.loads(report))  # noqa: S302 - written by our own fork
     return pid
+
+
+def _fork(group: Group | None) -> tuple[int, bool]:
+    """The child's pid, and whether it was born in its cgroup; a sandbox may forbid that way in, but not the other."""
+    if group is not None:
+        try:
+            return system.fork_into(group.path), True
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EINVAL):
+                raise
+    return os.fork(), False
 
 
 def _become(
@@ -132,7 +145,7 @@ def _become(
         if group is not None:
             group.enter()
         os.setsid()
-        for number in TO_DEFAULT:
+        for number in system.TO_DEFAULT:
             signal(number, SIG_DFL)
         for target, source in enumerate(stdio):
             os.dup2(source, target)
