@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from faults_kit import Up
+from faults_kit import Ground, Up
 
 PATIENCE = 60.0
 
@@ -138,6 +140,14 @@ class Line:
             self._early.setdefault(data.subscription, []).append(data)
         else:
             heard.take(data)
+
+
+def launched(ground: Ground, *args: str) -> subprocess.CompletedProcess[str]:
+    """What the program does as a client of the host that is up."""
+    program = [sys.executable, "-c", "from trunnion.launcher.main import main; main()", "--data-dir", str(ground.data)]
+    return subprocess.run(
+        [*program, *args], check=False, capture_output=True, text=True, timeout=PATIENCE, env=ground.environment()
+    )
 
 
 def resident(host: Up) -> int:

@@ -6,8 +6,13 @@ import asyncio
 import logging
 import threading
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from trunnion import Command, Context, hookimpl
+
+Int64 = Annotated[int, msgspec.Meta(extra_json_schema={"format": "int64"})]
 
 
 async def storm(ctx: Context, events: int, size: int = 10, go: str = "") -> int:
@@ -36,6 +41,11 @@ async def nap(turns: int = 0) -> int:
     return turns
 
 
+async def said(value: Int64) -> int:
+    """Say it again."""
+    return value
+
+
 def note(lines: int) -> None:
     """Put something in the host's own log, from a thread that is no run's."""
 
@@ -50,4 +60,4 @@ def note(lines: int) -> None:
 
 @hookimpl
 def trunnion_commands() -> list[Command]:
-    return [Command.of(function, console="streams", lock=None) for function in (storm, steady, nap, note)]
+    return [Command.of(function, console="streams", lock=None) for function in (storm, steady, nap, said, note)]

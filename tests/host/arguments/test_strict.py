@@ -1,10 +1,8 @@
-"""The loader for untrusted JSON: row M1 and trap T12."""
+"""The loader for untrusted JSON; what it refuses is in tests/faults/test_hostile_json.py."""
 
 from __future__ import annotations
 
 import json
-import time
-import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -12,64 +10,6 @@ from hypothesis import strategies as st
 
 from trunnion.arguments.strict import MAX_VALUES, loads
 from trunnion.model.errors import InvalidArguments
-
-MIB = 1 << 20
-CORPUS = {
-    "deep arrays": (b"[" * 100_000 + b"]" * 100_000, "nests deeper"),
-    "deep objects": (b'{"a":' * 100_000, "nests deeper"),
-    "depth 101": (b"[" * 101 + b"]" * 101, "nests deeper than 100"),
-    "100 MB": (b'"' + b"a" * (100 * MIB) + b'"', "larger than 16777216 bytes"),
-    "1 M keys": (b"{" + b",".join(b'"%d":1' % i for i in range(1_000_000)) + b"}", "values"),
-    "many empty arrays": (b"[" + b"[]," * (5 * MIB) + b"[]]", "values"),
-    "only quotes": (b'"' * (16 * MIB), "values"),
-    "backslashes": (b'"' + b"\\" * (16 * MIB - 3) + b'"', "truncated"),
-    "5,000 digits": (b"1" * 5_000, "out of range"),
-    "129 digits": (b"[" + b"1" * 129 + b"]", "more than 128 digits"),
-    "NaN": (b'{"a":NaN}', "invalid character"),
-    "infinity": (b"-Infinity", "invalid"),
-    "1e999": (b"[1e999]", "out of range"),
-    "duplicate": (b'{"a":1,"b":{"c":1,"c":2}}', 'the key "c" is there twice'),
-    "duplicate, escaped": (b'{"a":1,"\\u0061":2}', 'the key "a" is there twice'),
-    "duplicate behind quotes": (b'{"x":"\\":\\\\","k\\"":1,"k\\"":2}', "is there twice"),
-    "duplicate at the end of many": (b"{" + b",".join(b'"%d":1' % i for i in range(99_000)) + b',"5":1}', "twice"),
-    "lone high surrogate": (b'"\\ud800 and more text"', "surrogate"),
-    "lone low surrogate": (b'"\\udc00 and more text"', "surrogate"),
-    "surrogate at the end": (b'"\\ud800"', "truncated"),
-    "byte order mark": (b"\xef\xbb\xbf{}", "byte order mark"),
-    "trailing text": (b"{} x", "trailing"),
-    "two documents": (b"1 2", "trailing"),
-    "not UTF-8": (b'"\xff"', "UTF-8"),
-    "surrogate as UTF-8": (b'"\xed\xa0\x80"', "UTF-8"),
-    "empty": (b"", "truncated"),
-    "control character": (b'"\x01"', "invalid character"),
-    "leading zero": (b"[01]", "invalid number"),
-    "text with a surrogate": ('"\ud800"', "surrogate"),
-}
-
-
-@pytest.mark.parametrize("name", CORPUS)
-def test_corpus_is_refused_by_one_named_error_in_time(name: str) -> None:
-    document, reason = CORPUS[name]
-    started = time.perf_counter()
-    with pytest.raises(InvalidArguments, match=reason) as caught:
-        loads(document)
-    elapsed = time.perf_counter() - started
-    assert caught.value.details["problems"]
-    # 0.1 s is the figure; a machine shared with other test runs gets three times that.
-    assert elapsed < 0.3, f"{name} took {elapsed:.3f} s"
-
-
-@pytest.mark.parametrize("name", ["many empty arrays", "only quotes", "1 M keys", "deep arrays"])
-def test_memory_stays_within_twice_the_cap(name: str) -> None:
-    document = CORPUS[name][0]
-    tracemalloc.start()
-    try:
-        with pytest.raises(InvalidArguments):
-            loads(document)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak <= 2 * 16 * MIB
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from trunnion.config.toml_file import KeyPath, Table, plain_table
+from trunnion.config.toml_file import KeyPath, Table, parse_toml, plain_table
 from trunnion.config.values import Origin
 from trunnion.model.contributions import Setting
 from trunnion.model.errors import InvalidConfig
@@ -89,7 +89,7 @@ def parse_text(text: str, schema: JsonObject) -> Json:
     if schema.get("type") == "string":
         return text
     try:
-        return plain_table(tomllib.loads(f"value = {text}"))["value"]
+        return plain_table(parse_toml(f"value = {text}"))["value"]
     except tomllib.TOMLDecodeError:
         return [part for part in text.split(",") if part] if schema.get("type") == "array" else text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,6 +18,9 @@ from trunnion.model.json import Json, JsonObject
 KeyPath: TypeAlias = tuple[str, ...]
 Table: TypeAlias = dict[str, Json]
 
+MAX_DEPTH = 100
+_TOO_DEEP = f"it nests deeper than {MAX_DEPTH} levels"
+_TOO_LONG = "it holds an integer of more than 64 bits"
 _header = re.compile(r"\s*\[{1,2}([^\[\]]+)\]{1,2}\s*(?:#.*)?")
 
 
@@ -51,10 +54,44 @@ def read_toml(path: Path) -> TomlFile:
     except UnicodeDecodeError as error:
         raise InvalidConfig(f"{path}: the configuration is not UTF-8 text (byte {error.start})") from error
     try:
-        table = tomllib.loads(text)
+        table = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidConfig(f"{path}:{_position(str(error), text)}") from error
     return TomlFile(path, text, plain_table(table))
+
+
+def parse_toml(text: str) -> dict[str, object]:
+    """Parse TOML from outside, so that whatever is wrong with it is one kind of error.
+
+    Raises:
+        TOMLDecodeError: it is no TOML, nests deeper than ``MAX_DEPTH``, or holds an integer beyond 64 bits.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError(_TOO_DEEP) from None
+    except ValueError:
+        raise tomllib.TOMLDecodeError(_TOO_LONG) from None
+    _judge(table)
+    return table
+
+
+def _judge(table: object) -> None:
+    depth, level = 0, [table]
+    while level:
+        if depth > MAX_DEPTH:
+            raise tomllib.TOMLDecodeError(_TOO_DEEP)
+        if any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in level):
+            raise tomllib.TOMLDecodeError(_TOO_LONG)
+        depth, level = depth + 1, [member for item in level for member in _members(item)]
+
+
+def _members(item: object) -> Iterable[object]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
 
 
 def plain_table(table: Mapping[str, object]) -> Table:
@@ -103,7 +140,7 @@ def locate_keys(text: str) -> dict[KeyPath, int]:
 def _key_path(text: str) -> KeyPath:
     """The parts of a dotted key, read by the TOML parser itself; empty if it is none."""
     try:
-        table: object = tomllib.loads(f"{text} = 0")
+        table: object = parse_toml(f"{text} = 0")
     except tomllib.TOMLDecodeError:
         return ()
     path: list[str] = []

@@ -246,6 +246,7 @@ class Peer(asyncio.Protocol):
         if self._ending:
             return
         self._ending = True
+        self._lines = LineSplitter(0)  # what has come of a message too long is not kept while it lingers
         if reason is not None:
             self.write(error_frame(None, reason))
         self.connection.close()

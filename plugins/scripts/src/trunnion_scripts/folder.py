@@ -82,6 +82,8 @@ def _read(file: Path) -> Script | Refused:
         return Refused(str(file), error.message)
     except (OSError, ValueError) as error:
         return Refused(str(file), f"{file}: {error}")
+    except RecursionError:
+        return Refused(str(file), f"{file}: it nests too deeply")
 
 
 def _executable(path: Path) -> bool:
