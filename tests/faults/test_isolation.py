@@ -113,7 +113,7 @@ def test_e5_an_isolated_handler_leaves_a_family(apart: Ground, figure: Figure) -
     host = apart.up()
     run = submitted(apart, "family", depth=2, width=3)
     until(lambda: of_handlers(apart) == 13, "all are there")
-    ended, seconds = cancelled(apart, run)
+    ended, _ = cancelled(apart, run)
     assert ended.status == "cancelled"
     assert of_handlers(apart) == 0
     assert host.stop() == 0, host.said()

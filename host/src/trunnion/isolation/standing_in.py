@@ -6,7 +6,6 @@ import io
 import logging
 import sys
 
-import trunnion
 from trunnion.isolation.context import Context
 
 
@@ -72,4 +71,4 @@ def stand_in(context: Context, level: int) -> None:
     logging.getLogger().addHandler(Handler(context))
     logging.getLogger().setLevel(level)
     names = {"Context": Context, "echo": context.echo, "log": context.log, "table": context.table}
-    vars(trunnion).update(names)
+    vars(sys.modules["trunnion"]).update(names)

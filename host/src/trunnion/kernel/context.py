@@ -277,6 +277,10 @@ class Context:
             self._progress = (0.0, None)
             self._sink.emit(PROGRESS, "", held)
 
+    def outlive(self) -> None:
+        """The run is tried again: what is still said in the name of this attempt is dropped. For the executor."""
+        self._sink = self._sink.closed_twin()
+
     async def flush(self) -> None:
         """Wait until everything emitted so far is on record; paces a handler that produces much."""
         await self._nested.flush(self)

@@ -15,7 +15,7 @@ from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Outcome, RunTable, StopReason
 from trunnion.kernel.placement import Placement
 from trunnion.kernel.reporting import Report
-from trunnion.kernel.retry import retry_delay
+from trunnion.kernel.retry import next_attempt, retry_delay
 from trunnion.model.errors import Conflict, ErrorInfo, TrunnionError, stop_error
 from trunnion.model.json import Json
 from trunnion.model.status import Status
@@ -141,7 +141,8 @@ class Ending:
             task.add_done_callback(self._tasks.discard)
             return
         if live.stop_reason is not None:
-            self.conclude(live, live.stop_reason, outcome)
+            if not self._retry_late(live):
+                self.conclude(live, live.stop_reason, outcome)
         elif outcome.stopped:
             error = ErrorInfo("failed", f"{live.run.command_id} cancelled itself from within")
             self.conclude(live, "failed", Outcome(error=error))
@@ -159,23 +160,30 @@ class Ending:
         self._settle_alone(live)
 
     def _retry(self, live: LiveRun, error: ErrorInfo) -> bool:
-        delay = retry_delay(live.entry.command.retry if live.entry else None, error.code, live.run.attempt)
-        if delay is None or live.log is None or self._table.draining:
+        """Have a run wait for its next attempt, if there is one; it holds neither lane nor slot meanwhile."""
+        delay = retry_delay(live.command_entry.command, error.code, live.run.attempt)
+        if delay is None or live.log is None:
             return False
-        not_before = self._clock.utc() + int(delay * 1e6)
-        live.move("pending", attempt=live.run.attempt + 1, not_before=not_before, started=None)
-        live.state(
-            f"failed, tried again in {delay:.1f} s: {error.message}", level="warning", facts={"not_before": not_before}
-        )
+        next_attempt(live, error, delay, self._clock.utc())
         self._table.pending[live.run.principal] += 1
         self._placement.leave(live)
-        live.outcome, live.context, live.task = None, None, None
+        if live.context is not None:
+            live.context.outlive()
+        live.outcome, live.context, live.task, live.stop_reason = None, None, None, None
         live.expires = live.expires_asked
-        live.sink.reopen()
         live.phase = "delayed"
         self.arm_expiry(live)
         self._committer.change(Change(live.log, lambda _: self._placed_again(live), start=live.run))
         return True
+
+    def _retry_late(self, live: LiveRun) -> bool:
+        """The same for an attempt that took longer than the command allows; what was asked for still counts."""
+        over = live.expires_asked is not None and live.expires_asked <= self._clock.monotonic()
+        ending = live.parent is not None and live.parent.stop_reason is not None
+        unwanted = live.run.cancel_requested_at is not None
+        if live.stop_reason != "timed_out" or live.abandoned or over or ending or unwanted:
+            return False
+        return self._retry(live, stop_error("timed_out", live.run.command_id).info)
 
     def _placed_again(self, live: LiveRun) -> None:
         if live.phase == "delayed":

@@ -226,7 +226,6 @@ def _argv(parameters: Parameters) -> Descriptor:
 
 
 def _command_descriptor(owner: str, command: Command, parameters: Parameters, lock: Lock | None) -> Descriptor:
-    retry = command.retry
     return {
         "id": command.id,
         "title": command.title,
@@ -243,7 +242,7 @@ def _command_descriptor(owner: str, command: Command, parameters: Parameters, lo
         "expose": sorted(command.expose),
         "lock": None if lock is None else {"key": lock.key, "limit": lock.limit},
         "timeout": command.timeout,
-        "retry": None if retry is None else {"attempts": retry.attempts, "codes": sorted(retry.codes)},
+        "retry": _retry(command),
         "abandon": command.abandon,
         "isolate": command.isolate,
         "deprecated": command.deprecated,
@@ -253,6 +252,11 @@ def _command_descriptor(owner: str, command: Command, parameters: Parameters, lo
         "scope": command.scope,
         "plugin": owner,
     }
+
+
+def _retry(command: Command) -> Json:
+    retry = command.retry
+    return None if retry is None else {"attempts": retry.attempts, "codes": sorted(retry.codes_for(command.effect))}
 
 
 def _query_descriptor(owner: str, query: Query, parameters: Parameters) -> Descriptor:

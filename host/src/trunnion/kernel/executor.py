@@ -243,6 +243,8 @@ class Executor:
         if live.stop_reason is not None:
             self.ending.settle(live, Outcome(stopped=True))
             return
+        if live.run.attempt > 1:
+            live.sink.reopen()
         self._set_expiry(live)
         live.context = Context(live.run, live.caller, live.sink, self._nested, self._loop, live.expires)
         self._handlers.start(live, live.context)

@@ -81,8 +81,9 @@ class NestedRuns:
 
     def _live(self, context: Context) -> LiveRun:
         live = self._executor.table.live.get(context.run_id)
-        if live is None or live.phase != "running":
-            raise Unavailable(f"run {context.run_id} has ended: its context cannot be used any more")
+        if live is None or live.phase != "running" or live.context is not context:
+            what = f"run {context.run_id}" if live is None else f"attempt {context.attempt} of run {context.run_id}"
+            raise Unavailable(f"{what} has ended: its context cannot be used any more")
         return live
 
     async def _submit(

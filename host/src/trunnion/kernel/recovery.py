@@ -18,7 +18,7 @@ from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.masking import redactor_for
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report
-from trunnion.kernel.retry import retry_delay
+from trunnion.kernel.retry import next_attempt, retry_delay
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import ErrorInfo, TrunnionError
 from trunnion.model.events import run_stream
@@ -97,12 +97,11 @@ class Recovery:
 
     def _retried(self, live: LiveRun) -> bool:
         entry = live.entry
-        delay = retry_delay(entry.command.retry, "interrupted", live.run.attempt) if entry is not None else None
+        delay = retry_delay(entry.command, "interrupted", live.run.attempt) if entry is not None else None
         if delay is None:
             return False
-        not_before = self._clock.utc() + int(delay * 1e6)
-        live.move("pending", attempt=live.run.attempt + 1, not_before=not_before, started=None, owner=self._host_id)
-        live.state(f"interrupted by a stop of the host, tried again in {delay:.1f} s", level="warning")
+        error = ErrorInfo("interrupted", "the host stopped while it was running")
+        next_attempt(live, error, delay, self._clock.utc(), owner=self._host_id)
         if live.log is not None:
             self._committer.change(Change(live.log, lambda _: None, start=live.run))
         return True

@@ -143,6 +143,12 @@ class Sink:
         self.closed = False
         self._limit = self._allowed
 
+    def closed_twin(self) -> Sink:
+        """One for an attempt that is over while the run goes on: it drops what comes."""
+        twin = Sink(None, self._mailbox, self.redactor, self._limits)
+        twin.close()
+        return twin
+
     def _behind(self, log: StreamLog) -> Busy:
         return Busy(
             f"{log.name}: more than {self._limit >> 20} MiB of output wait for the disk; "

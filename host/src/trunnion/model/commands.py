@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Literal, Protocol, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -33,19 +34,33 @@ class Lock(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """When a run that failed is tried again.
+    """When a run that failed is tried again. A command without one is never tried again.
 
     Args:
         attempts: how often it may run altogether.
         delay: seconds before the second attempt; doubles each time, with jitter.
         max_delay: ceiling of the delay, seconds.
-        codes: error codes that are worth another attempt; ``interrupted`` means that the host died under it.
+        codes: error codes that are worth another attempt. ``interrupted`` means that the host died under it,
+            ``deadline_exceeded`` that it took longer than its own ``timeout``. None takes ``unavailable`` and
+            ``interrupted``; without the latter for a command that destroys, which has to name it.
     """
 
     attempts: int = 3
     delay: float = 1.0
     max_delay: float = 60.0
-    codes: frozenset[str] = frozenset({"interrupted", "unavailable"})
+    codes: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"retry: attempts is at least 1, the first one, not {self.attempts}")
+        if not (0 <= self.delay < inf and 0 <= self.max_delay < inf):
+            raise ValueError(f"retry: delays are seconds from 0 on, not {self.delay} and {self.max_delay}")
+
+    def codes_for(self, effect: Effect) -> frozenset[str]:
+        """The codes, for a command with this effect."""
+        if self.codes is not None:
+            return self.codes
+        return frozenset({"unavailable"} if effect == "destroy" else {"unavailable", "interrupted"})
 
 
 class Category(msgspec.Struct, frozen=True, omit_defaults=True):
