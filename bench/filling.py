@@ -18,6 +18,7 @@ from trunnion.store import Store, open_store
 from trunnion.store.base import Accept, Batch
 from trunnion.store.connections import connect_reader
 from trunnion.store.factory import database_path
+from trunnion.store.outputs import unpacked
 from trunnion.store.upkeep import SPARE_PAGES
 
 T = TypeVar("T")
@@ -82,6 +83,19 @@ def wait_tidied(folder: Path) -> None:
     """
     query = "SELECT freelist_count <= max(?, page_count / 8) FROM pragma_freelist_count, pragma_page_count"
     _wait_until(folder, query, SPARE_PAGES)
+
+
+def wait_packed(folder: Path) -> None:
+    """Wait until the store has compressed the output files of ended runs, which it does some time after their end.
+
+    Raises:
+        TimeoutError: it does not come to an end.
+    """
+    deadline = time.monotonic() + UPKEEP_TIMEOUT
+    while list(unpacked(folder / "artifacts")):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"output was not compressed in {UPKEEP_TIMEOUT:g} s")
+        time.sleep(POLL)
 
 
 def _wait_until(folder: Path, query: str, *values: int) -> None:

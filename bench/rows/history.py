@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench import corpus
-from bench.filling import add_long_run, add_runs, opened, wait_tidied
+from bench.filling import add_long_run, add_runs, opened, wait_packed, wait_tidied
 from bench.harness import Contender, Effort, Work, duel, race
 from bench.hosting import scratch
 from bench.result import Result, amount, times
@@ -33,7 +33,8 @@ def measure(effort: Effort) -> Result:
             f"{effort.stored_runs:,} stored runs and a run of {effort.stored_events:,} events (`--full`: a million "
             "each). Ceiling of a page: SQLite fetching the same rows by their numbers, without decoding. Bytes on "
             "disk: database and files once the store has tidied up, one event per line of a generated service log of "
-            f"{_average_line():.0f} bytes a line; output (`text`) is kept in a plain file after the first MiB of a run."
+            f"{_average_line():.0f} bytes a line; output (`text`) is kept in a file after the first MiB of a run, and "
+            "that is compressed after the run's end."
         ]
     )
     with scratch() as folder:
@@ -134,6 +135,7 @@ def _bytes_per_event(folder: Path, events: int, kind: str) -> float:
     with opened(folder) as store:
         add_long_run(folder, store, events, kind)
         wait_tidied(folder)
+        wait_packed(folder)
     return (_size(folder) - before) / events
 
 

@@ -66,6 +66,8 @@ def _config(source: Path) -> str:
         for index in range(SECRETS)
     )
     return (
+        # All of it is to be kept, as the ceiling keeps it.
+        "[executor]\nmax_output_bytes = 0\nmax_output_lines = 0\n"
         f'[scripts.true]\nrun = ["{true}"]\nlock = ""\n'
         f'[scripts.plain]\nrun = ["{cat}", "{source}"]\nlock = ""\n'
         f'[scripts.searched]\nrun = ["{cat}", "{source}"]\nlock = ""\n{secrets}'

@@ -65,10 +65,9 @@ class Binder:
         self._exact = frozenset(a.name for a in plan.arguments if mentions_int64(plan.schema, a.schema))
         self._whole = frozenset(a.name for a in plan.arguments if _is_integer(resolve(plan.schema, a.schema)))
         self._touched = self._exact | self._whole
-        self._first = self._touched if self._exact or plan.convert is None else frozenset[str]()
+        self._first = tuple(self._touched) if self._exact or plan.convert is None else ()
         self._defaults: dict[str, Json] = {a.name: a.default for a in plan.arguments if a.default is not msgspec.UNSET}
-        mutable = any(isinstance(value, list | dict) for value in self._defaults.values())
-        self._encoded_defaults = encode(self._defaults) if mutable else None
+        self._changeable = [(n, encode(value)) for n, value in self._defaults.items() if isinstance(value, list | dict)]
         self._judge_defaults()
 
     def bind(self, args: Mapping[str, Json]) -> Bound:
@@ -77,18 +76,23 @@ class Binder:
         Raises:
             InvalidArguments: each problem with the argument's name and what was expected.
         """
-        encoded = self._encoded_defaults
-        defaults: dict[str, Json] = self._defaults if encoded is None else msgspec.json.decode(encoded)
-        filled = {**defaults, **args}
-        if self._first:
-            self._settle(filled)
+        filled = {**self._defaults, **args}
+        for name, encoded in self._changeable:
+            if name not in args:
+                filled[name] = msgspec.json.decode(encoded)
+        for name in self._first:
+            if type(filled.get(name)) is not int:
+                self._settle(filled)
+                break
         if self._most_text:
             self._check_text(filled)
         try:
             if self._is_valid(filled):
-                if self._convert is not None and not self._exact:
-                    return Bound(filled, self._convert(filled))
-                return self._bound(filled)
+                if self._exact:
+                    return self._bound(filled)
+                if self._convert is None:
+                    return Bound(filled, {**filled})
+                return Bound(filled, self._convert(filled))
         except msgspec.ValidationError:
             return self._again(filled)
         except ValueError:

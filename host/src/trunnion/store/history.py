@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
+from zlib import crc32
 
 import msgspec
 
@@ -25,7 +25,7 @@ from trunnion.store.state import KEY_LIFE, end_position, stream_name, stream_num
 
 _CommitRow: TypeAlias = tuple[int, int, int, bytes, int, int, int]
 
-_run = msgspec.json.Decoder(Run)
+_decode_run = msgspec.json.Decoder(Run).decode
 _artifact = msgspec.json.Decoder(ArtifactInfo)
 
 
@@ -71,11 +71,16 @@ class History:
         before, limit = parse_cursor(cursor), max(1, limit)
         live = {run.num: run for run in list(self._live.values()) if run.num < before and matches(run, filter)}
         with self._pool.reader() as connection:
-            ended = {num: (crc, doc) for num, crc, doc in select_ended(connection, filter, before, limit + 1)}
-            nums = sorted({*live, *ended}, reverse=True)
-            shown = nums[:limit]
-            items = [_decoded(connection, num, *ended[num]) if num in ended else live[num] for num in shown]
-        return Page(items, str(shown[-1]) if len(nums) > limit else None)
+            rows = select_ended(connection, filter, before, limit + 1)
+            ended = [
+                _decode_run(doc) if crc32(doc) == crc else damaged_run(connection, num)
+                for num, crc, doc in rows[:limit]
+            ]
+        if not live:
+            return Page(ended, str(ended[-1].num) if len(rows) > limit else None)
+        live.update((run.num, run) for run in ended)
+        items = sorted(live.values(), key=lambda run: run.num, reverse=True)[:limit]
+        return Page(items, str(items[-1].num) if len(live) > limit or len(rows) > limit else None)
 
     def read_events(self, stream: str, after: int, limit: int, max_bytes: int = 4 << 20) -> list[Event]:
         """Committed events with ``seq > after``, whole ones, in order; what is no longer kept is one gap event.
@@ -199,7 +204,7 @@ def _fetch(connection: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[R
 
 
 def _decoded(connection: sqlite3.Connection, num: int, crc: int, doc: bytes) -> Run:
-    return _run.decode(doc) if zlib.crc32(doc) == crc else damaged_run(connection, num)
+    return _decode_run(doc) if crc32(doc) == crc else damaged_run(connection, num)
 
 
 def damaged_run(connection: sqlite3.Connection, num: int) -> Run:

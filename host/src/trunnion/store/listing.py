@@ -12,6 +12,9 @@ from trunnion.model.status import TERMINAL
 from trunnion.store.state import number
 
 MAX = 2**63 - 1
+MOST_WALKS = 64
+"""Walks merged in one statement, whose values stay below what SQLite takes."""
+
 RARE = " AND status <> 'succeeded'"
 
 
@@ -127,24 +130,22 @@ def _span(
     walks = [[*conditions, (f"{driver.column} = ?{driver.implied}", [value])] for value in driver.values]
     if len(walks) == 1:
         return _walk(connection, f"num, crc, doc FROM runs {driver.walk}", walks[0], limit)
-    nums = _merge(connection, f"num, 0, x'' FROM runs {driver.walk}", walks, limit)
+    nums = _merged(connection, driver, walks, limit)
     chosen: Condition = (f"num IN ({', '.join('?' * len(nums))})", nums)
     return _walk(connection, "num, crc, doc FROM runs", [chosen], limit)
 
 
-def _merge(connection: sqlite3.Connection, what: str, walks: list[list[Condition]], limit: int) -> list[int]:
-    """The newest numbers of several walks together, each taken only as far as it can matter."""
-    quota = min(limit, 8 + 2 * limit // max(1, len(walks)))
-    todo = list(range(len(walks)))
-    taken: dict[int, list[int]] = {}
+def _merged(connection: sqlite3.Connection, driver: Term, walks: list[list[Condition]], limit: int) -> list[int]:
+    """The newest numbers of several walks together. SQLite merges them as they come, each only as far as it matters."""
     nums: list[int] = []
-    while todo:
-        for i in todo:
-            taken[i] = [row[0] for row in _walk(connection, what, walks[i], quota)]
-        nums = sorted((num for part in taken.values() for num in part), reverse=True)[:limit]
-        lowest = nums[-1] if len(nums) == limit else 0
-        todo = [i for i in todo if len(taken[i]) == quota < limit and taken[i][-1] > lowest]
-        quota = min(limit, 4 * quota)
+    for start in range(0, len(walks), MOST_WALKS):
+        part = walks[start : start + MOST_WALKS]
+        where = " AND ".join(text for text, _ in part[0])
+        select = f"SELECT num FROM runs {driver.walk} WHERE {where}"  # noqa: S608
+        values = [value for walk in part for _, group in walk for value in group]
+        query = f"{' UNION ALL '.join([select] * len(part))} ORDER BY num DESC LIMIT ?"
+        found: list[tuple[int]] = connection.execute(query, (*values, limit)).fetchall()
+        nums = sorted((*nums, *(num for (num,) in found)), reverse=True)[:limit]
     return nums
 
 
