@@ -25,6 +25,9 @@ BURST = 256
 RING = 8192
 TARGETS = {1: 0.8, 100: 0.3, 1000: 0.3}
 THREAD_TARGET = 0.3
+UNLIMITED = "[executor]\nmax_output_bytes = 0\nmax_output_lines = 0\n"
+"""For a run that is measured for as long as it takes: what is beyond the limit goes to nobody until it ends."""
+
 TEXT = "a line of output as programs write them, of some eighty characters, or a little more"
 
 
@@ -130,7 +133,7 @@ async def emitting(followers: int, *, threaded: bool) -> AsyncIterator[Work]:
     order = thread_orders.put if threaded else orders.put_nowait
     command = Command.of(handler, console="bench", name="emit", lock=None)
     with scratch() as folder:
-        async with open_host(folder, "memory", [command]) as host:
+        async with open_host(folder, "memory", [command], config=UNLIMITED) as host:
             arrivals = Arrivals(followers)
             tasks = await _followers(host, followers, arrivals)
 

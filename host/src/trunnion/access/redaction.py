@@ -21,7 +21,7 @@ from trunnion.model.errors import ErrorInfo
 from trunnion.model.json import Json, JsonObject, decode, encode, valid_text
 
 MASK = "•••"
-LONG = 4096
+LONG = 32
 """Characters from which on a text is encoded to be looked at: that is faster than looking at characters."""
 
 SECRET_SETTINGS = (*KEY_NAMES, "*token", "*key", "*pass", "*pwd", "*credentials", "*secrets")
@@ -185,7 +185,10 @@ class Redactor:
     def text(self, text: str) -> str:
         """Text without the secrets."""
         try:
-            if not (self._glance(text.encode()) if len(text) > LONG else self._search(text)):
+            if len(text) > LONG:
+                if not self._glance(text.encode()):
+                    return text
+            elif self.own is None and not self._host.search(text):
                 return text
         except UnicodeEncodeError:
             text = valid_text(text)
@@ -219,9 +222,6 @@ class Redactor:
         if message is error.message and shown is details:
             return error
         return ErrorInfo(error.code, message, dict(shown) if isinstance(shown, Mapping) else {})
-
-    def _search(self, text: str) -> object:
-        return self.own is not None or self._host.search(text)
 
     def _glance(self, data: bytes) -> object:
         return self._host.glance(data) or (self.own is not None and self.own.glance(data))

@@ -342,20 +342,17 @@ class Admissions:
             args=mask(checked.bound.args, checked.secrets),
             args_digest=checked.digest,
             decision=checked.decision,
-            session_id=self._shown(invocation.session_id),
+            session_id=None if invocation.session_id is None else self._redactor.text(invocation.session_id),
             parent_run_id=None if nested_in is None else nested_in.id,
             rerun_of=origin.rerun_of,
             detached=nested_in is not None and origin.parent is None,
             depth=depth,
-            labels=clean_labels(invocation.labels, self._redactor),
+            labels=clean_labels(invocation.labels, self._redactor) if invocation.labels else {},
             owner=self._host_id,
             idempotency_key=invocation.idempotency_key,
             not_before=invocation.not_before,
             deadline_at=checked.deadline_at,
         )
-
-    def _shown(self, text: str | None) -> str | None:
-        return None if text is None else self._redactor.text(text)
 
     def _live(self, run: Run, caller: Caller, checked: _Checked, parent: LiveRun | None) -> LiveRun:
         kept = checked.entry.command.keep == "history"

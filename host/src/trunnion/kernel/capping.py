@@ -95,7 +95,8 @@ class Cap:
         came.events += 1
         came.lines += lines
         came.bytes += size
-        return self.held is None and came.lines <= self._lines and came.size <= self._room
+        size = came.bytes + EVENT_OVERHEAD * came.events
+        return self.held is None and came.lines <= self._lines and size <= self._room
 
     def hold(self, event: Emitted) -> Emitted | None:
         """Hold an event that was not taken; what is returned of it still belongs to the beginning."""

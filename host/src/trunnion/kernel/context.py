@@ -16,7 +16,18 @@ from trunnion.kernel.output import LineBuffer
 from trunnion.kernel.sink import Sink
 from trunnion.kernel.threads import waited_for
 from trunnion.model.errors import TrunnionError, stop_error
-from trunnion.model.events import DATA, LEVELS, LOG, PROGRESS, STATS, TABLE, TEXT, event_word, handlers_data
+from trunnion.model.events import (
+    DATA,
+    LEVELS,
+    LOG,
+    PROGRESS,
+    STATS,
+    TABLE,
+    TEXT,
+    check_words,
+    event_word,
+    handlers_data,
+)
 from trunnion.model.json import Json, encode
 from trunnion.model.runs import ArtifactInfo, Caller, Run
 from trunnion.model.stats import Stats
@@ -265,7 +276,8 @@ class Context:
             text = self._sink.redactor.text(text)  # before it is cut: half a secret would not be recognised
         if len(text) > LONGEST_TEXT:
             text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} more characters)"
-        self._sink.emit(event_word(kind), text, raw, event_word(level), event_word(by))
+        check_words(kind, level, by)
+        self._sink.emit(kind, text, raw, level, by)
 
     def finish_output(self) -> None:
         """Hand on half lines and held-back progress. For the executor, when the handler has returned."""

@@ -82,6 +82,18 @@ def event_word(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
+def check_words(kind: str, level: str, by: str) -> None:
+    """See to it that all three may stand in an event.
+
+    Raises:
+        ValueError: one is no short plain word.
+        TypeError: one is no text.
+    """
+    for word in (kind, level, by):
+        event_word(word)
+
+
 def handlers_data(kind: str, data: Json) -> msgspec.Raw:
     """The machine-readable part of an event that a handler emits, encoded.
 
@@ -91,7 +103,9 @@ def handlers_data(kind: str, data: Json) -> msgspec.Raw:
     """
     if kind in HOST_KINDS:
         raise ValueError(f"events of kind {kind!r} are made by the host alone")
-    raw = NULL if data is None else msgspec.Raw(encode(data))
+    if data is None:
+        return NULL
+    raw = msgspec.Raw(encode(data))
     if len(memoryview(raw)) > LARGEST_DATA:
         raise ValueError(f"an event carries at most {LARGEST_DATA >> 20} MiB of data: keep more as an artifact")
     return raw

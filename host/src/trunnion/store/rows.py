@@ -246,19 +246,19 @@ def _append(state: State, rows: Rows, stream: str, events: Sequence[Event]) -> N
     if first != known + 1 or last - first + 1 != len(events):
         raise ValueError(f"events {first}..{last} ({len(events)}) of {stream} do not follow its last event {known}")
     state.last[stream] = last
-    codec = chunks.PLAIN
-    if number > 0:
-        events, codec = _spill(state, rows, stream[len(RUN_STREAM) :], events)
+    codec, amount = chunks.PLAIN, 0
+    for event in events:
+        if event.kind == TEXT:
+            amount += len(event.text)
+    if amount and number > 0:
+        events, codec = _spill(state, rows, stream[len(RUN_STREAM) :], events, amount)
     data = chunks.encode(events)
     state.position += 1
     rows.chunks.append((state.position, number, first, last, events[-1].ts, codec, zlib.crc32(data), data))
 
 
-def _spill(state: State, rows: Rows, run_id: str, events: Sequence[Event]) -> tuple[Sequence[Event], int]:
-    """Past the first MiB of a run's text, move text to the run's output file."""
-    amount = sum([len(event.text) for event in events if event.kind == TEXT])
-    if not amount:
-        return events, chunks.PLAIN
+def _spill(state: State, rows: Rows, run_id: str, events: Sequence[Event], amount: int) -> tuple[Sequence[Event], int]:
+    """Past the first MiB of a run's text, of which these events bring ``amount``, move text to its output file."""
     state.text[run_id] = total = state.text.get(run_id, 0) + amount
     if total <= SPILL_AFTER:
         return events, chunks.PLAIN
