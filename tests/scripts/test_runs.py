@@ -75,6 +75,21 @@ async def test_failure_names_code_signal_and_last_line(serve, code, message):
     assert {"exit_code", "signal", "resources"} <= run.error.details.keys()
 
 
+async def test_a_script_that_failed_is_started_again_where_that_is_said(serve, folder):
+    config = f"""
+    [scripts.flaky]
+    run = ["sh", "-c", "echo try >> {folder}/tries; [ $(wc -l < {folder}/tries) = 3 ]"]
+    retry = {{ attempts = 3, delay = 0 }}
+    [scripts.once]
+    run = ["false"]
+    """
+    async with serve(config) as host:
+        run = await host.run("scripts.flaky")
+        assert (run.status, run.attempt) == ("succeeded", 3)
+        once = await host.run("scripts.once")
+        assert (once.status, once.attempt) == ("failed", 1)
+
+
 async def test_a_program_that_is_not_there_is_named(serve):
     async with serve('[scripts.gone]\nrun = ["/nowhere/program"]') as host:
         run = await host.run("scripts.gone")

@@ -46,6 +46,15 @@ class ArgumentKeys(msgspec.Struct, frozen=True):
     option: bool = False
 
 
+class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a script that failed is started again, see ``trunnion.Retry``; a failed one says ``failed``."""
+
+    attempts: Annotated[int, Meta(ge=1)] = 3
+    delay: Seconds = 1.0
+    max_delay: Seconds = 60.0
+    codes: tuple[str, ...] = ("failed", "unavailable")
+
+
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table ``[scripts.<name>]``, or one ``<name>.toml``; the README of this plugin explains each key."""
 
@@ -59,6 +68,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cwd: str = ""
     umask: Annotated[str, Meta(pattern="^[0-7]{3,4}$")] | None = None
     timeout: Annotated[float, Meta(gt=0)] | None = None
+    retry: Again | None = None
     stop_grace: Seconds = 3.0
     drain_grace: Seconds = 1.0
     lock: str | UnsetType = UNSET
@@ -122,7 +132,7 @@ def schema_of_declaration() -> JsonObject:
     """JSON Schema of one table, for the configuration as a whole."""
     _, parts = msgspec.json.schema_components([Declaration], ref_template="{name}")
     cwd = {"type": "string", "format": "path", "default": "."}
-    properties = {**parts["Declaration"]["properties"], "limits": parts["Limits"], "cwd": cwd}
+    properties = {**parts["Declaration"]["properties"], "limits": parts["Limits"], "retry": parts["Again"], "cwd": cwd}
     return {**parts["Declaration"], "properties": properties}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from trunnion import Category, Command, Console, Contributed, InvalidArguments, InvalidConfig, Json, Query
+from trunnion import Category, Command, Console, Contributed, InvalidArguments, InvalidConfig, Json, Query, Retry
 from trunnion.arguments import compile_parameters
-from trunnion_scripts.declaration import Script, read
+from trunnion_scripts.declaration import Again, Script, read
 from trunnion_scripts.folder import Found, Refused, read_folders
 from trunnion_scripts.request import problem
 from trunnion_scripts.runner import handler_for
@@ -163,5 +163,10 @@ def _command(script: Script) -> Command:
         expose=frozenset(said.expose),
         lock=None if said.lock == "" else said.lock,
         timeout=said.timeout,
+        retry=None if said.retry is None else _retry(said.retry),
         validate=lambda values: problem(script, values),
     )
+
+
+def _retry(said: Again) -> Retry:
+    return Retry(said.attempts, said.delay, said.max_delay, frozenset(said.codes))
