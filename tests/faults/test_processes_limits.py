@@ -107,7 +107,7 @@ async def test_e7_a_fork_bomb_under_its_own_limit(programs: Programs, figure: Ca
             begun = time.monotonic()
             ended = await process.stop(0.1)
             took = time.monotonic() - begun
-        assert grown <= ROOM + 1
+        assert grown <= room + 1
         assert ended.left == 0
         assert not programs.alive()
     figure("processes of a fork bomb under a limit of 40", grown)

@@ -59,7 +59,7 @@ class Isolated:
             InvalidArguments: an argument cannot be sent to one.
         """
         start = _start(live, context, bound)
-        process = await context.require(Keeper).spawn(_spawn())
+        process = await context.require(Keeper).spawn(_spawn(context.run_id))
         try:
             return await _Attempt(live, context, process, self._report, self._limits).run(start)
         finally:
@@ -221,7 +221,7 @@ def _collected(*args: object, **names: object) -> _Call:
     return args, names
 
 
-def _spawn() -> Spawn:
+def _spawn(owner: str) -> Spawn:
     """An interpreter like this one. The program's own words are in no process list, nor are arguments."""
     path = [entry for entry in sys.path if isinstance(entry, str)]
     return Spawn(
@@ -230,6 +230,7 @@ def _spawn() -> Spawn:
         cwd=_folder(),
         stdin="pipe",
         drain_grace=0.0,
+        owner=owner,
     )
 
 

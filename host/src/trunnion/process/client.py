@@ -60,7 +60,7 @@ class Keeper:
         self._subtree: Subtree | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._former: list[subprocess.Popen[bytes]] = []
-        self._pid = 0
+        self._generation = self._pid = 0
         self._socket: socket.socket | None = None
         self._closed = False
         self._idle: list[Link] = []
@@ -86,7 +86,7 @@ class Keeper:
         """Where the trees get their cgroups; looked for when a first program is started."""
         return self._subtree or Subtree(why="no program was started yet")
 
-    def _prepared(self) -> Subtree:
+    def _ready_subtree(self) -> Subtree:
         if self._subtree is None:
             self._subtree = prepare(self._cgroups) if self._cgroups else Subtree()
         return self._subtree
@@ -98,7 +98,8 @@ class Keeper:
             Unavailable: the system does not let us.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = [sys.executable, "-I", "-S", "-c", _BOOT, str(_PACKAGE), str(theirs.fileno()), self._prepared().root]
+        own = [str(_PACKAGE), str(theirs.fileno()), self._ready_subtree().root]
+        words = [sys.executable, "-I", "-S", "-c", _BOOT, *own]
         with theirs:
             try:
                 self._server = subprocess.Popen(  # noqa: ASYNC220 - once, and it returns after the exec
@@ -126,9 +127,6 @@ class Keeper:
             await asyncio.wait(waits, timeout=_LEAVE)
         for process in processes:
             process.close()
-        for link in self._idle:
-            link.close()
-        self._idle.clear()
         await self._end_server()
         if self._subtree is not None:
             remove_root(self._subtree.root)
@@ -162,7 +160,8 @@ class Keeper:
             process.close()
             raise
         self._started += 1
-        self._pid = process.keeper if self._server else 0
+        if link.generation == self._generation:
+            self._pid = process.keeper
         return process
 
     def census(self) -> Census:
@@ -179,13 +178,14 @@ class Keeper:
         Made on the loop; called in a thread, because the walk takes a while on a crowded machine.
         """
         busy = [owned.minder for owned in self.owned()]
+        self._former = [server for server in self._former if server.poll() is None]
         guards = [server.pid for server in (self._server, *self._former) if server is not None]
         return partial(survey, guards, self._pid, busy, [link.minder for link in self._idle], self.subtree)
 
     def _refuse_limits(self, spawn: Spawn) -> None:
         """A limit nothing would keep is refused, never dropped."""
         wanted = {limit: name for limit, name in CONTROLLERS.items() if getattr(spawn.limits, limit) is not None}
-        subtree = self._prepared() if wanted else self.subtree
+        subtree = self._ready_subtree() if wanted else self.subtree
         missing = [limit for limit, name in wanted.items() if name not in subtree.controllers]
         if missing:
             self._failed += 1
@@ -226,7 +226,7 @@ class Keeper:
         ours, theirs = socket.socketpair()
         with theirs:
             await self._hand_over(theirs)
-        return Link(ours)
+        return Link(ours, self._generation)
 
     async def _hand_over(self, control: socket.socket) -> None:
         try:
@@ -252,10 +252,13 @@ class Keeper:
         if self._server is not None:
             self._former.append(self._server)
         self._server, self._pid = None, 0
+        self._generation += 1
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._former = [server for server in self._former if server.poll() is None]
+        for link in self._idle:
+            link.close()
+        self._idle.clear()
 
     async def _end_server(self) -> None:
         self._leave_server()
@@ -271,7 +274,8 @@ class Keeper:
             return
         link.minder = process.minder
         link.on_report, link.on_lost = _ignored, lambda: self._forget(link)
-        if process.clean and not self._closed and len(self._idle) < IDLE_MINDERS:
+        reusable = process.clean and link.generation == self._generation and not self._closed
+        if reusable and len(self._idle) < IDLE_MINDERS:
             self._idle.append(link)
         else:
             link.close()

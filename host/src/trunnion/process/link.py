@@ -19,15 +19,17 @@ class Link:
         on_report: called with each report.
         on_lost: called once when the minder is gone, unless ``close`` came first.
         minder: its pid, 0 until it has looked after a program.
+        generation: of the keeper that forked it; it is of no use to later ones.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, generation: int) -> None:
         control.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._control = control
         self._unpacker = frames.Unpacker()
         self._out = bytearray()
         self.minder = 0
+        self.generation = generation
         self.on_report: Callable[[frames.Message], None] = _unexpected
         self.on_lost: Callable[[], None] = _nothing
         self._loop.add_reader(control.fileno(), self._read)
