@@ -1,8 +1,9 @@
 """Text from elsewhere on a terminal: colour may pass, everything else that acts on a terminal is shown.
 
 Escape sequences can set the title, write to the clipboard, move the cursor or make the terminal type
-answers (ECMA-48, XTerm Control Sequences). Direction marks can make text read as something it is not
-(Unicode TR36). The bytes stay as they are in the store; only what is printed changes.
+answers (ECMA-48, XTerm Control Sequences). Direction marks, and characters nobody sees, can make text
+read as something it is not (Unicode TR36); the two joiners pass, for there are languages that need
+them. The bytes stay as they are in the store; only what is printed changes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import re
 
 _COLOUR = r"\x1b\[[0-9;:]*m"
-_ACTING = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+_ACTING = (
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    r"\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 _either = re.compile(f"({_COLOUR})|{_ACTING}")
 RESET = "\x1b[0m"
 
@@ -29,7 +33,7 @@ def visible(text: str) -> str:
             coloured = True
             return match[1]
         code = ord(match[0])
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
     safe = _either.sub(shown, text.replace("\r\n", "\n"))
     if not coloured:
