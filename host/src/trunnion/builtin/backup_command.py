@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,9 +15,11 @@ from trunnion.kernel.core import Kernel
 from trunnion.model.commands import Command
 from trunnion.model.errors import Forbidden, Unavailable
 from trunnion.model.json import Json
-from trunnion.store.backup import Manifest, Source, back_up
 from trunnion.store.connections import connect_reader
 from trunnion.store.factory import database_path
+
+if TYPE_CHECKING:
+    from trunnion.store.backup import Manifest
 
 SHOWN_NOTES = 100
 
@@ -54,6 +57,8 @@ class BackupCommand:
             with_key: put the key of sealed secrets in it, so that whoever has the file can open them.
             force: replace a file that is there.
         """
+        from trunnion.store.backup import Source, back_up
+
         if not all(is_local(source) for source in (*ctx.caller.chain, ctx.caller.source)):
             raise Forbidden("backups are written for local callers only")
         root, config = Path(str(self._control.describe()["data_dir"])), self._config.state().get("path")
