@@ -135,7 +135,7 @@ async def test_i5_what_is_not_exposed_is_like_what_is_not_there(start: Open) -> 
             assert b"hidden/" not in meta
 
 
-async def test_i5_when_policy_lets_it_be_seen(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_i5_without_the_defence_it_is_told_apart(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decision, "visible", property(lambda self: True))
     async with start(hidden=hidden()) as host:
         assert any("hidden.alpha" in line for line in await told_apart(host))

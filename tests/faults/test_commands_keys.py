@@ -109,7 +109,9 @@ async def test_i9_keys_are_per_user(start: Open) -> None:
         assert refused.value.code == "not_found"
 
 
-async def test_i9_when_arguments_are_not_compared(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_i9_without_the_defence_another_call_is_taken_for_it(
+    start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(admission, "_same", lambda *_: None)
     async with start(pays=payments()) as host:
         await host.door("cli").submit(host.local_caller(), Invocation(**SAME, idempotency_key="k"))

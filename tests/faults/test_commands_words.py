@@ -82,7 +82,9 @@ async def test_i1_shell_metacharacters_are_text(start: Open, tmp_path: Path) -> 
     assert not canary.exists()
 
 
-async def test_i1_with_a_shell_in_between(start: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_i1_without_the_defence_a_shell_runs_it(
+    start: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The canary sings when somebody builds a line for a shell, so that its silence means something."""
     canary = tmp_path / "canary"
     words = request.words
@@ -187,7 +189,7 @@ def argv_of(args: dict[str, object]) -> tuple[str, ...]:
     return tuple(f"--{name}={json.dumps(value) if name != 'source' else value}" for name, value in args.items())
 
 
-async def test_i2_without_the_guard_it_would(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_i2_without_the_defence_a_value_becomes_an_option(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trunnion_scripts.template._refuse_option", lambda *_: None)
     async with start(TAKES) as host:
         run = await ended(host, command_id="scripts.copy", args={"source": "--output=/tmp/x"})
@@ -233,7 +235,7 @@ async def test_i3_extra_and_reserved_arguments_are_refused_everywhere(start: Ope
     assert page["items"] == []
 
 
-async def test_i3_without_validation_they_are_not(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_i3_without_the_defence_they_are_accepted(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def unjudged(parameters: Parameters, args: dict[str, object] | None, argv: object) -> Bound:
         return Bound(dict(args or {}), dict(args or {}))
 

@@ -73,7 +73,7 @@ def test_h12_safe_mode_starts_whatever_is_installed(broken: Broken, source: str)
     assert min(times) <= 3.0
 
 
-def test_h12_without_safe_mode_it_does_not_start(broken: Broken) -> None:
+def test_h12_without_the_defence_it_does_not_start(broken: Broken) -> None:
     broken.plugins({"worst": GONE})
     host: Up = broken.start()
     assert host.process.wait(PATIENCE) == 99

@@ -117,7 +117,7 @@ async def test_h10_a_hook_can_narrow_but_never_widen(tmp_path, way: str) -> None
         assert {run["role"] for run in found["items"]} <= {"viewer"}
 
 
-async def test_h10_without_its_own_question_a_plugin_would_become_the_caller(tmp_path, monkeypatch) -> None:
+async def test_h10_without_the_defence_a_plugin_becomes_the_caller(tmp_path, monkeypatch) -> None:
     """The defence is that each plugin gets a caller of its own; without it the first hook decides who asks."""
 
     def shared(self, kind, target, caller, effect, decision):
@@ -257,7 +257,7 @@ async def test_i6_a_withdrawn_permission_counts_at_once(tmp_path, monkeypatch) -
         await r.door.cancel(ANN, run_id)
 
 
-async def test_i6_without_wards_the_stream_would_go_on(tmp_path) -> None:
+async def test_i6_without_the_defence_the_stream_goes_on(tmp_path) -> None:
     async with rig(tmp_path, cmd(forever)) as r:
         r.kernel.policy.replace(bob(*GRANTED))
         following, waiting, run_id = await open_at(r)
