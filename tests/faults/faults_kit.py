@@ -20,6 +20,7 @@ from typing import TypeVar
 import checker
 from history import History
 
+from trunnion.model.runs import Invocation
 from trunnion.protocol.client import Client
 
 T = TypeVar("T")
@@ -280,6 +281,18 @@ class Ground:
             for pid in tagged(self.tag):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+async def submit_many(ground: Ground, client: Client, command: str, count: int, **args: object) -> list[str]:
+    """Start runs of one command; their ids, told to the history."""
+    ids = []
+    for number in range(count):
+        token = f"{command}-{number}"
+        own = {} if command.startswith("scripts.") else {"token": token, **args}
+        run = await client.submit(Invocation(command_id=command, args=own, idempotency_key=token))
+        ground.told.tell("accepted", key=token, run=run.id)
+        ids.append(run.id)
+    return ids
 
 
 def tell(name: str, figures: dict[str, object]) -> None:

@@ -176,6 +176,43 @@ def share_the_process() -> None:
     entries.place_of = lambda handler: None  # type: ignore[assignment, return-value]
 
 
+def end_in_two() -> None:
+    """Put the last event of a run on record before its row, and die in between."""
+    import os
+    import signal
+
+    commit = SqliteStore.commit
+
+    def halved(self: SqliteStore, batch: Batch, done: Done) -> None:
+        if batch.finishes:
+            commit(self, Batch(appends=batch.appends), lambda error: None)
+            os.kill(os.getpid(), signal.SIGKILL)
+        commit(self, batch, done)
+
+    SqliteStore.commit = halved  # type: ignore[method-assign]
+
+
+def interrupt_nobody() -> None:
+    """Leave at the end of the grace, whoever is still at work."""
+    from trunnion.kernel.core import Kernel
+
+    Kernel.interrupt = lambda self: None  # type: ignore[method-assign]
+    Kernel.give_up = lambda self: None  # type: ignore[method-assign]
+
+
+def share_the_data() -> None:
+    """Take no lock on the data directory; the database's own is left, and told sooner."""
+    import fcntl
+    from types import SimpleNamespace
+
+    from trunnion.config import data_dir
+    from trunnion.store import database
+
+    names = {name: value for name, value in vars(fcntl).items() if name.isupper()}
+    data_dir.fcntl = SimpleNamespace(**names, flock=lambda fd, how: None)  # type: ignore[attr-defined]
+    database.WRITER_TIMEOUT = 0.5
+
+
 def show_secrets() -> None:
     """Cut nothing from what is shown, and mask no argument."""
     from trunnion.access.redaction import Redactor
@@ -238,6 +275,9 @@ DEFENCES = {
         version_apart,
         look_away,
         steal_socket,
+        end_in_two,
+        interrupt_nobody,
+        share_the_data,
         show_secrets,
         keep_all_output,
         die_rotating,

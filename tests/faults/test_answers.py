@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 
-from faults_kit import Ground, tell, until
+import checker
+from faults_kit import Ground, until
 
 from trunnion.model.runs import Invocation
 from trunnion.protocol.client import Client
@@ -40,7 +42,7 @@ async def ask_again(ground: Ground, client: Client, keys: list[str]) -> dict[str
     return answers
 
 
-def test_a3_killed_between_commit_and_answer(ground: Ground, rounds: int) -> None:
+def test_a3_killed_between_commit_and_answer(ground: Ground, rounds: int, figure: Callable[..., None]) -> None:
     host, asked, unheard = ground.up(), 0, 0
     for number in range(max(rounds // 4, 5)):
         keys = [f"{number}-{n}" for n in range(KEYS)]
@@ -57,5 +59,33 @@ def test_a3_killed_between_commit_and_answer(ground: Ground, rounds: int) -> Non
         asked, unheard = asked + KEYS, unheard + len(known)
     ground.drained()
     assert host.stop() == 0
-    tell("A3", {"seed": ground.seed, "asked": asked, "on record, unanswered": unheard, **ground.judged()})
+    figures = ground.judged()
     assert unheard > 0
+    figure("calls asked again", asked)
+    figure("of them on record and unanswered", unheard)
+    figure("effects twice", figures.get("wrong.twice", 0))
+
+
+def test_a3_without_the_fault(ground: Ground) -> None:
+    """Answers are listened to, and asked for once more: the same runs."""
+    host, keys = ground.up(), [str(number) for number in range(KEYS)]
+    first = ground.talk(lambda client: ask_again(ground, client, keys))
+    assert ground.talk(lambda client: ask_again(ground, client, keys)) == first
+    ground.drained()
+    assert host.stop() == 0
+    ground.judged()
+
+
+def test_a3_without_the_defence(ground: Ground) -> None:
+    """A host that remembers no keys makes a second run of each, and the judge sees the second effect."""
+    host, keys = ground.up(), [str(number) for number in range(KEYS)]
+    with ask_and_never_listen(ground, keys):
+        until(lambda: len(checker.lines_of(ground.effects)) == KEYS, "all at work")
+        host.kill()
+    known = on_record(ground)
+    host = ground.up(without="forget_keys")
+    answers = ground.talk(lambda client: ask_again(ground, client, keys))
+    ground.drained()
+    assert host.stop() == 0
+    assert not known.items() & answers.items()
+    assert len(ground.verdict().wrong["twice"]) == KEYS
