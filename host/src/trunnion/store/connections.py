@@ -15,6 +15,7 @@ from trunnion.model.errors import Unavailable
 from trunnion.store.base import DiskFull
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT_INDEX})
 _READ_FAULTS = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
 
 
@@ -73,7 +74,7 @@ class Pool:
         """Borrow a connection for a few statements.
 
         Raises:
-            Unavailable: the store was closed.
+            Unavailable: the store was closed, or what was read is damaged.
         """
         if self._closed:
             raise Unavailable("the store is closed")
@@ -83,6 +84,10 @@ class Pool:
             connection = self._connect()
         try:
             yield connection
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) in _DAMAGED:
+                raise unavailable(error, _path_of(connection)) from error
+            raise
         finally:
             self._give_back(connection)
 
@@ -99,6 +104,11 @@ class Pool:
     def _drop(self) -> None:
         while self._idle:
             self._idle.pop().close()
+
+
+def _path_of(connection: sqlite3.Connection) -> Path:
+    row: tuple[int, str, str] = connection.execute("PRAGMA database_list").fetchone()
+    return Path(row[2])
 
 
 def failure(error: Exception, path: Path) -> Exception:
@@ -123,8 +133,8 @@ def unavailable(error: Exception, path: Path) -> Unavailable:
     """Why a database could not be opened, as something to act on."""
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return Unavailable(
-            f"{path} is damaged or no database ({error}); it was left as it is. Move it away to start afresh,"
-            " or restore a backup",
-            {"path": str(path)},
+            f"{path} is damaged or no database ({error}); it was left as it is. With no host running,"
+            " `trunnion doctor --repair` keeps a copy of it and saves what can be read; or restore a backup",
+            {"path": str(path), "reason": "damaged"},
         )
     return Unavailable(f"{path} cannot be opened: {error}", {"path": str(path)})

@@ -79,6 +79,9 @@ class PowerStore(History):
         self._number = self._link.start_and_wait()
         try:
             self._load()
+        except Unavailable:
+            self.close()
+            raise
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise unavailable(error, self.path) from error
@@ -152,7 +155,7 @@ class PowerStore(History):
         self._flights.clear()
         try:
             self._reload()
-        except (sqlite3.Error, OSError) as unreadable:
+        except (sqlite3.Error, OSError, Unavailable) as unreadable:
             self._broken = unavailable(unreadable, self.path)
         for flight in held:
             self._land(flight, error)

@@ -48,6 +48,9 @@ class ReadOnlyStore(History):
             with self._pool.reader() as connection:
                 self._version = check(connection, self.path)
             self._found.update((entry.run.id, entry.run) for entry in self.live())
+        except Unavailable:
+            self.close()
+            raise
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise unavailable(error, self.path) from error

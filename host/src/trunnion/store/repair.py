@@ -23,6 +23,7 @@ from trunnion.store.factory import database_path
 from trunnion.store.files import OUTPUT, sync_file
 from trunnion.store.history import damaged_run
 from trunnion.store.replay import DAMAGED, LOST_TEXT
+from trunnion.store.salvage import salvage
 from trunnion.store.state import number, stream_name
 from trunnion.store.trouble import Trouble
 
@@ -170,24 +171,37 @@ class _Mending:
 
 def _mend_pages(path: Path) -> str:
     """Make the indexes anew in their place, or, where even that fails, the whole file from its tables."""
-    with closing(connect_writer(path, "FULL")) as connection:
+    with suppress(sqlite3.DatabaseError), closing(connect_writer(path, "FULL")) as connection:
         with suppress(sqlite3.DatabaseError):
             connection.execute("REINDEX")
-            return "the indexes were made anew; nothing is lost"
+            if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok":
+                return "the indexes were made anew; nothing is lost"
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     fresh = path.with_name(path.name + ".anew")
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
-        _write_anew(path, fresh)
-    except sqlite3.DatabaseError as error:
-        return f"the pages could not be mended: {error}; restore a backup"
-    else:
+        done = _written_anew(path, fresh)
+        # A log that belonged to the old file must not be folded into the new one.
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
         fresh.replace(path)
         sync_file(path.parent)
-        return "the database was written anew from its tables; what the check names after this is what was lost"
+        return done
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _written_anew(path: Path, fresh: Path) -> str:
+    try:
+        _write_anew(path, fresh)
+    except sqlite3.DatabaseError:
+        fresh.unlink()
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        lost = salvage(path, fresh)
+        sync_file(fresh)
+        return "; ".join(["the database was written anew from what can be read of its tables", *lost])
+    return "the database was written anew from its tables; what the check names after this is what was lost"
 
 
 def _write_anew(path: Path, fresh: Path) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from trunnion.model.errors import Unavailable
 from trunnion.store import chunks
 from trunnion.store.connections import Pool, connect_writer
 from trunnion.store.database import Database
@@ -138,7 +139,7 @@ class Upkeep:
             self._wake.clear()
             try:
                 self.work(again=idle)
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError, Unavailable):
                 # A full or failing disk; commits report it, and the work is still there next time.
                 self._wake.wait(IDLE)
 
