@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
 import pytest
-from faults_kit import TAG, tagged, until
+from faults_kit import TAG, tagged
 
 from trunnion.process import Process, Spawn, client
 from trunnion.process.keeper import tree
@@ -74,7 +75,7 @@ class Programs:
     def up(self, size: int, seconds: float = 180.0) -> None:
         """Wait until trees of so many processes have come to rest: each has said its line and sleeps."""
         what = f"{size} processes"
-        until(lambda: sum(words.startswith("sleep") for words in tagged(self.tag).values()) == size, what, seconds)
+        timed(lambda: sum(words.startswith("sleep") for words in tagged(self.tag).values()) == size, what, seconds)
 
     def gone(self, what: str, seconds: float = 5.0) -> float:
         """Wait until none is alive; the seconds it took."""
@@ -96,12 +97,12 @@ class Programs:
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def timed(met: object, what: str, seconds: float) -> float:
-    """``until``; the seconds it took."""
-    import time
-
+def timed(met: Callable[[], object], what: str, seconds: float) -> float:
+    """Wait for a condition that takes a walk over all processes to know; the seconds it took."""
     begun = time.monotonic()
-    until(met, what, seconds)  # type: ignore[arg-type]
+    while not met():
+        assert time.monotonic() - begun < seconds, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
     return time.monotonic() - begun
 
 

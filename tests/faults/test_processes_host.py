@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_kit import TAG, Ground, tagged, until
-from processes_kit import Programs, cgroup_place, end
+from faults_kit import TAG, Ground, tagged
+from processes_kit import Programs, cgroup_place, end, timed
 
 from trunnion import Host, HostOptions, Invocation, Run
 from trunnion.protocol.client import Client
@@ -20,6 +20,7 @@ from trunnion_scripts import plugin
 
 pytestmark = pytest.mark.anyio
 
+RUNS = 15
 CONFIG = """
 [host]
 cgroup = "{place}"
@@ -139,11 +140,11 @@ async def test_e8_a_run_that_took_too_much_memory_says_so(tmp_path: Path, progra
 
 
 def test_e6_every_run_of_a_killed_host(ground: Ground, figure: Callable[..., None]) -> None:
-    """Fifty runs of a host as people start it, each with a child in a session of its own."""
+    """Runs of a host as people start it, each with a child in a session of its own."""
     host = ground.up()
 
     async def start(client: Client) -> None:
-        for _ in range(50):
+        for _ in range(RUNS):
             await client.submit(Invocation(command_id="scripts.long", args={}))
 
     ground.talk(start)
@@ -151,10 +152,10 @@ def test_e6_every_run_of_a_killed_host(ground: Ground, figure: Callable[..., Non
     def sleepers() -> int:
         return sum(words.startswith("sleep") for words in tagged(ground.tag).values())
 
-    until(lambda: sleepers() == 100, "two sleepers of each run", 60)
+    timed(lambda: sleepers() == 2 * RUNS, "two sleepers of each run", 50)
     left = tagged(ground.tag)
     host.kill()
     begun = time.monotonic()
     ground.orphans_gone(left)
-    figure("programs of 50 runs gone after kill -9 of the host", round(time.monotonic() - begun, 3), "s")
+    figure(f"programs of {RUNS} runs gone after kill -9 of the host", round(time.monotonic() - begun, 3), "s")
     assert ground.up().stop() == 0
