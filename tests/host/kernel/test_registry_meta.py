@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kernel_kit import ANN, Plugin, cmd, until
 
 from trunnion.kernel.canonical import canonical
-from trunnion.kernel.entries import Compiler
+from trunnion.kernel.entries import CommandEntry, Compiler
 from trunnion.kernel.registry import Contributed, Registry
-from trunnion.model.commands import Query
+from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Console, MetaSection, StreamSource
 from trunnion.model.errors import Conflict, InvalidArguments, NotFound, Unavailable
 from trunnion.model.json import Json
@@ -261,6 +261,24 @@ async def test_meta_built_before_shows_no_secret_learned_since(start) -> None:
         assert b"wherewithal" not in rig.door.meta(ANN).body
         release()
         assert b"wherewithal" in rig.door.meta(ANN).body
+
+
+def test_what_an_owner_gives_again_is_not_compiled_again_unless_it_has_changed() -> None:
+    """Defences: ``is`` and ``given`` in ``CommandEntry.again``."""
+    registry, schema = Registry(Compiler()), {"type": "object", "properties": {"a": {"type": "integer"}}}
+    kept, other = cmd(quick), cmd(lambda args: None, name="other", args=schema)
+
+    def entries(*commands: Command, available: bool = True) -> list[CommandEntry]:
+        registry.replace("x", Contributed(commands=commands), available=available)
+        return registry.all_commands()
+
+    other_entry, kept_entry = entries(kept, other)
+    assert entries(kept, other) == [other_entry, kept_entry]
+    assert entries(kept, cmd(lambda args: 1, name="other", args=schema))[0] is not other_entry
+    assert entries(kept, other, available=False)[1].available is False
+    assert kept_entry.available is True, "it may still be in force when what replaces it is refused"
+    schema["properties"] = {"a": {"type": "string"}}
+    assert entries(kept, other)[0].revision != other_entry.revision
 
 
 async def test_a_running_command_that_is_withdrawn_runs_on(start) -> None:

@@ -39,6 +39,7 @@ class CommandEntry(msgspec.Struct, eq=False):
         is_async: whether its runs need no handler thread.
         place: where a process of its own finds the handler, None for one that runs in the host.
         validator: the command's own one, watched.
+        given: what of the command its author may have changed in place since, as it was.
         described: its part of meta in canonical JSON, by availability, once it was asked for.
         clean: that part without secrets, with the part as it was and what searched it.
     """
@@ -54,6 +55,7 @@ class CommandEntry(msgspec.Struct, eq=False):
     target: Target
     validator: Validate | None
     place: Place | None = None
+    given: bytes = b""
     described: dict[bool, bytes] = {}
     clean: tuple[Matcher, bytes, bytes] | None = None
 
@@ -66,6 +68,12 @@ class CommandEntry(msgspec.Struct, eq=False):
     def names(self) -> tuple[str, ...]:
         """Id and aliases."""
         return (self.command.id, *self.command.aliases)
+
+    def again(self, command: Command, available: bool) -> CommandEntry | None:
+        """Itself, when its owner gives the same command once more; None if there is something to compile."""
+        if self.command is not command or self.given != _changeable(command):
+            return None
+        return self if self.available == available else msgspec.structs.replace(self, available=available)
 
     def validate(self, bound: Bound) -> None:
         """Have the command's own validator look at arguments that fit its schema.
@@ -180,6 +188,7 @@ class Compiler(msgspec.Struct, frozen=True):
             Target("command", command.id, revision, command.role, command.expose),
             command.validate and self.watch(plugin_of(owner), f"the validator of {command.id}", command.validate),
             place,
+            _changeable(command),
         )
 
     def query(self, owner: str, query: Query, available: bool) -> QueryEntry:
@@ -218,6 +227,10 @@ def is_coroutine(handler: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(handler) or (
         not inspect.isroutine(handler) and inspect.iscoroutinefunction(type(handler).__call__)
     )
+
+
+def _changeable(command: Command) -> bytes:
+    return encode((command.args, command.returns, command.complete))
 
 
 def _argv(parameters: Parameters) -> Descriptor:

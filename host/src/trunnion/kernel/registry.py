@@ -155,12 +155,18 @@ class Registry:
 
     def _compile(self, owner: str, contributed: Contributed, available: bool) -> _Set:
         return _Set(
-            [self._compiler.command(owner, c, available) for c in contributed.commands],
+            [self._command(owner, c, available) for c in contributed.commands],
             [self._compiler.query(owner, q, available) for q in contributed.queries],
             [self._compiler.stream(owner, s) for s in contributed.streams],
             by_path(owner, contributed.consoles),
             list(contributed.sections),
         )
+
+    def _command(self, owner: str, command: Command, available: bool) -> CommandEntry:
+        """What has not changed since its owner last gave it is not compiled again."""
+        known = self._commands.get(command.id)
+        again = known.again(command, available) if known is not None and known.owner == owner else None
+        return again or self._compiler.command(owner, command, available)
 
     def _changed(self) -> None:
         self.generation += 1

@@ -45,6 +45,7 @@ class Library:
             file: script for file, script in dropped.items() if file.parent in self.folders
         }
         self.refused: list[Refused] = []
+        self._commands: dict[str, tuple[Script, Command]] = {} if before is None else before._commands
 
     def read_folders(self) -> None:
         """Read the folders now and here; for the start."""
@@ -79,11 +80,17 @@ class Library:
     def contributed(self) -> Contributed:
         """What the registry gets."""
         console = Console(path="scripts", title="Scripts", description="Existing programs as commands")
+        self._commands = {script.id: (script, self._command(script)) for script in self.scripts()}
         return Contributed(
-            commands=[_command(script) for script in self.scripts()],
+            commands=[command for _, command in self._commands.values()],
             queries=[self.query()],
             consoles=[console],
         )
+
+    def _command(self, script: Script) -> Command:
+        """The command it had before, if it says the same: then the host does not compile it again."""
+        known = self._commands.get(script.id)
+        return known[1] if known is not None and known[0] == script else _command(script)
 
     def query(self) -> Query:
         """The query ``scripts.list``."""
