@@ -27,6 +27,7 @@ from trunnion.embedding import APP, AppPlugin, door_names, environment, run_to_r
 from trunnion.kernel.authentication import local_caller
 from trunnion.kernel.capturing import capture
 from trunnion.kernel.clock import Clock, SystemClock
+from trunnion.kernel.clock_watch import ClockWatch
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.door import Door
 from trunnion.kernel.handle import HostHandle
@@ -210,6 +211,7 @@ class Host:
         self._stack.push_async_callback(end_calls)
 
     async def _go_live(self, contributions: Sequence[PluginContribution], host_log: HostLog) -> None:
+        clock_watch = ClockWatch(self.clock, host_log.report, self.kernel.store)
         host_log.report("host.started", f"trunnion {VERSION} on {self.data.root}")
         self._reloading.tell_doubts()
         parts = declared_parts(self.config, contributions, cold=self.options.mode == "cold", only=self._doors)
@@ -224,7 +226,8 @@ class Host:
         self._parts = Parts(parts, self._serve, host_log.report, self._fail)
         self.kernel.parts = self._parts.parts
         self._stack.push_async_callback(flushed, self.kernel)
-        self._background(keep_trimmed(self.kernel, self._settings), "retention")
+        self._background(clock_watch.run(), "clock")
+        self._background(keep_trimmed(self.kernel, self._settings, clock_watch), "retention")
         self._stack.push_async_callback(self._reloading.close)
         self._stack.push_async_callback(self._parts.stop)
         await self._parts.start()

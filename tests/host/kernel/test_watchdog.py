@@ -301,19 +301,27 @@ def held_in_a_thread() -> None:
     re.match(r"^(a+)+$", "a" * 24 + "b")
 
 
+async def told_of(on: Rig, command_id: str, held: str) -> Event:
+    """What is told of a command that holds the interpreter; on a very crowded machine it may take several runs."""
+    for _ in range(10):
+        await on.run(command_id)
+        await several_looks(on)
+        for event in await on.host_events():
+            if event.kind == "log" and event.data.get("held") == held and "function" in event.data:
+                return event
+    raise AssertionError(f"nothing was told of {command_id}")
+
+
 def test_a_held_interpreter_is_told_of_afterwards(tmp_path: Path, on_loop: Callable[[Awaitable[None]], None]) -> None:
     """T11: a regular expression lets no other thread look, on the loop or beside it."""
 
     async def main() -> None:
         async with host(tmp_path, held, held_in_a_thread) as on:
-            await on.run("t.held")
-            (here,) = await blocked(on)
-            assert here.data["held"] == "here"
+            here = await told_of(on, "t.held", "here")
+            assert (here.data["plugin"], here.data["function"]) == ("p", "held")
             assert here.data["cpu"] > 0.1
-            await on.run("t.held_in_a_thread")
-            _, elsewhere = await blocked(on, 2)
-            assert elsewhere.data["held"] == "elsewhere"
-            assert elsewhere.data["plugin"] == "", "suspected, not known"
+            elsewhere = await told_of(on, "t.held_in_a_thread", "elsewhere")
+            assert (elsewhere.data["plugin"], elsewhere.data["suspect"]) == ("", "p"), "suspected, not known"
             assert "code in another thread held the interpreter" in elsewhere.text
 
     on_loop(main())
