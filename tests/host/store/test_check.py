@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from trunnion.store import Batch
 from trunnion.store.check import examine
 from trunnion.store.factory import database_path
 from trunnion.store.repair import repair
+from trunnion.store.salvage import salvage
 from trunnion.store.trouble import Trouble
 
 Facts = dict[str, Run]
@@ -367,3 +369,18 @@ def test_older_data_is_looked_at_as_it_is_and_newer_data_refused(version1: Path)
     connection.close()
     with pytest.raises(IncompatibleData, match="99"):
         found(version1)
+
+
+def test_what_nobody_wrote_is_not_saved(facts: tuple[Path, Facts], tmp_path: Path) -> None:
+    """Defence: ``_is_what_it_says``."""
+    root, runs = facts
+    plain = runs["plain"]
+    change(root, "UPDATE runs SET id = 'another' WHERE num = ?", plain.num)
+    change(root, "UPDATE chunks SET data = x'5b5d' WHERE stream = ? AND first = 1", plain.num)
+    fresh = tmp_path / "fresh.sqlite"
+    lost = salvage(database_path(root), fresh)
+    assert [sentence.split()[3] for sentence in lost] == ["runs", "chunks"]
+    with closing(sqlite3.connect(fresh)) as connection:
+        for query in ("runs WHERE id = 'another'", "chunks WHERE data = x'5b5d'"):
+            assert connection.execute(f"SELECT count(*) FROM {query}").fetchone() == (0,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
