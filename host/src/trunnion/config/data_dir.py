@@ -135,7 +135,7 @@ def holder_of(data: DataDir) -> int | None:
     """The pid of the live host that holds the directory, None if there is none."""
     try:
         recorded = msgspec.json.decode(data.lock_file.read_bytes(), type=Holder)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return recorded.pid if process_start(recorded.pid) == recorded.start else None
 
