@@ -93,10 +93,12 @@ def test_events_without_a_terminal_are_plain_lines():
     renderer.show(event("later-invention", "", [1]))
     renderer.show(event("gap", "events 1 to 3 are no longer kept", None, "warning"))
     renderer.show(event("state", "", {"status": "running"}))
+    renderer.show(event("state", "attempt 1 failed", {"status": "pending", "failed_attempt": 1}, "warning"))
     renderer.close()
     assert target._out.getvalue() == 'one\ntwo\nname\tn\na\t1\nb c\t\n{"x":1}\n[1]\n'
     steps = [f"progress: copying {percent} %\n" for percent in range(0, 101, 10)]
     expected = ["oops\n", "warning: careful\n", *steps, "warning: events 1 to 3 are no longer kept\n"]
+    expected.append("attempt 1 failed\n")
     assert target._err.getvalue() == "".join(expected)
 
 

@@ -109,6 +109,7 @@ COMMAND_ARGS: dict[str, st.SearchStrategy[dict[str, Json]]] = {
     "d.between": _args({"low": st.integers(-3, 8)}, high=st.integers(-3, 8)),
     "d.end": _args({"how": HOW}, note=TEXT),
     "d.end-async": _args({"how": HOW}, note=TEXT),
+    "d.end-apart": _args({"how": HOW}, note=TEXT),
     "d.slow": _args({}),
     "d.wait": _args({}, answer=TEXT),
     "d.again": _args({}),

@@ -236,6 +236,7 @@ COMMANDS = [
     _of(between, validate=ordered, expose=REMOTE),
     _of(end, expose=REMOTE),
     _of(end_async, name="end-async"),
+    _of(end, name="end-apart", isolate="process", expose=REMOTE),
     _of(slow, timeout=0.02, expose=REMOTE),
     _of(wait, expose=REMOTE),
     _of(again, retry=Retry(attempts=3, delay=0.0)),

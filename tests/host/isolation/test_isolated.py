@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import handlers_kit as kit
 import pytest
@@ -163,6 +167,58 @@ async def test_where_no_process_can_be_started_the_run_is_unavailable(start, mon
         await rig.run("t.here")
         error = (await rig.run("t.trivial")).error
         assert error.code == "unavailable"
+
+
+async def test_a_module_that_cannot_be_imported_there_is_named(start, tmp_path: Path, monkeypatch) -> None:
+    module = tmp_path / "gone_by_then.py"
+    module.write_text("def work() -> int:\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    work = importlib.import_module("gone_by_then").work
+    try:
+        async with start(apart(work)) as rig:
+            assert (await rig.run("t.work")).result == 1
+            module.unlink()
+            shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+            error = (await rig.run("t.work")).error
+            assert error.code == "internal"
+            assert "gone_by_then.work cannot be imported in a process of its own: ModuleNotFoundError" in error.message
+    finally:
+        del sys.modules["gone_by_then"]
+
+
+async def test_a_file_that_stands_by_itself_is_loaded_by_its_path(start, tmp_path: Path) -> None:
+    """As those of ``--plugin-dir`` are; its types are known there by the same name."""
+    file = tmp_path / "alone.py"
+    file.write_text(
+        "import enum\n"
+        "class Colour(enum.Enum):\n    RED = 'red'\n"
+        "def paint(colour: Colour) -> str:\n    return f'{__name__} {colour!r}'\n"
+    )
+    paint = import_file(file, "alone_in_a_folder").paint
+    try:
+        async with start(apart(paint)) as rig:
+            assert (await rig.run("t.paint", colour="red")).result == "alone_in_a_folder <Colour.RED: 'red'>"
+    finally:
+        del sys.modules["alone_in_a_folder"]
+
+
+async def test_an_argument_that_cannot_be_sent_is_named(start, monkeypatch) -> None:
+    """What the annotation names must be found in the module, there as here."""
+    async with start(apart(kit.values)) as rig:
+        monkeypatch.delattr(kit, "Point")
+        box = {"name": "b", "inner": {"x": 1, "y": 2}}
+        error = (await rig.run("t.values", first=1, colour="red", box=box, where="/", words=["w"])).error
+        assert error.code == "invalid_arguments"
+        assert "an argument cannot be sent to the process of t.values" in error.message
+
+
+def import_file(file: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_isolate_is_one_of_two_words() -> None:

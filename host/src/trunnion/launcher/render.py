@@ -18,7 +18,7 @@ class Renderer:
 
     Args:
         screen: where to; with ``--json`` it is given each event as one line of JSON.
-        states: show changes of state too.
+        states: show all changes of state, not only that a run is tried again.
     """
 
     def __init__(self, screen: Screen, *, states: bool = False) -> None:
@@ -33,7 +33,7 @@ class Renderer:
             ARTIFACT: self._artifact,
             META: self._nothing,
             STATS: self._nothing,
-            STATE: self._state if states else self._nothing,
+            STATE: self._state if states else self._retried,
             DATA: self._data,
         }
 
@@ -58,6 +58,11 @@ class Renderer:
 
     def _state(self, event: Event) -> None:
         self._line(event.text or f"state: {as_text(event.data)}")
+
+    def _retried(self, event: Event) -> None:
+        """Whoever waits for a run is told why nothing happens for a while."""
+        if "failed_attempt" in _object(event):
+            self._line(event.text)
 
     def _artifact(self, event: Event) -> None:
         self._line(f"artifact: {event.text or as_text(event.data)}")
