@@ -17,7 +17,8 @@ from trunnion.model.json import encode
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 PIECES = st.sampled_from(
     ["a", "b.c", "[", "]", "[[", "]]", "{", "}", "=", "\n", "\r", ",", '"', "'", '"""', "#", " ", "1", "-", "_", "0x",
-     "1e999", "nan", "inf", "true", "2026-01-31", "T07:00:00Z", "\\u00e9", "\\ud800", "\ufeff", "\0", "é", "[" * 200, "9" * 30]
+     "1e999", "nan", "inf", "true", "2026-01-31", "T07:00:00Z", "\\u00e9", "\\ud800", "\ufeff", "\0", "é",
+     "[" * 200, "9" * 30]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60)
 
