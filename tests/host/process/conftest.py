@@ -1,5 +1,6 @@
 """Real processes: each test marks its own by an environment variable and counts them in /proc."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -75,7 +76,8 @@ def marked() -> Marked:
     mark = Marked()
     yield mark
     for pid in mark.pids():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
