@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.chart import picture
 from bench.harness import EFFORTS, Effort
 from bench.machine import machine
+from bench.others import add_others
 from bench.report import curves, page, table
 from bench.result import Result
 from bench.rows import ROWS
@@ -68,6 +69,8 @@ def _chosen(wanted: str) -> list[str]:
 def _measured(row: str, effort: Effort) -> Result:
     started = time.perf_counter()
     result = ROWS[row](effort)
+    if effort.name != "smoke":
+        add_others(row, effort, result)
     print(f"\n{row} ({time.perf_counter() - started:.0f} s)\n{table(result.lines)}")
     if result.curves:
         print(curves(result))

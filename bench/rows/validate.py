@@ -68,6 +68,9 @@ MIDDLE: JsonObject = {
 }
 
 
+_CASES = (("small", small, SMALL), ("middle", middle, MIDDLE))
+
+
 class SmallArgs(msgspec.Struct):
     """What ``small`` takes."""
 
@@ -87,6 +90,12 @@ class MiddleArgs(msgspec.Struct):
     window: Window | None = None
     dry_run: bool = False
     note: str = ""
+
+
+def cases_for_others() -> str:
+    """Schemas and valid arguments, for scripts that import nothing of ours."""
+    made = {name: (compile_parameters(handler).schema, given) for name, handler, given in _CASES}
+    return msgspec.json.encode(made).decode()
 
 
 def measure(effort: Effort) -> Result:
