@@ -17,7 +17,8 @@ from trunnion.model.json import encode
 KEYWORDS = st.sampled_from(
     ["type", "properties", "items", "prefixItems", "$ref", "$defs", "anyOf", "oneOf", "allOf", "not", "if", "then",
      "enum", "const", "pattern", "patternProperties", "minimum", "maxLength", "format", "default", "required",
-     "writeOnly", "additionalProperties", "$dynamicRef", "$id", "$schema", "dependentSchemas", "propertyNames", "contains"]
+     "writeOnly", "additionalProperties", "$dynamicRef", "$id", "$schema", "dependentSchemas", "propertyNames",
+     "contains"]
 )  # fmt: skip
 WORDS = st.sampled_from(
     ["string", "integer", "number", "object", "array", "null", "int64", "duration", "path", "#", "#/$defs/a",
