@@ -206,6 +206,14 @@ def test_e19_a_host_killed_while_it_spawns(programs: Programs, place: str, round
     timed(lambda: not left_over(place, programs.tag), "no cgroup is left", 10)
 
 
+async def test_e19_without_the_fault(programs: Programs) -> None:
+    """A host that lives knows every program there is."""
+    async with Keeper() as keeper:
+        started = [await keeper.spawn(programs.spawn("sleep", "600")) for _ in range(30)]
+        assert {owned.pid for owned in keeper.owned()} == programs.alive() == {process.pid for process in started}
+    assert not programs.alive()
+
+
 def test_e19_without_the_defence(programs: Programs) -> None:
     with programs.host(1, 2, 1000, patch=NO_ENDING) as host:
         timed(lambda: len(programs.alive()) > 20, "some programs", 60)
