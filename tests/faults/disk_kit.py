@@ -23,7 +23,7 @@ import pytest
 HERE = Path(__file__).parent
 STATE = struct.Struct("=QQQq")
 HEAD = struct.Struct("=QQQQ")
-WRITE, TRUNCATE, CREATE, RENAME, UNLINK, SYNC, SYNC_FOLDER, MKDIR, EXTEND = range(1, 10)
+WRITE, TRUNCATE, CREATE, RENAME, UNLINK, SYNC, SYNC_FOLDER, MKDIR, EXTEND, LINK = range(1, 11)
 SECTOR = 512
 FOR_EVER = (1 << 63) - 1
 
@@ -176,6 +176,9 @@ class Disk:
             if file is not None:
                 self._name(call.data.decode(), file)
                 self._name(call.path, None)
+        elif call.what == LINK:
+            if (file := self._names.get(call.path)) is not None:
+                self._name(call.data.decode(), file)
         elif call.what == UNLINK:
             if call.path in self._names:
                 self._name(call.path, None)

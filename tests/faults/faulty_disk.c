@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE = 1, TRUNCATE, CREATE, RENAME, UNLINK, SYNC, SYNC_FOLDER, MKDIR, EXTEND };
+enum { WRITE = 1, TRUNCATE, CREATE, RENAME, UNLINK, SYNC, SYNC_FOLDER, MKDIR, EXTEND, LINK };
 
 struct state { uint64_t count, first, last; int64_t error; };
 
@@ -241,6 +241,27 @@ int renameat(int one, const char *from, int other, const char *to) {
     char source[4096], target[4096];
     if (at(one, from, source) && at(other, to, target) && renamed(source, target)) return -1;
     return real(one, from, other, to);
+}
+
+int link(const char *from, const char *to) {
+    REAL(link);
+    if (ours(from)) {
+        if (fails()) return -1;
+        note(LINK, from, 0, &(struct iovec){(void *)to, strlen(to)}, 1);
+    }
+    return real(from, to);
+}
+
+int linkat(int one, const char *from, int other, const char *to, int flags) {
+    REAL(linkat);
+    char source[4096], target[4096];
+    int mine = (one == AT_FDCWD ? ours(from) && snprintf(source, 4096, "%s", from) : at(one, from, source)) &&
+               (other == AT_FDCWD ? ours(to) && snprintf(target, 4096, "%s", to) : at(other, to, target));
+    if (mine) {
+        if (fails()) return -1;
+        note(LINK, source, 0, &(struct iovec){target, strlen(target)}, 1);
+    }
+    return real(one, from, other, to, flags);
 }
 
 int unlink(const char *path) {

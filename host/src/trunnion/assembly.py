@@ -32,6 +32,7 @@ from trunnion.model.json import Json
 from trunnion.plugins.hooks import Contributed as PluginContribution
 from trunnion.plugins.plugin_set import PluginSet
 from trunnion.store import Store, open_store
+from trunnion.store.files import replace_whole
 
 HOST_PLUGIN = "host"
 
@@ -189,9 +190,7 @@ def host_id(data: DataDir, *, keep: bool) -> str:
         return path.read_text(encoding="ascii").strip()
     made = new_id()
     if keep:
-        partial = path.with_name("host_id.partial")
-        partial.write_text(made + "\n", encoding="ascii")
-        partial.replace(path)
+        replace_whole(path, f"{made}\n".encode())
     return made
 
 

@@ -143,6 +143,22 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def replace_whole(path: Path, content: bytes) -> None:
+    """Put content into a file (0600), which is there afterwards, and after a loss of power, as before or as a whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_file(path.parent)
+
+
 def _make(folder: Path) -> None:
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
