@@ -235,10 +235,12 @@ def lay_out(files: Mapping[str, bytes], root: Path) -> None:
         path.write_bytes(content)
 
 
-def cuts(journal: Path, root: Path, chosen: set[int] | None = None) -> Iterator[tuple[int, Disk, list[str]]]:
+def cuts(
+    journal: Path, root: Path, chosen: set[int] | None = None, *, without: str = "//"
+) -> Iterator[tuple[int, Disk, list[str]]]:
     """The disk before every call, or before those chosen, with what the program had promised by then.
 
-    Promises are lines the program wrote to ``promises`` in the root; they count from when they are written.
+    Files below ``without`` are left out. Promises are lines the program wrote to ``promises`` in the root; they count from when they are written.
     """
     disk, promised = Disk(str(root)), b""
     number = 0
@@ -247,6 +249,6 @@ def cuts(journal: Path, root: Path, chosen: set[int] | None = None) -> Iterator[
             yield number, disk, promised.decode().splitlines()
         if call.path == f"{root}/promises":
             promised += call.data
-        else:
+        elif without not in call.path:
             disk.apply(call)
     yield number + 1, disk, promised.decode().splitlines()
