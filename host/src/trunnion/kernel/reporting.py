@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import logging.handlers
 import sys
 import threading
 import traceback
@@ -18,6 +16,7 @@ import msgspec
 from trunnion.access.redaction import NOTHING, Redactor
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.log_file import LogFile
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.model.events import HOST_STREAM, LEVELS, LOG, TEXT
 from trunnion.model.json import Json, JsonObject, encode
@@ -70,13 +69,7 @@ class HostLog:
         self._left_out = Counter[str]()
         self._told = told
         self._loop_thread = threading.get_ident()
-        self._file: logging.handlers.RotatingFileHandler | None = None
-        if path is not None:
-            self._file = logging.handlers.RotatingFileHandler(
-                path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace"
-            )
-            path.chmod(0o600)
-            self._file.handleError = self._file_failed  # type: ignore[method-assign]  # a full disk ends no run
+        self._file = LogFile(path, MAX_BYTES, BACKUPS, _lost) if path is not None else None
 
     def attach(self, log: EventLog, mailbox: Mailbox) -> None:
         """From now on reports are events too."""
@@ -114,8 +107,7 @@ class HostLog:
         self._event(LOG_STREAM, LOG, text, facts, level)
         if self._file is not None:
             line = {"ts": self._clock.utc(), "level": level, "logger": name, "text": text, **facts}
-            record = logging.LogRecord(name, logging.INFO, "", 0, json.dumps(line, ensure_ascii=True), None, None)
-            self._file.handle(record)
+            self._file.write(json.dumps(line, ensure_ascii=True))
 
     def set_level(self, level: str) -> None:
         """Write what has at least this level from now on."""
@@ -153,5 +145,7 @@ class HostLog:
             target.append(LOG, f"{left_out} lines are left out: the disk took no more", facts, level="warning")
         target.append(kind, text, raw, level=level)
 
-    def _file_failed(self, record: logging.LogRecord) -> None:
-        sys.__stderr__ and sys.__stderr__.write(f"the host's log file cannot be written; lost: {record.getMessage()}\n")
+
+def _lost(line: str, error: OSError) -> None:
+    """A log that cannot be written ends no run."""
+    sys.__stderr__ and sys.__stderr__.write(f"the host's log file cannot be written ({error}); lost: {line}\n")
