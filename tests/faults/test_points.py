@@ -138,11 +138,11 @@ def test_a2_without_the_fault(ground: Ground, figure: Callable[..., None]) -> No
     ("name", "defence"),
     [
         ("accepted", "leave_running"),
-        ("accepted, in a queue", "forget_keys"),
         ("handler started", "run_again"),
-        ("event stored", "leave_running"),
         ("outcome written", "forget_keys"),
-        ("end sent", "forget_keys"),
+        pytest.param("accepted, in a queue", "forget_keys", marks=pytest.mark.heavy),
+        pytest.param("event stored", "leave_running", marks=pytest.mark.heavy),
+        pytest.param("end sent", "forget_keys", marks=pytest.mark.heavy),
     ],
 )
 def test_a2_without_the_defence(ground: Ground, name: str, defence: str) -> None:

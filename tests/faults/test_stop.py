@@ -116,7 +116,7 @@ def test_a8_stopped_and_continued(ground: Ground, rounds: int, figure: Callable[
     """Clients go on where they were; nothing is lost, and nothing done twice."""
     host = ground.up()
     ground.load(processes=2)
-    pauses = 3 if rounds <= 20 else 20
+    pauses = 2 if rounds <= 20 else 20
     for _ in range(pauses):
         time.sleep(ground.random.uniform(0.1, 0.5))  # the fault's moment, not a wait for something
         host.process.send_signal(signal.SIGSTOP)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,7 +145,40 @@ async def until(ctx: Context, token: str, path: str) -> None:
         await asyncio.sleep(0.01)
 
 
+HOARD: list[bytearray] = []
+
+
+async def hog(ctx: Context, token: str) -> int:
+    """Takes all memory there is, down to the last page, and gives nothing back."""
+    effect(ctx, token)
+    size = 64 << 20
+    while size >= 4096:
+        try:
+            HOARD.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    return len(HOARD)
+
+
+def loud(ctx: Context, token: str, path: str) -> None:
+    """Logs from many threads until a file is there."""
+    effect(ctx, token)
+
+    def talk() -> None:
+        while not Path(path).exists():
+            logging.getLogger("loud").warning("here")
+            time.sleep(0.005)
+
+    threads = [threading.Thread(target=talk) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 PARALLEL = (
+    hog,
+    loud,
     stubborn,
     quick,
     chatty,
