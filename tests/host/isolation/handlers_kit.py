@@ -323,6 +323,12 @@ def floods(ctx: Context, lines: int) -> int:
     return lines
 
 
+def last_words(lines: int) -> None:
+    for n in range(lines):
+        print(f"line {n} " + "x" * 200)
+    os._exit(1)
+
+
 def emits_for_ever(ctx: Context) -> None:
     while True:
         ctx.data("x" * 1000)

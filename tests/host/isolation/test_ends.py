@@ -7,8 +7,9 @@ from pathlib import Path
 
 import handlers_kit as kit
 import pytest
-from kernel_kit import ANN, cmd, until
+from kernel_kit import ANN, Valve, cmd, until
 
+from trunnion.kernel.isolated_talk import Talk
 from trunnion.model.commands import Command
 from trunnion.process import Keeper
 
@@ -105,8 +106,9 @@ async def test_cancelled_before_its_process_is_there(start, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("ends", [False, True], ids=["cancelled", "returned"])
-async def test_what_it_started_ends_with_it(start, tmp_path: Path, ends: bool) -> None:
+async def test_what_it_started_ends_with_it(start, tmp_path: Path, monkeypatch, ends: bool) -> None:
     """Defence: the keeper kills by descent, and gives what is left no time."""
+    monkeypatch.setattr("trunnion.kernel.isolated.LEAVE", 300)
     marker = tmp_path / "up"
     async with start(apart(kit.family), cancel_grace=0.2) as rig:
         run = await rig.submit("t.family", marker=str(marker), ends=ends)
@@ -137,28 +139,59 @@ async def test_the_host_stops_while_it_works(start, tmp_path: Path) -> None:
         assert (ended.status, ended.error.code) == ("interrupted", "interrupted")
 
 
+async def test_one_that_cannot_be_killed_does_not_hold_the_host(start, tmp_path: Path) -> None:
+    """Defence: ``wind_down`` gives up once more."""
+    marker = tmp_path / "up"
+    async with start(apart(kit.deaf), cancel_grace=0.2, shutdown_grace=0.1) as rig:
+        run = await rig.submit("t.deaf", marker=str(marker))
+        await until(lambda: marker.exists() and marker.read_text())
+        rig.live(run).kill = lambda: None
+        store = rig.kernel.store
+    assert store.get_run(run.id).status == "interrupted"
+
+
 # -- much output ----------------------------------------------------------------------------------
 
 
-async def test_all_lines_of_one_that_talks_faster_than_the_disk_arrive(start) -> None:
-    """Defence: ``_Attempt._look`` holds the process in its pipe."""
-    limit = 100_000
-    async with start(apart(kit.floods), max_uncommitted_bytes=limit) as rig:
-        run = await rig.submit("t.floods", lines=5000)
-        most = 0
+async def test_one_that_is_ahead_of_the_disk_is_held_in_its_pipe_and_no_line_is_lost(start, monkeypatch) -> None:
+    """Defence: ``_Attempt._look``."""
+    heard = 0
+    hear = Talk.hear
 
-        def ended() -> bool:
-            nonlocal most
-            live = rig.kernel.executor.table.live.get(run.id)
-            most = max(most, live.log.uncommitted if live is not None else 0)
-            return live is None
+    def counted(talk: Talk, data: bytes) -> None:
+        nonlocal heard
+        heard += len(data)
+        hear(talk, data)
 
-        await until(ended, 30)
+    monkeypatch.setattr(Talk, "hear", counted)
+    async with start(apart(kit.floods), max_uncommitted_bytes=100_000) as rig:
+        run = await rig.submit("t.floods", lines=20_000)
+        valve = Valve(rig.kernel.store)
+        valve.close()
+        before = -1
+        while before != heard or not rig.live(run).sink.full:
+            before = heard
+            await asyncio.sleep(0.2)  # no condition says that nothing more will come
+        assert heard < 1_000_000
+        valve.open()
         last = await rig.ended(run)
-        assert (last.status, last.result) == ("succeeded", 5000)
+        assert (last.status, last.result) == ("succeeded", 20_000)
         lines = (await rig.texts(last)).splitlines()
-        assert [line.split()[1] for line in lines] == [str(n) for n in range(5000)]
-        assert most < 4 * limit
+        assert [line.split()[1] for line in lines] == [str(n) for n in range(20_000)]
+
+
+async def test_what_it_left_in_its_pipe_stands_before_its_end(start) -> None:
+    """Defence: ``_Attempt._hear_the_rest``."""
+    async with start(apart(kit.last_words), max_uncommitted_bytes=20_000) as rig:
+        run = await rig.submit("t.last_words", lines=700)
+        valve = Valve(rig.kernel.store)
+        valve.close()
+        keeper = rig.kernel.providers.get(Keeper, "p")
+        await until(lambda: keeper.census().started == 1 and keeper.census().alive == 0)
+        valve.open()
+        ended = await rig.ended(run)
+        assert ended.error.details == {"exit": 1}
+        assert len((await rig.texts(ended)).splitlines()) == 700
 
 
 async def test_one_that_never_stops_talking_is_stopped_and_the_loop_stays_free(start) -> None:

@@ -53,12 +53,12 @@ async def test_the_context_says_what_the_host_knows(start) -> None:
 
 async def test_nothing_of_the_run_is_in_the_words_or_the_environment_of_its_process(start, monkeypatch) -> None:
     """Defence: ``isolated._spawn`` leaves out what is the host's; arguments go over the pipe."""
-    monkeypatch.setenv("TRUNNION_WEB_PASSWORD", "hosts-own-secret")
+    monkeypatch.setenv("TRUNNION_OWN", "words of the host")
     monkeypatch.setenv("FOR_HANDLERS", "theirs")
     async with start(apart(kit.sees)) as rig:
         said = (await rig.run("t.sees")).result
         assert said["env"]["FOR_HANDLERS"] == "theirs"
-        assert "hosts-own-secret" not in str(said)
+        assert "words of the host" not in str(said)
         assert "handlers_kit" not in said["argv"]
 
 
