@@ -10,8 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench import harness, others
 from bench.result import Result
+
+from bench import harness, others
 
 SCRIPT = """
 from kit import attempts, told

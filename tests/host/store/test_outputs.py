@@ -177,7 +177,7 @@ def test_check_and_backup_know_both_kinds(tmp_path: Path) -> None:
         assert pack(data / "artifacts", first, never)
         before = {run_id: bench.store.read_events(run_stream(run_id), 0, 1000, 1 << 40) for run_id in (first, second)}
     assert not list(examine(data))
-    back_up(source_of(data), tmp_path / "b")
+    assert not back_up(source_of(data), tmp_path / "b").notes
     restore(tmp_path / "b", tmp_path / "again")
     with opened("process", tmp_path / "again") as bench:
         for run_id, events in before.items():
