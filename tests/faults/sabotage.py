@@ -213,6 +213,14 @@ def share_the_data() -> None:
     database.WRITER_TIMEOUT = 0.5
 
 
+def keep_no_reserve() -> None:
+    """Have nothing to give back when the disk is full."""
+    from trunnion.store.files import Ballast
+
+    Ballast.restore = lambda self: True  # type: ignore[method-assign]
+    Ballast.release = lambda self: False  # type: ignore[method-assign]
+
+
 def show_secrets() -> None:
     """Cut nothing from what is shown, and mask no argument."""
     from trunnion.access.redaction import Redactor
@@ -259,6 +267,14 @@ def die_rotating() -> None:
     setattr(owner, name, die if owner is Sealer else die_later)
 
 
+def know_no_full_disk() -> None:
+    """Take a disk without space for one that is broken."""
+    from trunnion.store import connections
+
+    connections.NO_SPACE = frozenset()  # type: ignore[misc]
+    connections._is_full = lambda code: False
+
+
 DEFENCES = {
     function.__name__: function
     for function in (
@@ -278,8 +294,10 @@ DEFENCES = {
         end_in_two,
         interrupt_nobody,
         share_the_data,
+        keep_no_reserve,
         show_secrets,
         keep_all_output,
+        know_no_full_disk,
         die_rotating,
         die_at,
         forget_gaps,

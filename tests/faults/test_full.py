@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from faults_kit import Ground, tell
+from faults_kit import Ground
 
 from trunnion.model.errors import TrunnionError
 from trunnion.model.runs import Invocation
@@ -36,10 +36,10 @@ def may_mount() -> bool:
 class SmallDisk:
     """The data directory on a small disk only the host has mounted; a large file gives space back."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, without: str = "none") -> None:
         ground.data.mkdir(mode=0o700)
         self.ground = ground
-        self.host = ground.start(wrapper=[*NAMESPACE, "sh", "-c", MOUNT, str(ground.data)])
+        self.host = ground.start(wrapper=[*NAMESPACE, "sh", "-c", MOUNT, str(ground.data)], without=without)
         # The host's own view of its disk; the mount is no one else's.
         ground.data = Path(f"/proc/{self.host.pid}/root{ground.data}")
         self.host.wait_ready()
@@ -109,10 +109,13 @@ async def full_and_healed(ground: Ground, client: Client, heal: Callable[[], Non
     return took
 
 
+NO_MOUNTS = "this system allows no mounts of one's own; the limit on files shows the same"
+
+
 @pytest.mark.parametrize("disk", [SmallDisk, SmallFiles])
-def test_b1_disk_full(ground: Ground, disk: type[SmallDisk] | type[SmallFiles]) -> None:
+def test_b1_disk_full(ground: Ground, disk: type[SmallDisk] | type[SmallFiles], figure: Callable[..., None]) -> None:
     if disk is SmallDisk and not may_mount():
-        pytest.skip("this system allows no mounts of one's own; the limit on files shows the same")
+        pytest.skip(NO_MOUNTS)
     small = disk(ground)
     took = ground.talk(lambda client: full_and_healed(ground, client, small.heal))
     ground.drained()
@@ -120,10 +123,37 @@ def test_b1_disk_full(ground: Ground, disk: type[SmallDisk] | type[SmallFiles]) 
     shutil.copytree(ground.data, ground.root / "copy", ignore=lambda *_: {"host.sock", "ballast", "filler"})
     ground.data = ground.root / "copy"
     figures = ground.judged()
-    tell("B1", {"disk": disk.__name__, "healed within": round(took, 2), **figures})
+    figure("new work is taken again, once there is space, after", round(took, 2), "s")
     assert took <= 5.0
     assert figures["status.cancelled"] == 2
     assert small.host.stop() == 0, small.host.said()
+
+
+def test_b1_without_the_fault(ground: Ground) -> None:
+    """The same small disk, and work that fits on it: nothing is refused."""
+    if not may_mount():
+        pytest.skip(NO_MOUNTS)
+    small = SmallDisk(ground)
+
+    async def modest(client: Client) -> None:
+        for number in range(50):
+            await submitted(ground, client, "quick", f"modest-{number}")
+
+    ground.talk(modest)
+    ground.drained()
+    shutil.copytree(ground.data, ground.root / "copy", ignore=lambda *_: {"host.sock", "ballast", "filler"})
+    ground.data = ground.root / "copy"
+    assert ground.judged()["status.succeeded"] == 50
+    assert small.host.stop() == 0, small.host.said()
+
+
+def test_b1_without_the_defence(ground: Ground) -> None:
+    """Without a reserve to give back, a cancel finds no place on the full disk and is not answered."""
+    if not may_mount():
+        pytest.skip(NO_MOUNTS)
+    small = SmallDisk(ground, without="keep_no_reserve")
+    with pytest.raises(TimeoutError):
+        ground.talk(lambda client: full_and_healed(ground, client, small.heal))
 
 
 def test_a_second_connection_writes_nothing(tmp_path: Path) -> None:
