@@ -121,3 +121,29 @@ def test_h2_a_host_that_was_stopped_blames_nobody(broken: Broken) -> None:
         assert broken.run("run", "sleeper.rest", "0.01").returncode == 0
     assert named(broken) == []
     assert host.stop() == 0
+
+
+STAYS = """
+import asyncio
+from trunnion import Daemon, hookimpl
+async def stay(host, ready):
+    ready()
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+@hookimpl
+def trunnion_daemons():
+    return [Daemon(name="stays", run=stay)]
+"""
+
+
+def test_h4_a_plugin_that_hangs_at_the_end_is_left_behind(broken: Broken, figure: Figure) -> None:
+    broken.plugins({"stays": STAYS})
+    host = broken.up()
+    began = time.monotonic()
+    assert host.stop() == 0
+    figure("seconds to the end", round(time.monotonic() - began, 1))
+    log = (broken.data / "logs" / "host.jsonl").read_text()
+    assert "stays" in log, "it is named"
