@@ -240,7 +240,8 @@ def cuts(
 ) -> Iterator[tuple[int, Disk, list[str]]]:
     """The disk before every call, or before those chosen, with what the program had promised by then.
 
-    Files below ``without`` are left out. Promises are lines the program wrote to ``promises`` in the root; they count from when they are written.
+    Files below ``without`` are left out. Promises are lines the program wrote to ``promises`` in the root; they count
+    from when they are written.
     """
     disk, promised = Disk(str(root)), b""
     number = 0

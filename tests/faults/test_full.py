@@ -38,6 +38,7 @@ class SmallDisk:
 
     def __init__(self, ground: Ground, without: str = "none") -> None:
         ground.data.mkdir(mode=0o700)
+        ground.only += ",disks"
         self.ground = ground
         self.host = ground.start(wrapper=[*NAMESPACE, "sh", "-c", MOUNT, str(ground.data)], without=without)
         # The host's own view of its disk; the mount is no one else's.
@@ -54,6 +55,7 @@ class SmallFiles:
     """A limit on the size of any file of the host: what a quota looks like from inside."""
 
     def __init__(self, ground: Ground) -> None:
+        ground.only += ",disks"
         self.host = ground.up()
         _, self._hard = resource.prlimit(self.host.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.host.pid, resource.RLIMIT_FSIZE, (SIZE // 4, self._hard))
@@ -83,10 +85,13 @@ async def refusal(ground: Ground, client: Client) -> TrunnionError:
 async def full_and_healed(ground: Ground, client: Client, heal: Callable[[], None]) -> float:
     """Fill the disk with one run's output; seconds from space to the first new run."""
     waiting = await submitted(ground, client, "until", "waiting", path="/nowhere/at/all")
+    now = ground.root / "now"
+    told = await client.submit(Invocation(command_id="disks.hoard", args={"path": str(now), "size": 4 * SIZE}))
     filler = await submitted(ground, client, "filler", "filler")
     refused = await asyncio.wait_for(refusal(ground, client), 30)
     assert refused.info.code == "unavailable", refused
     assert refused.details.get("reason") == "disk_full", refused.details
+    now.touch()
     # Reads go on, and so do cancels: the reserve is for them.
     listed = await client.query("runs.list", {"limit": 5})
     assert listed["items"]  # type: ignore[call-overload, index]
@@ -106,16 +111,27 @@ async def full_and_healed(ground: Ground, client: Client, heal: Callable[[], Non
     for run_id in (waiting, filler):
         run = await asyncio.wait_for(client.wait(run_id), 10)
         ground.told.tell("ended", run=run_id, status=run.status, finished=run.finished)
+    handler = await asyncio.wait_for(client.wait(told.id), 10)
+    assert handler.status == "succeeded", handler.error
+    assert handler.result["code"] == "unavailable", handler.result  # type: ignore[call-overload, index]
     return took
 
 
 NO_MOUNTS = "this system allows no mounts of one's own; the limit on files shows the same"
 
 
-@pytest.mark.parametrize("disk", [SmallDisk, SmallFiles])
-def test_b1_disk_full(ground: Ground, disk: type[SmallDisk] | type[SmallFiles], figure: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("disk", "durability"), [(SmallDisk, "process"), (SmallDisk, "power"), (SmallFiles, "process")]
+)
+def test_b1_disk_full(
+    make_ground: Callable[..., Ground],
+    disk: type[SmallDisk] | type[SmallFiles],
+    durability: str,
+    figure: Callable[..., None],
+) -> None:
     if disk is SmallDisk and not may_mount():
         pytest.skip(NO_MOUNTS)
+    ground = make_ground(durability=durability)
     small = disk(ground)
     took = ground.talk(lambda client: full_and_healed(ground, client, small.heal))
     ground.drained()
