@@ -209,6 +209,36 @@ def test_h3_a_plugin_that_hangs_is_named_and_left_behind(caplog: pytest.LogCaptu
         release.set()
 
 
+def test_h3_without_the_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """One that returns is neither named nor left behind."""
+    plugins = load({"slow": good()}, patience=Patience(warn_after=5, give_up_after=10))
+    assert commands(plugins) == {"host": [], "slow": ["good.run"]}
+    assert "still not done" not in caplog.text
+
+
+def test_h3_without_the_defence_nobody_is_loaded() -> None:
+    """With patience without end, one that hangs holds up everybody."""
+    release, asked = threading.Event(), threading.Event()
+
+    def hangs() -> object:
+        asked.set()
+        release.wait()
+        return []
+
+    def start() -> None:
+        commands(load({"slow": make(trunnion_commands=hangs), "good": good()}, patience=Patience(100, 1000)))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    try:
+        assert asked.wait(10)
+        starting.join(0.3)
+        assert starting.is_alive()
+    finally:
+        release.set()
+        starting.join()
+
+
 def takes_unknown_parameter(settings: object, host: object) -> list[object]:
     return [settings, host]
 
