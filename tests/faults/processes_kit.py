@@ -77,9 +77,17 @@ class Programs:
         what = f"{size} processes"
         timed(lambda: sum(words.startswith("sleep") for words in tagged(self.tag).values()) == size, what, seconds)
 
-    def gone(self, what: str, seconds: float = 5.0) -> float:
-        """Wait until none is alive; the seconds it took."""
-        return timed(lambda: not self.alive(), what, seconds)
+    def gone(self, what: str, seconds: float = 5.0, *, before: set[int] | None = None) -> float:
+        """Wait until none is alive; the seconds it took.
+
+        Args:
+            what: for the message.
+            seconds: how long it may take.
+            before: those that were alive; looking at them alone is much quicker than looking for whoever there is.
+        """
+        if before is None:
+            return timed(lambda: not self.alive(), what, seconds)
+        return timed(lambda: not any(map(living, before)), what, seconds)
 
     def spawn(self, *argv: str, **options: object) -> Spawn:
         return Spawn(argv=argv, env=self.env, **options)  # type: ignore[arg-type]
@@ -134,6 +142,11 @@ async def lines_of(process: Process, count: int, seconds: float = 30.0) -> None:
     process.stdout.start(take)
     with anyio.fail_after(seconds):
         await enough.wait()
+
+
+def living(pid: int) -> bool:
+    seen = tree.look(pid)
+    return seen is not None and not seen.zombie
 
 
 def parent(pid: int) -> int:

@@ -144,8 +144,10 @@ def test_e6_no_tree_survives_the_host(
     with programs.host(depth, width, trees, place=place) as host:
         said = up(host, trees)
         programs.up(size)
+        before = programs.alive()
         host.kill()
-        took = programs.gone("every tree of the killed host")
+        took = programs.gone("every tree of the killed host", before=before)
+        assert not programs.alive()
     keeper = int(said[0][0])
     timed(lambda: not tree.look(keeper), "the keeper itself", 10)
     assert not left_over(place, programs.tag)

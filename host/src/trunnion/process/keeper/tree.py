@@ -69,6 +69,34 @@ def descendants(root: int, skip: Collection[int] = ()) -> list[Seen]:
     return below(by_parent(), root, skip)
 
 
+def nearby(root: int, skip: Collection[int] = ()) -> list[Seen]:
+    """``descendants`` by the lists of children that the kernel keeps, at a cost that depends on the tree alone.
+
+    While processes of the tree end, others may be missing from those lists; on a kernel without them nothing is found.
+    So it is of use to whoever looks again.
+    """
+    found: list[Seen] = []
+    todo = [root]
+    while todo:
+        parent = todo.pop()
+        born = [seen for pid in _children(parent) if pid not in skip and (seen := look(pid)) is not None]
+        found += [seen for seen in born if seen.parent == parent]
+        todo += [seen.pid for seen in born if seen.parent == parent]
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """Those of all its threads, see proc(5), ``/proc/<pid>/task/<tid>/children``."""
+    children: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - see by_parent
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
+                children += map(int, file.readall().split())
+    except OSError:
+        return children  # it has ended meanwhile
+    return children
+
+
 class Kin(Protocol):
     """A cgroup that holds a tree together; ``cgroups.Group`` is the only one."""
 
@@ -107,7 +135,7 @@ class Cull:
         if self._group is not None:
             self._group.kill()
         if not found:
-            found = descendants(self._root, skip)
+            found = nearby(self._root, skip) or descendants(self._root, skip)
             for member in {seen.group: seen for seen in found}.values():
                 send_group(member, signal.SIGKILL)
         alive = [seen.identity for seen in found if not seen.zombie]
