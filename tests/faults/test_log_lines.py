@@ -32,6 +32,14 @@ def test_n1_one_record_stays_one_line(ground: Ground) -> None:
     assert [record["text"] for record in records].count(odd) == 1
 
 
+def test_n1_without_the_fault(ground: Ground) -> None:
+    planted = Planted(ground, 5)
+    planted.up()
+    ask(ground, "canaries.noted", text="an ordinary line")
+    records = [json.loads(line) for line in (ground.data / "logs" / "host.jsonl").read_text().splitlines()]
+    assert [record["text"] for record in records].count("an ordinary line") == 1
+
+
 # -- N8 ---------------------------------------------------------------------------------------------
 
 
