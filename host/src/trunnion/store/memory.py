@@ -44,7 +44,7 @@ class MemoryStore:
         self._num = 0
         self._position = 0
         self._live: dict[str, Run] = {}
-        self._sealed: dict[str, bytes | None] = {}
+        self._sealed: dict[str, bytes] = {}
         self._logs: dict[str, Log] = {}
         self._archive = Archive()
         self._keys: dict[tuple[str, str], KeyRow] = {}
@@ -89,7 +89,8 @@ class MemoryStore:
         for accept in batch.accepts:
             run = accept.run
             self._live[run.id] = run
-            self._sealed[run.id] = accept.sealed
+            if accept.sealed is not None:
+                self._sealed[run.id] = accept.sealed
             if accept.key is not None:
                 self._add_key(accept.key)
         for run in batch.starts:
@@ -145,7 +146,7 @@ class MemoryStore:
         """All runs that have not ended, in order of acceptance."""
         with self._lock:
             runs = sorted(self._live.values(), key=lambda run: run.num)
-            return [LiveRun(run, self._sealed[run.id], self.last_seq(run_stream(run.id))) for run in runs]
+            return [LiveRun(run, self._sealed.get(run.id), self.last_seq(run_stream(run.id))) for run in runs]
 
     def find_key(self, principal: str, key: str) -> KeyRow | None:
         """The run an idempotency key belongs to, if it is younger than 24 h."""
