@@ -22,9 +22,10 @@ async def wind_down(kernel: Kernel, hurry: asyncio.Event) -> None:
     await kernel.settled(IMPATIENCE)
     await _unless(hurried, kernel.settled(kernel.limits.cancel_grace))
     hurried.cancel()
-    for _ in range(2):  # the first time processes are killed, the second what is left is settled without its end
-        kernel.give_up()
-        await kernel.settled(SETTLE_TIMEOUT)
+    kernel.give_up()
+    await kernel.settled(SETTLE_TIMEOUT)
+    kernel.give_up(dying=True)
+    await kernel.settled(SETTLE_TIMEOUT)
     kernel.host_log.report("host.stopped", "the host stops")
 
 

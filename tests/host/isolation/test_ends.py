@@ -128,7 +128,7 @@ async def test_a_thread_that_stays_behind_does_not_hold_the_run(start) -> None:
 
 
 async def test_the_host_stops_while_it_works(start, tmp_path: Path) -> None:
-    """Defence: ``wind_down`` waits for what was killed."""
+    """Nothing of it is left, and its run is told as what it is."""
     marker = tmp_path / "up"
     async with start(apart(kit.deaf), cancel_grace=0.2, shutdown_grace=0.1, durability="process") as rig:
         run = await rig.submit("t.deaf", marker=str(marker))
@@ -140,7 +140,7 @@ async def test_the_host_stops_while_it_works(start, tmp_path: Path) -> None:
 
 
 async def test_one_that_cannot_be_killed_does_not_hold_the_host(start, tmp_path: Path) -> None:
-    """Defence: ``wind_down`` gives up once more."""
+    """It is settled all the same, and ends with the keeper."""
     marker = tmp_path / "up"
     async with start(apart(kit.deaf), cancel_grace=0.2, shutdown_grace=0.1) as rig:
         run = await rig.submit("t.deaf", marker=str(marker))

@@ -284,10 +284,11 @@ class Kernel:
         """Wait until nothing runs any more, at most ``grace`` seconds."""
         await self._ends(self._in_phase("running", "ending"), grace)
 
-    def give_up(self) -> None:
-        """Settle what ignores its end without it."""
+    def give_up(self, *, dying: bool = False) -> None:
+        """Settle what ignores its end without it; processes are killed, with ``dying`` those settled that were."""
         for live in self._in_phase("running"):
-            self.executor.ending.give_up(live)
+            if dying or not live.dying:
+                self.executor.ending.give_up(live)
 
     def _in_phase(self, *phases: Phase) -> list[LiveRun]:
         return [live for live in self.executor.table.live.values() if live.phase in phases]

@@ -108,7 +108,7 @@ class Ending:
 
     def _kill(self, live: LiveRun, kill: Callable[[], None]) -> None:
         """The run is settled when nothing is left of its process, or without that if it cannot be killed."""
-        live.kill = None
+        live.kill, live.dying = None, True
         kill()
         live.timer = self._clock.call_later(KILLING, lambda: self.give_up(live))
 

@@ -87,7 +87,7 @@ class _Attempt:
     async def run(self, start: Start) -> Outcome:
         """Hear the process until nothing is left of it."""
         live = self._live
-        live.kill = self._process.kill
+        live.kill, live.dying = self._process.kill, False
         live.sink.held_by_its_speaker()
         self._input.send(pack(start))
         self._output.start(partial(self._heard, self._talk.hear))

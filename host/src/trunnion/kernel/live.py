@@ -64,7 +64,8 @@ class LiveRun:
         acknowledged: whether it is.
         abandoned: it was settled although its handler goes on.
         cancel_on_record: done when the wish to cancel it is.
-        kill: kills the process of an isolated handler, None where there is none.
+        kill: kills the process of an isolated handler, None where there is none, or was killed.
+        dying: it was killed, and something is left of it.
     """
 
     # Most runs leave most of this as it is, so it is not given to each.
@@ -91,6 +92,7 @@ class LiveRun:
     start_when_accepted = False
     cancel_on_record: asyncio.Future[None] | None = None
     kill: Callable[[], None] | None = None
+    dying: bool = False
 
     def __init__(
         self,
