@@ -11,25 +11,30 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from canaries_kit import Planted, ask
 from faults_kit import Ground
 from streams_kit import launched
 
-from trunnion.kernel import log_file
+from trunnion.kernel import log_file, reporting
+from trunnion.kernel.clock import SystemClock
 from trunnion.kernel.log_file import LogFile
 
+ODD = "a\nb\rc\0d\x85e\u2028f\u2029g\x0bh\x0ci"
 
-def test_n1_one_record_stays_one_line(ground: Ground) -> None:
-    odd = "a\nb\rc\0d\x85e\u2028f\u2029g\x0bh\x0ci"
+
+def test_n1_one_record_stays_one_line(ground: Ground, figure: Callable[..., None]) -> None:
     planted = Planted(ground, 5)
     planted.up()
-    ask(ground, "canaries.noted", text=odd)
+    ask(ground, "canaries.noted", text=ODD)
     lines = (ground.data / "logs" / "host.jsonl").read_bytes()
     records = [json.loads(line) for line in lines.decode("ascii").splitlines()]
     assert lines.count(b"\n") == len(records)
-    assert [record["text"] for record in records].count(odd) == 1
+    assert [record["text"] for record in records].count(ODD) == 1
+    figure("records", len(records))
+    figure("lines", lines.count(b"\n"))
 
 
 def test_n1_without_the_fault(ground: Ground) -> None:
@@ -38,6 +43,15 @@ def test_n1_without_the_fault(ground: Ground) -> None:
     ask(ground, "canaries.noted", text="an ordinary line")
     records = [json.loads(line) for line in (ground.data / "logs" / "host.jsonl").read_text().splitlines()]
     assert [record["text"] for record in records].count("an ordinary line") == 1
+
+
+def test_n1_without_the_defence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were texts written as they are, one record would be many lines."""
+    monkeypatch.setattr(reporting, "json", SimpleNamespace(dumps=lambda line, **_: line["text"]))
+    log = reporting.HostLog(SystemClock(), tmp_path / "log")
+    log.log("odd", "info", ODD)
+    log.close()
+    assert len((tmp_path / "log").read_text().splitlines()) > 5
 
 
 # -- N8 ---------------------------------------------------------------------------------------------
