@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from commands_kit import opener
 from faults_kit import Ground
-from streams_kit import Heard, last_of, line, resident, submit
+from streams_kit import Heard, Line, last_of, line, resident, submit
 
 from trunnion import Caller, Command, Host, Invocation, hookimpl
 from trunnion.access.directory import Directory
@@ -39,10 +39,11 @@ async def heard_until(ground: Ground, stream: str, after: int, number: int) -> i
     async with line(ground.socket) as listener:
         heard = await listener.listen(stream, after)
         async with asyncio.timeout(30):
-            while not heard.numbers or heard.numbers[-1] < number:
+            while not heard.ended.is_set() and max([0, *heard.numbers[-1:]]) < number:
                 await asyncio.sleep(0.001)
-        assert heard.follows(after, heard.numbers[-1])
-        return heard.numbers[-1]
+        reached = heard.numbers[-1] if heard.numbers else after
+        assert heard.follows(after, reached)
+        return reached
 
 
 async def rest(ground: Ground, stream: str, after: int, *, live: bool = True) -> Heard:
@@ -63,7 +64,7 @@ def test_g4_reconnecting_with_the_last_number(talking: Ground, rounds: int, figu
 
         async def lossy() -> tuple[str, int]:
             async with line(talking.socket) as starter:
-                run = await submit(starter, "streams.steady", events=3_000)
+                run = await submit(starter, "streams.steady", events=10_000)
             after = 0
             for _ in range(6):
                 after = await heard_until(talking, f"run/{run}", after, after + talking.random.randint(1, 100))
@@ -147,39 +148,46 @@ IMPOSSIBLE: list[Any] = [
 """Places where nobody can be; the large ones are beyond any stream's end."""
 
 
+async def told_of(listener: Line, run: str, place: object) -> list[str]:
+    """What somebody is told who asks for a run's events from a place on: a code, or how many there are."""
+    subscribed = await listener.call("stream.subscribe", {"stream": f"run/{run}", "after": place})
+    if subscribed.type == "rpc_error":
+        found = [subscribed.code]
+    else:
+        heard = listener.adopt(subscribed)
+        async with asyncio.timeout(30):
+            await heard.ended.wait()
+        found = [heard.error["code"] if heard.error else str(len(heard.numbers))]
+    asked = {"query_id": "runs.events", "args": {"run_id": run, "after": place}}
+    listed = await listener.call("query", asked)
+    return [*found, listed.code or str(len(listed.result["items"]))]
+
+
 def test_g5_a_place_where_nobody_can_be(talking: Ground, figure: Callable[..., None]) -> None:
-    """Each is refused with one named error, or is beyond the end, where nothing comes; the host answers on."""
+    """Refused with one named error; beyond the end of a run that has ended is its end, at once."""
     host = talking.up()
 
-    async def asked() -> list[tuple[object, str, str]]:
-        found = []
+    async def asked() -> dict[str, list[str]]:
+        found = {}
         async with line(talking.socket) as listener:
-            run = await submit(listener, "streams.nap")
-            last = await last_of(listener, run)
+            ended = await submit(listener, "streams.nap")
+            last = await last_of(listener, ended)
+            going_on = await submit(listener, "streams.storm", events=1, go=str(talking.root / "never"))
             for place in [*IMPOSSIBLE, last + 1]:
-                params = {"stream": f"run/{run}", "after": place}
-                query = {"query_id": "runs.events", "args": {"run_id": run, "after": place}}
-                for method, given in (("stream.subscribe", params), ("query", query)):
-                    frame = await listener.call(method, given)
-                    if frame.type == "rpc_result" and method == "stream.subscribe":
-                        heard = listener.adopt(frame)
-                        async with asyncio.timeout(30):
-                            await heard.ended.wait()
-                        code = heard.error["code"] if heard.error else "nothing" if not heard.numbers else "events"
-                    elif frame.type == "rpc_result":
-                        code = "events" if frame.result["items"] else "nothing"
-                    else:
-                        code = frame.code
-                    found.append((place, method, code))
-            assert (await listener.hear(f"run/{run}", last - 1)).numbers == [last]
+                found[f"{place!r}, of a run that goes on"] = await told_of(listener, going_on, place)
+                found[f"{place!r}, of one that has ended"] = await told_of(listener, ended, place)
+            assert (await listener.hear(f"run/{ended}", last - 1)).numbers == [last]
+            await listener.call("run.cancel", {"run_id": going_on})
         return found
 
     found = asyncio.run(asked())
     assert host.stop() == 0
     assert "Traceback" not in host.said() + (talking.data / "logs" / "host.jsonl").read_text()
-    wrong = [(place, method, code) for place, method, code in found if code != "invalid_arguments"]
-    assert wrong == []
-    figure("places refused by name", len(found))
+    answers = [(place, code) for place, codes in found.items() for code in codes]
+    assert {code for _, code in answers} == {"invalid_arguments", "0"}
+    assert all("has ended" in place and place[0].isdigit() for place, code in answers if code == "0")
+    figure("answers refused by name", sum(code != "0" for _, code in answers))
+    figure("answers that are the end of an ended run", sum(code == "0" for _, code in answers))
 
 
 # -- G6 ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture
 LETTERS = st.characters(categories=["L", "N", "P", "Z", "C", "S"])
 
 
+@settings(deadline=None)
 @given(st.text(LETTERS, max_size=80) | st.text("trn_0aZ\n", max_size=80))
 def test_a_text_names_a_token_only_in_its_form(text: str) -> None:
     token_id = token_id_of(text)
@@ -23,6 +24,7 @@ def test_a_text_names_a_token_only_in_its_form(text: str) -> None:
     assert token_fits(text, token_digest(text))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_another_character_makes_another_token(data: st.DataObject) -> None:
     token_id, token = new_token()

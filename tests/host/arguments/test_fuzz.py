@@ -68,12 +68,14 @@ def test_any_schema_is_refused_or_judges_anything(
     parameters.usage("t.x")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30) | st.text("0123456789PTDHMSwdhms.-", max_size=30))
 def test_any_text_is_a_duration_or_none(text: str) -> None:
     iso = to_iso(text)
     assert iso is None or is_duration(iso)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20) | st.text('[]{}(),:"0123456789.eE+-truefalsn ', max_size=20))
 def test_any_word_stands_for_something(word: str) -> None:
     for kind in ("string", "integer", "number", "boolean", "array", "object", "null"):

@@ -23,6 +23,7 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example("a = " + "[" * 3_000)
 @example("a = " + "1" * 5_000)
@@ -33,7 +34,15 @@ def test_any_text_is_toml_or_refused(text: str) -> None:
     except tomllib.TOMLDecodeError:
         return
     assert isinstance(encode(plain_table(table)), bytes)
-    locate_keys(text)
+
+
+@settings(deadline=None)
+@given(TEXTS)
+@example("# a = 1")
+@example(' #a 0c=[, "1')
+def test_the_lines_of_keys_are_found_in_any_text(text: str) -> None:
+    lines = locate_keys(text)
+    assert set(lines.values()) <= set(range(1, text.count("\n") + len(text) + 2))
 
 
 @ONE_FOLDER
@@ -47,6 +56,7 @@ def test_any_file_is_a_configuration_or_refused(tmp_path: Path, content: bytes) 
         assert str(place) in error.message
 
 
+@settings(deadline=None)
 @given(TEXTS, st.sampled_from(["string", "integer", "number", "boolean", "array", "object"]))
 @example("[" * 3_000, "array")
 @example("1" * 5_000, "integer")

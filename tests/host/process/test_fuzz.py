@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunnion.process.keeper import frames
@@ -19,6 +19,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(PLAIN, max_size=4).map(tuple), max_size=6), st.lists(st.integers(1, 40), min_size=1, max_size=20)
 )

@@ -20,6 +20,7 @@ ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture
 HEADER = 512
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.integers().map(str))
 def test_a_cursor_is_a_number_of_ours_or_refused(text: str) -> None:
     try:

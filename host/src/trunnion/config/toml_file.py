@@ -144,7 +144,7 @@ def _key_path(text: str) -> KeyPath:
     except tomllib.TOMLDecodeError:
         return ()
     path: list[str] = []
-    while isinstance(table, dict):
+    while isinstance(table, dict) and table:  # it is empty where the line is a comment
         ((part, table),) = table.items()
         path.append(part)
     return tuple(path)

@@ -214,12 +214,12 @@ class EventLog:
         any other is read from the store to its end.
 
         Raises:
-            InvalidArguments: there has been no event ``after`` yet.
+            InvalidArguments: the stream goes on, and has had no event ``after`` yet.
             TrunnionError: the ward was refused; whoever refuses it wakes the stream's log.
             Unavailable: the host stops before the stream ends.
         """
         log = self.logs.get(name)
-        self._check_place(name, after, end)
+        after = self._place(name, after, end)
         if log is not None:
             log.followers += 1
         try:
@@ -247,10 +247,12 @@ class EventLog:
                 if not log.followers and not log.seq:  # asked for by name, and nothing was ever said there
                     self.drop(name)
 
-    def _check_place(self, name: str, after: int, end: int) -> None:
+    def _place(self, name: str, after: int, end: int) -> int:
+        """Where to go on from ``after``: at the end of a stream that ended before it; one that goes on refuses it."""
         if not after:
-            return
+            return after
         log = self.logs.get(name)
         newest = log.seq if log is not None else max(end, self._last_seq(name))
-        if after > newest:
+        if after > newest and log is not None and not log.closed:
             raise InvalidArguments(f"{name} cannot be followed from {after}: its newest event is {newest}")
+        return min(after, newest)
