@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 from figures import SEED
-from processes_kit import Programs, cgroup_place, end, lines_of, parent, size_of, timed, without
+from processes_kit import Programs, cgroup_place, end, lines_of, living, parent, size_of, timed, without
 
 from trunnion.process import Keeper
 from trunnion.process.keeper import tree
@@ -170,6 +170,20 @@ def test_e6_with_whoever_looks_after_them(
             os.kill(pid, signal.SIGKILL)
         took = programs.gone(f"every tree (seed {seed})")
     figure(f"trees gone after kill -9 of host and {also}", round(took, 3), "s")
+
+
+def test_a_stopped_minder_whose_keeper_was_killed_too(programs: Programs) -> None:
+    """Nobody but the guard is left to act; it gives the minder 3 s."""
+    with programs.host(1, 2, 1) as host:
+        said = up(host, 1)
+        programs.up(3)
+        keeper, minder = int(said[0][0]), int(said[0][1])
+        guard = parent(keeper)
+        os.kill(minder, signal.SIGSTOP)
+        for pid in (keeper, host.pid):
+            os.kill(pid, signal.SIGKILL)
+        programs.gone("the tree below a stopped minder", 20)
+    timed(lambda: not living(guard), "the guard itself", 10)
 
 
 def test_e6_without_the_fault(programs: Programs, place: str) -> None:

@@ -85,7 +85,7 @@ async def test_one_endless_line_stays_bounded(keeper, marked, size):
 
 async def test_binary_garbage_stays_bounded_and_whole(keeper, marked):
     """What is counted as it comes is what was written, whatever the bytes are."""
-    size = 100_000_000
+    size = 40_000_000
     before = _rss()
     largest, lines = 0, 0
 
