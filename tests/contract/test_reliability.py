@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 CONCERNED = set("abcdeghimn")
@@ -53,6 +55,18 @@ def test_a_row_is_described() -> None:
 
 def test_every_test_named_after_a_row_has_its_row() -> None:
     assert TESTS.keys() - ROWS.keys() == set()
+
+
+@pytest.mark.parametrize("row", HOST_P0)
+def test_a_row_that_blocks_a_release_is_tested_three_ways(row: str) -> None:
+    """With the fault, with the fault absent, with the defence disabled; or the table says why not."""
+    facts, tests = ROWS[row], TESTS.get(row)
+    if tests is None:
+        assert facts.get("later"), f"{row} has no test, and the table does not say why"
+        return
+    assert tests["fault"], tests
+    for kind in ("absent", "disabled"):
+        assert tests[kind] or facts.get(kind), f"{row}: no test {kind}; name one ..._without_the_fault or _the_defence"
 
 
 def result(kind: str = "fault", outcome: str = "passed", **more: object) -> dict[str, object]:
