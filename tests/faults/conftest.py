@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from faults_kit import Ground, descriptors
+from faults_kit import Ground, descriptors, until
 from figures import SEED
 
 
@@ -24,11 +25,12 @@ def make_ground(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
         made.append(Ground(root, f"{SEED}/{request.node.name}", **options))
         return made[-1]
 
-    before = descriptors()
+    before, threads = descriptors(), threading.active_count()
     yield make
     for ground in made:
         ground.close()
     assert descriptors() == before
+    until(lambda: threading.active_count() <= threads, "no thread is left")
 
 
 @pytest.fixture
