@@ -66,20 +66,28 @@ def slowest_answer(ground: Ground, times: int) -> float:
     return max(took)
 
 
-@pytest.mark.parametrize("sockets", [500, 0], ids=["clients", "without_the_fault"])
-def test_d1_clients_take_all_descriptors(ground: Ground, figure: Figure, sockets: int) -> None:
+def slowest_two(ground: Ground, sockets: int) -> tuple[float, float]:
+    """The slowest answer while so many clients are connected, and after they have left."""
     host = ground.start(wrapper=FEW_DESCRIPTORS).wait_ready()
     with ExitStack() as stack:
         crowd(ground.socket, sockets, stack)
         during = slowest_answer(ground, 10)
         assert opened(host.pid) < 128
     after = slowest_answer(ground, 10)
-    if sockets:
-        figure("slowest answer meanwhile", round(during, 3), "s")
-        figure("slowest answer afterwards", round(after, 3), "s")
-    assert during < 5, "1 s where the machine is not crowded"
-    assert after < 5
     assert host.stop() == 0
+    return during, after
+
+
+def test_d1_clients_take_all_descriptors(ground: Ground, figure: Figure) -> None:
+    during, after = slowest_two(ground, 500)
+    figure("slowest answer meanwhile", round(during, 3), "s")
+    figure("slowest answer afterwards", round(after, 3), "s")
+    assert during < 10, "1 s where the machine is not crowded"
+    assert after < 10
+
+
+def test_d1_without_the_fault(ground: Ground) -> None:
+    assert max(slowest_two(ground, 0)) < 10
 
 
 # -- D2: descriptors that are left open -------------------------------------------------------------
