@@ -142,11 +142,11 @@ async def _commands(folder: Path, sizes: Sequence[int], effort: Effort) -> Curve
 
 def _change(registry: Registry) -> Work:
     """Put a set of one command in the place of another, as a driver that starts does."""
-    one = Contributed(commands=[Command.of(noop, console="extra")])
 
     async def work(count: int) -> None:
         for number in range(count):
-            registry.replace("extra", one)
+            # A new one each time: what is given again is not compiled again.
+            registry.replace("extra", Contributed(commands=[Command.of(noop, console="extra")]))
             if not number % BURST:
                 await asyncio.sleep(0)
 
