@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import weakref
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO
 
 import msgspec
 
+from trunnion.isolation.content import pieces_of
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
 from trunnion.kernel.file_limits import FileLimits
@@ -27,11 +26,6 @@ from trunnion.model.runs import ArtifactInfo
 from trunnion.store.base import Store
 
 CHUNK = 1 << 20
-
-
-@runtime_checkable
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class ArtifactKeeper:
@@ -100,32 +94,5 @@ def _refuse_if_over(live: LiveRun, name: str) -> None:
 
 
 def _copy(content: bytes | Path | BinaryIO | Iterable[bytes], file: NewFile) -> None:
-    if isinstance(content, bytes):
-        file.write(content)
-    elif isinstance(content, Path):
-        with _opened(content) as source:
-            _write_each(_pieces_of(source), file)
-    else:
-        _write_each(_pieces_of(content) if isinstance(content, _Readable) else content, file)
-
-
-def _write_each(pieces: Iterable[bytes], file: NewFile) -> None:
-    for piece in pieces:
+    for piece in pieces_of(content, CHUNK):
         file.write(piece)
-
-
-def _pieces_of(source: _Readable) -> Iterator[bytes]:
-    while piece := source.read(CHUNK):
-        yield piece
-
-
-def _opened(path: Path) -> BinaryIO:
-    """A regular file, open; anything else could block for ever."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise InvalidArguments(f"{path} cannot be kept: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise InvalidArguments(f"{path} is not a regular file, so it cannot be kept")
-    return os.fdopen(descriptor, "rb")
