@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -45,6 +46,11 @@ SPARE_PAGES = 256
 
 VACUUM_STEP = 64
 """Pages given back in one transaction."""
+
+VACUUM_STEPS = 64
+"""Transactions until the log is folded in."""
+
+LONGEST_PAUSE = 0.05
 
 IDLE = 5.0
 """Seconds until the thread looks for old keys by itself."""
@@ -155,7 +161,10 @@ class Upkeep:
         self._sweep_keys()
         if self._dirty >= CHECKPOINT_AFTER or (again and self._dirty):
             self._dirty = 0
-            self._give_back_space()
+            if self._give_back_space():
+                # The log is folded in between, or it would grow by all that is moved.
+                self._dirty = CHECKPOINT_AFTER
+                self._wake.set()
             self._checkpoint()
         if self._full:
             self._full = not self._empty_log()
@@ -170,14 +179,22 @@ class Upkeep:
                 if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
                     self._packer.add(run_id)
 
-    def _give_back_space(self) -> None:
-        """Shorten the file in small steps while more than an eighth of it is unused."""
-        while not self._stopping:
+    def _give_back_space(self) -> bool:
+        """Shorten the file by some small steps if more than an eighth of it is unused; whether it still may be.
+
+        Who commits has his turn between two steps.
+        """
+        for _ in range(VACUUM_STEPS):
+            if self._stopping:
+                break
+            begun = time.monotonic()
             with self._database.transaction() as writer:
                 unused, pages = number(writer, "PRAGMA freelist_count"), number(writer, "PRAGMA page_count")
                 if unused <= max(SPARE_PAGES, pages // 8):
-                    return
+                    return False
                 writer.execute(f"PRAGMA incremental_vacuum({VACUUM_STEP})").fetchall()
+            time.sleep(min(time.monotonic() - begun, LONGEST_PAUSE))
+        return True
 
     def _checkpoint(self) -> None:
         """Fold the log in beside running commits; each pass leaves what was written during the one before."""
