@@ -113,6 +113,7 @@ def test_killed_at_any_moment_it_is_the_one_or_the_other(moment: int, tmp_path: 
     with Output(path) as output:
         assert output.read(0, len(data) + 1) == data
     assert list(unpacked(tmp_path)) == ([] if moment == 101 else [RUN])
+    outputs.remove_partial(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == [RUN]
 
 
@@ -145,10 +146,13 @@ def test_the_output_of_an_ended_run_is_compressed_and_reads_the_same(disk: Bench
     stream = run_stream(run_id)
     before = disk.store.read_events(stream, 0, 1000, 1 << 40)
     path = disk.data_dir / "artifacts" / run_id / OUTPUT
+    left = disk.data_dir / "artifacts" / ".left.partial"
+    left.write_bytes(b"half")
     packer = OutputPacker(disk.data_dir / "artifacts", 0.0)
     packer.add(run_id)
     until(lambda: path.read_bytes().startswith(outputs.MAGIC))
     packer.stop()
+    assert not left.exists()
     assert disk.store.read_events(stream, 0, 1000, 1 << 40) == before
     assert disk.store.read_events(stream, 30, 2, 1 << 40) == before[30:32]
     disk.reopen()
@@ -159,13 +163,11 @@ def test_what_an_earlier_host_left_is_compressed_after_the_start(tmp_path: Path)
     with opened("process", tmp_path) as bench:
         run_id = said_much(bench)
         path = tmp_path / "artifacts" / run_id / OUTPUT
-        (tmp_path / "artifacts" / ".left.partial").write_bytes(b"half")
         added: list[str] = []
         upkeep = bench.store._upkeep
         upkeep._packer.add = added.append
         upkeep.work(again=True)
         assert added == [run_id]
-        assert not (tmp_path / "artifacts" / ".left.partial").exists()
         assert path.exists()
 
 

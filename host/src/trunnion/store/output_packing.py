@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from trunnion.store.outputs import pack
+from trunnion.store.outputs import pack, remove_partial
 
 AFTER: Final = 10.0
 """Seconds after a run's end, in which somebody may still read what it said or remove it."""
@@ -52,6 +52,8 @@ class OutputPacker:
     def _serve(self) -> None:
         with suppress(OSError):  # a thread of Linux has a priority of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        with suppress(OSError):
+            remove_partial(self._root)
         while not self._stopping:
             self._wake.wait(self._due[0][0] - time.monotonic() if self._due else None)
             self._wake.clear()

@@ -106,7 +106,7 @@ def _inflated(data: bytes) -> bytes:
 def pack(root: Path, run_id: str, stopping: Callable[[], bool]) -> bool:
     """Compress the output of an ended run.
 
-    Killed at any moment, the file is the one or the other, whole; what lies beside it then, ``tidied`` removes.
+    Killed at any moment, the file is the one or the other, whole; what lies beside it then, ``remove_partial`` removes.
 
     Args:
         root: the folder with the folders of runs.
@@ -147,16 +147,20 @@ def pack(root: Path, run_id: str, stopping: Callable[[], bool]) -> bool:
     return True
 
 
+def remove_partial(root: Path) -> None:
+    """Remove what an interrupted compression left; for whoever compresses, before it begins."""
+    for left in root.glob(f".*{PARTIAL}"):
+        left.unlink(missing_ok=True)
+
+
 def unpacked(root: Path) -> Iterator[str]:
-    """Runs whose output is not compressed; what an interrupted compression left is removed on the way."""
+    """Runs whose output is not compressed."""
     try:
         entries = list(os.scandir(root))
     except FileNotFoundError:
         return
     for entry in entries:
-        if entry.name.startswith(".") and entry.name.endswith(PARTIAL):
-            Path(entry.path).unlink(missing_ok=True)
-        elif entry.is_dir(follow_symlinks=False) and _is_plain(Path(entry.path) / OUTPUT):
+        if entry.is_dir(follow_symlinks=False) and _is_plain(Path(entry.path) / OUTPUT):
             yield entry.name
 
 
