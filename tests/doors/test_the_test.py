@@ -117,7 +117,9 @@ PLANTS: dict[str, tuple[Plant, type, Call, str]] = {
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_i4_without_the_defence_a_difference_is_told(served: Served, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_i4_without_the_defence_a_difference_is_told(
+    served: Served, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     plant, door, call, expected = PLANTS[name]
     trial = Trial(served, [InProcess(served), door(served)])
     assert trial.differences(call) == []

@@ -218,7 +218,9 @@ async def test_stopping_the_host_leaves_no_process(serve, marked):
 
 async def test_much_output_is_whole_and_in_order(serve):
     """With the writer in a process of its own the output is ahead of the disk unless it is paced."""
-    config = '[store]\ndurability = "power"\n[executor]\nmax_output_lines = 0\n[scripts.count]\nrun = ["seq", "3000000"]'
+    config = (
+        '[store]\ndurability = "power"\n[executor]\nmax_output_lines = 0\n[scripts.count]\nrun = ["seq", "3000000"]'
+    )
     async with serve(config) as host:
         run = await host.run("scripts.count")
         assert run.status == "succeeded", run.error
