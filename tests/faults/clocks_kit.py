@@ -1,4 +1,4 @@
-"""Hosts whose clocks can be moved while they run."""
+"""Hosts whose clocks can be moved while they run, from outside or from within."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from faults_kit import Ground, Up
+
+from trunnion.kernel.clock import SystemClock
 
 STATE = struct.Struct("=qq")
 DAY = 86_400.0
@@ -42,6 +44,15 @@ class Clocks:
 
     def close(self) -> None:
         self._shared.close()
+
+
+class Moved(SystemClock):
+    """The machine's clock, set by hand; for a host in the test's own process."""
+
+    ahead = 0.0
+
+    def utc(self) -> int:
+        return super().utc() + int(self.ahead * 1e6)
 
 
 def up(ground: Ground, clocks: Clocks) -> Up:

@@ -8,14 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from clocks_kit import DAY, Clocks, up
+from clocks_kit import DAY, Clocks, Moved, up
 from faults_kit import Ground
 
 from trunnion import Command, hookimpl
 from trunnion import retention as retention_module
 from trunnion.host import Host, HostOptions
 from trunnion.kernel import clock_watch
-from trunnion.kernel.clock import SystemClock
 from trunnion.kernel.clock_watch import ClockWatch, doubts
 from trunnion.model.runs import Caller, Invocation
 from trunnion.protocol.client import Client
@@ -105,15 +104,6 @@ def test_c2_a_day_back(ground: Ground, clocks: Clocks, figure: Figure) -> None:
 
 
 # -- history, which a wrong clock makes old ---------------------------------------------------------
-
-
-class Moved(SystemClock):
-    """The machine's clock, set by hand."""
-
-    ahead = 0.0
-
-    def utc(self) -> int:
-        return super().utc() + int(self.ahead * 1e6)
 
 
 class Quick:

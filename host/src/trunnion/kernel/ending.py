@@ -170,7 +170,7 @@ class Ending:
         if live.context is not None:
             live.context.outlive()
         live.outcome, live.context, live.task, live.stop_reason = None, None, None, None
-        live.expires = live.expires_asked
+        live.expires, live.due = live.expires_asked, self._clock.monotonic() + delay
         live.phase = "delayed"
         self.arm_expiry(live)
         self._committer.change(Change(live.log, lambda _: self._placed_again(live), start=live.run))

@@ -57,6 +57,7 @@ class LiveRun:
         has_slot: whether it occupies a slot.
         expires: on the monotonic clock, when it must have ended; ``expires_asked`` is without the
             command's own timeout, which counts anew at each attempt.
+        due: on the monotonic clock, when its next attempt may begin.
         timer: of its present phase; ``expiry`` is the one of its deadline.
         accepted: settled when its acceptance is on record.
         checked: its arguments were validated in this host's life.
@@ -82,6 +83,7 @@ class LiveRun:
     lent = 0
     expires: float | None = None
     expires_asked: float | None = None
+    due: float | None = None
     timer: Timer | None = None
     expiry: Timer | None = None
     context: Context | None = None

@@ -13,6 +13,7 @@ from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.locks import LockScope
 from trunnion.kernel.registry import Registry
+from trunnion.kernel.retry import seconds_to_wait
 from trunnion.kernel.slots import Slots
 
 
@@ -53,11 +54,10 @@ class Placement:
         entry = live.entry
         if entry is None or not entry.available or (self.park_all and not live.arriving):
             self.park(live)
-        elif live.run.not_before is not None and live.run.not_before > self._clock.utc():
+        elif (wait := seconds_to_wait(live, self._clock)) > 0:
             live.phase = "delayed"
-            delay = (live.run.not_before - self._clock.utc()) / 1e6
             live.disarm()
-            live.timer = self._clock.call_later(delay, lambda: self._due(live))
+            live.timer = self._clock.call_later(wait, lambda: self._due(live))
         else:
             live.phase = "lane"
             if entry.lock is None or self._enter_lane(live, entry):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from trunnion.kernel.clock import Clock
 from trunnion.kernel.live import LiveRun
 from trunnion.model.commands import Command, Retry
 from trunnion.model.errors import ErrorInfo
@@ -35,6 +36,25 @@ def backoff(retry: Retry, attempt: int) -> float:
     """
     delay = min(retry.max_delay, retry.delay * 2.0 ** min(attempt - 1, MOST_DOUBLINGS))
     return delay * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, protects nothing
+
+
+def seconds_to_wait(live: LiveRun, clock: Clock) -> float:
+    """How long a run is to wait before it works; 0 or less for one that is due.
+
+    The wait for a next attempt was told as a length, so it goes by the clock that only grows, whatever the wall clock
+    is set to meanwhile. What was stored counts once, after a restart, and no longer than any wait of that command may
+    be. A caller's own ``not_before`` was told as a time, and goes by the wall clock.
+    """
+    run = live.run
+    if run.not_before is None:
+        return 0.0
+    left = (run.not_before - clock.utc()) / 1e6
+    if run.attempt == 1:
+        return left
+    if live.due is None:
+        retry = live.entry.command.retry if live.entry is not None else None
+        live.due = clock.monotonic() + (left if retry is None else min(left, retry.max_delay))
+    return live.due - clock.monotonic()
 
 
 def next_attempt(live: LiveRun, error: ErrorInfo, delay: float, now: int, **changes: object) -> None:
