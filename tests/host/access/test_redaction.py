@@ -250,12 +250,12 @@ def test_no_text_costs_more_than_its_length(text: str) -> None:
     redaction.configure({})
     redaction.register("aaaaaaaab", owner="t")
     redactor = Redactor(redaction)
-    began = time.perf_counter()
+    began = time.thread_time()
     redactor.text(text)
-    once = time.perf_counter() - began
-    began = time.perf_counter()
+    once = time.thread_time() - began
+    began = time.thread_time()
     redactor.text(text * 4)
-    assert time.perf_counter() - began < 12 * once + 0.05
+    assert time.thread_time() - began < 12 * once + 0.05
 
 
 @pytest.mark.parametrize("line", [17, 1 << 20])

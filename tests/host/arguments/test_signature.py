@@ -269,9 +269,9 @@ def test_a_pattern_never_reaches_the_backtracking_engine() -> None:
     def handler(x: Annotated[str, msgspec.Meta(pattern="^(a+)+$|^a+!$")], y: list[Name] | None = None) -> None: ...
 
     parameters = compile_parameters(handler)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert parameters.bind({"x": "a" * 25 + "!", "y": ["ab"]}).values["y"] == ["ab"]
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
     assert [p["path"] for p in problems(parameters, {"x": "b", "y": ["A"]})] == ["x", "y"]
 
 
