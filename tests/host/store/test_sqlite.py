@@ -6,6 +6,7 @@ import random
 import sqlite3
 import threading
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,31 @@ def test_merging_waits_for_the_slowest_observer(tmp_path: Path) -> None:
 
         until(merged)
         assert [e.seq for e in disk.store.read_events(run_stream(run.id), 0, 500)] == list(range(1, 201))
+
+
+@pytest.mark.parametrize("damage", [(b"line", b"lime"), (b"{", b"}")])
+def test_a_damaged_chunk_is_not_merged_into_a_whole_one(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    """Defence: ``Upkeep._merge`` looks at checksums; without it damage is given a new one, or ends the helper."""
+    with opened("process", tmp_path) as disk:
+        assert isinstance(disk.store, SqliteStore)
+        disk.store.observer_position("slow")
+        run = disk.accept(disk.run())
+        expected = [event(run, seq, "log", f"line {seq}") for seq in range(2, 42)]
+        for each in expected:
+            disk.commit(Batch(appends={run_stream(run.id): [each]}))
+        disk.finish(run, last=42)
+        with closing(sqlite3.connect(disk.database, isolation_level=None)) as connection:
+            (data,) = connection.execute("SELECT data FROM chunks WHERE first = 20").fetchone()
+            connection.execute("UPDATE chunks SET data = ? WHERE first = 20", (data.replace(*damage),))
+        disk.store.set_observer_position("slow", disk.store.end_position())
+        disk.commit(Batch())
+        disk.store._upkeep.work(again=True)
+        until(lambda: chunk_count(disk, run.num) <= 5)
+        seen = disk.store.read_events(run_stream(run.id), 1, 500)
+        assert [e for e in seen if e.seq != 20][:-1] == [e for e in expected if e.seq != 20]
+        assert [(e.kind, e.data) for e in seen if e.seq == 20] == [
+            ("gap", {"first": 20, "last": 20, "reason": "damaged on the disk"})
+        ]
 
 
 def test_long_output_goes_to_a_file_and_comes_back_whole(disk: Bench) -> None:

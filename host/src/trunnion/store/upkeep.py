@@ -56,10 +56,10 @@ IDLE = 5.0
 """Seconds until the thread looks for old keys by itself."""
 
 _SMALL = (
-    "SELECT position, first, last, ts, codec, data FROM chunks WHERE stream = ? AND first > ? AND position <= ?"
+    "SELECT position, first, last, ts, codec, data, crc FROM chunks WHERE stream = ? AND first > ? AND position <= ?"
     " ORDER BY first LIMIT 2000"
 )
-_Small = tuple[int, int, int, int, int, bytes]
+_Small = tuple[int, int, int, int, int, bytes, int]
 
 
 class _SupersededError(Exception):
@@ -231,7 +231,10 @@ class Upkeep:
                 writer.executemany("DELETE FROM keys WHERE principal = ? AND key = ? AND created <= ?", old)
 
     def _merge(self, stream: int, ended: bool) -> None:
-        """Merge young chunks of a stream into large compressed ones, as far as observers have come."""
+        """Merge young chunks of a stream into large compressed ones, as far as observers have come.
+
+        A damaged one stays as it is: merged, it would get a checksum that calls it whole.
+        """
         after = self._merged.get(stream, 0)
         with self._pool.reader() as connection:
             bound = number(connection, "SELECT coalesce(min(position), 1 << 62) FROM observers")
@@ -240,6 +243,10 @@ class Upkeep:
         waiting = kept > len(small)
         group: list[_Small] = []
         for row in small:
+            if zlib.crc32(row[5]) != row[6]:
+                self._replace(stream, group)
+                group = []
+                continue
             group.append(row)
             if sum(len(each[5]) for each in group) >= MERGE_BYTES:
                 self._replace(stream, group)
