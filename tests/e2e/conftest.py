@@ -168,15 +168,20 @@ class Place:
         assert done.code == 0, done
         return json.loads(done.out)
 
-    def popen(self, *args: str, nofile: int = 0) -> subprocess.Popen:
-        """Start the program, its output in pipes; ``nofile`` limits its descriptors."""
+    def popen(self, *args: str, nofile: int = 0, measured: bool = True) -> subprocess.Popen:
+        """Start the program, its output in pipes; ``nofile`` limits its descriptors.
+
+        Where it is not ``measured``, its first moments are its own: while coverage is imported there, before any of
+        ours, an interrupt is swallowed.
+        """
+        env = self.env if measured else {k: v for k, v in self.env.items() if not k.startswith("COVERAGE_")}
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({nofile}, {nofile})); "
         process = subprocess.Popen(
             [*PROGRAM[:-1], (limit if nofile else "") + PROGRAM[-1], *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.env,
+            env=env,
             cwd=self.root,
             start_new_session=True,
         )
