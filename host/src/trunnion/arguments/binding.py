@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jsonschema_rs
 import msgspec
@@ -16,11 +16,12 @@ from trunnion.arguments.patterns import options, text_in, text_limits
 from trunnion.arguments.plan import Argument, Plan
 from trunnion.arguments.problems import Problem, describe, invalid, keyword_words, path_text, show, unknown
 from trunnion.arguments.walk import resolve
+from trunnion.model.errors import InvalidArguments
 from trunnion.model.json import Json, JsonObject, encode
 
 
-class Bound(msgspec.Struct, frozen=True):
-    """The validated arguments of one call.
+class Bound(msgspec.Struct, frozen=True, gc=False):
+    """The validated arguments of one call. Nothing in it refers back to it, so no collector need look at it.
 
     Attributes:
         args: JSON form with defaults filled in; secrets are still in it.
@@ -47,6 +48,10 @@ def _validator(schema: Mapping[str, Json]) -> jsonschema_rs.Draft202012Validator
 class Binder:
     """Validates and converts; compiled once from a plan.
 
+    Attributes:
+        bind: validates arguments and makes the handler's values of them; raises ``InvalidArguments`` with each
+            problem, the argument's name and what was expected.
+
     Raises:
         InvalidArguments: the validator cannot use the schema, or a default does not fit it.
     """
@@ -69,13 +74,44 @@ class Binder:
         self._defaults: dict[str, Json] = {a.name: a.default for a in plan.arguments if a.default is not msgspec.UNSET}
         self._changeable = [(n, encode(value)) for n, value in self._defaults.items() if isinstance(value, list | dict)]
         self._judge_defaults()
+        plain = not (self._changeable or self._most_text or self._exact)
+        self.bind: Callable[[Mapping[str, Json]], Bound] = self._quick() if plain else self._bind
 
-    def bind(self, args: Mapping[str, Json]) -> Bound:
-        """Validate arguments and make the handler's values of them.
+    def _quick(self) -> Callable[[Mapping[str, Json]], Bound]:
+        """``_bind`` without what this plan does not need: what most calls cost beside the validator is steps."""
+        defaults, whole, is_valid, convert = self._defaults, self._first, self._is_valid, self._convert
+        settle, refused = self._settle, self._refused
 
-        Raises:
-            InvalidArguments: each problem with the argument's name and what was expected.
-        """
+        def as_given(args: Mapping[str, Json]) -> Bound:
+            filled = {**defaults, **args}
+            for name in whole:
+                if type(filled.get(name)) is not int:
+                    settle(filled)
+                    break
+            try:
+                if is_valid(filled):
+                    return Bound(filled, {**filled})
+            except ValueError:
+                pass
+            raise refused(filled)
+
+        if convert is None:
+            return as_given
+
+        def converted(args: Mapping[str, Json]) -> Bound:
+            filled = {**defaults, **args}
+            try:
+                if is_valid(filled):
+                    return Bound(filled, convert(filled))
+            except msgspec.ValidationError:
+                return self._again(filled)
+            except ValueError:
+                pass
+            raise refused(filled)
+
+        return converted
+
+    def _bind(self, args: Mapping[str, Json]) -> Bound:
         filled = {**self._defaults, **args}
         for name, encoded in self._changeable:
             if name not in args:
@@ -97,7 +133,10 @@ class Binder:
             return self._again(filled)
         except ValueError:
             pass
-        raise invalid(list(self._problems(filled)))
+        raise self._refused(filled)
+
+    def _refused(self, filled: dict[str, Json]) -> InvalidArguments:
+        return invalid(list(self._problems(filled)))
 
     def _check_text(self, filled: Mapping[str, Json]) -> None:
         """Refuse, before any pattern is matched, text that would take too long."""
