@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from trunnion.model.events import run_stream
 from trunnion.model.retention import ALL, LIMITS, NO_LIMIT, NOT_HELD, Rule, held_by
 from trunnion.model.runs import ArtifactInfo, Run, RunFilter
 from trunnion.store import Batch
+from trunnion.store.base import Ended
 from trunnion.store.pruning import AT_ONCE
 from trunnion.store.retention import CHUNKS, Retention
 from trunnion.store.sqlite import SqliteStore
@@ -110,6 +112,39 @@ def test_never_more_than_allowed_never_less_than_needed(data: st.DataObject) -> 
         said = bench.prune(*rules, dry_run=True)
         assert bench.prune(*rules) == said
         assert set(ids(bench)) == kept
+
+
+def test_two_removals_at_once_remove_no_more_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: they take turns; without it both count first, and the later one removes as many again."""
+    with opened("process", tmp_path) as bench:
+        filled(bench, "a.x", 6)
+        store, met, over = bench.store, threading.Barrier(2), threading.Event()
+        tally, ended, readers = store.tally, store.ended, list[threading.Thread]()
+
+        def counted() -> dict[str, int]:
+            counts = tally()
+            with suppress(threading.BrokenBarrierError):
+                met.wait(1)
+            return counts
+
+        def read(before: int | None = None) -> Iterator[list[Ended]]:
+            readers.append(threading.current_thread())
+            if readers[0] is not readers[-1]:
+                over.wait(30)
+            return ended(before)
+
+        def remove() -> None:
+            bench.prune(Rule(ALL, runs=4))
+            over.set()
+
+        monkeypatch.setattr(store, "tally", counted)
+        monkeypatch.setattr(store, "ended", read)
+        both = [threading.Thread(target=remove) for _ in range(2)]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join()
+        assert len(ids(bench)) == 4
 
 
 def test_the_parent_of_a_live_run_stays(bench: Bench) -> None:

@@ -6,8 +6,10 @@ to be felt by who commits at the same time.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 
 import msgspec
@@ -20,6 +22,9 @@ AT_ONCE = 50
 
 STEP_SECONDS = 0.02
 """A removal that takes longer is followed by a smaller one."""
+
+_turn = threading.Lock()
+"""Two that have counted the same runs would remove twice as many as are too many."""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -48,7 +53,7 @@ def prune(store: Store, rules: Sequence[Rule], now: int, *, dry_run: bool = Fals
     """Remove what rules do not keep: by age first, then the oldest beyond a number or a size.
 
     Runs that have not ended, and those whose children have not, stay. Events of other streams go by the age
-    of the rule ``*``, where all of a stored piece is older.
+    of the rule ``*``, where all of a stored piece is older. One removal waits for the other.
 
     Args:
         store: whose history.
@@ -59,7 +64,8 @@ def prune(store: Store, rules: Sequence[Rule], now: int, *, dry_run: bool = Fals
     Returns:
         What went, by command and rule.
     """
-    return _Pruning(store, rules, now, dry_run=dry_run).work()
+    with nullcontext() if dry_run else _turn:
+        return _Pruning(store, rules, now, dry_run=dry_run).work()
 
 
 class _Pruning:
