@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 
 from points import die_at
-from sabotage_streams import forget_gaps, never_hold_back, snapshot_first
+from sabotage_doors import close_no_more, make_no_room
+from sabotage_plugins import let_plugins_through, load_first, take_half
+from sabotage_streams import forget_gaps, never_hold_back, snapshot_first, tell_each_anew
 
 from trunnion.kernel.recovery import Recovery
 from trunnion.launcher.main import main
@@ -197,7 +199,7 @@ def interrupt_nobody() -> None:
     from trunnion.kernel.core import Kernel
 
     Kernel.interrupt = lambda self: None  # type: ignore[method-assign]
-    Kernel.give_up = lambda self: None  # type: ignore[method-assign]
+    Kernel.give_up = lambda self, *, dying=False: None  # type: ignore[method-assign]
 
 
 def share_the_data() -> None:
@@ -267,12 +269,11 @@ def die_rotating() -> None:
     setattr(owner, name, die if owner is Sealer else die_later)
 
 
-def know_no_full_disk() -> None:
-    """Take a disk without space for one that is broken."""
-    from trunnion.store import connections
+def trust_any_key() -> None:
+    """Take a key that every user can read for one that nobody else has read."""
+    from trunnion.access import key_file
 
-    connections.NO_SPACE = frozenset()  # type: ignore[misc]
-    connections._is_full = lambda code: False
+    key_file._refuse_open_to_others = lambda path, status: None
 
 
 DEFENCES = {
@@ -297,12 +298,18 @@ DEFENCES = {
         keep_no_reserve,
         show_secrets,
         keep_all_output,
-        know_no_full_disk,
         die_rotating,
         die_at,
         forget_gaps,
         never_hold_back,
         snapshot_first,
+        tell_each_anew,
+        close_no_more,
+        make_no_room,
+        let_plugins_through,
+        load_first,
+        take_half,
+        trust_any_key,
     )
 }
 
