@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -156,7 +157,6 @@ class Redactor:
     def __init__(self, host: Redaction, own: Iterable[str] = (), *, patterns: bool = True, keys: bool = True) -> None:
         self._host = host
         self._values = frozenset(own)
-        self.own = Matcher(self._values) if self._values else None
         self._patterns = patterns
         self._keys = keys
 
@@ -166,6 +166,11 @@ class Redactor:
         if more == self._values:
             return self
         return Redactor(self._host, more, patterns=self._patterns, keys=self._keys)
+
+    @cached_property
+    def own(self) -> Matcher | None:
+        """What searches for values of one's own; it is built when it is first needed, not for each that is added."""
+        return Matcher(self._values) if self._values else None
 
     @property
     def matcher(self) -> Matcher:
@@ -186,7 +191,8 @@ class Redactor:
         """Text without the secrets."""
         try:
             if len(text) > LONG:
-                if not self._glance(text.encode()):
+                data = text.encode()
+                if not self._host.glance(data) and (self.own is None or not self.own.glance(data)):
                     return text
             elif self.own is None and not self._host.search(text):
                 return text
@@ -222,9 +228,6 @@ class Redactor:
         if message is error.message and shown is details:
             return error
         return ErrorInfo(error.code, message, dict(shown) if isinstance(shown, Mapping) else {})
-
-    def _glance(self, data: bytes) -> object:
-        return self._host.glance(data) or (self.own is not None and self.own.glance(data))
 
     def _spans(self, text: str) -> list[Span]:
         matcher = self._host.matcher

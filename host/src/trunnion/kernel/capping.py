@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from trunnion.kernel.eventlog import EVENT_OVERHEAD
 from trunnion.model.events import NULL, TEXT
@@ -35,8 +36,8 @@ class Amount(msgspec.Struct):
         return self.bytes + EVENT_OVERHEAD * self.events
 
 
-class Emitted(NamedTuple):
-    """What a handler has emitted, on its way to the stream; ``channel`` is None for what is no block of lines.
+class Emitted(msgspec.Struct, frozen=True):
+    """What a handler has emitted beyond the beginning; ``channel`` is None for what is no block of lines.
 
     Attributes:
         lines: how many it has; ``first_line`` is the number of the first of them among those of the run.
@@ -61,42 +62,53 @@ class Emitted(NamedTuple):
         return content_bytes(self.text, self.raw)
 
     @property
+    def size(self) -> int:
+        """See ``Amount``."""
+        return self.bytes + EVENT_OVERHEAD
+
+    @property
     def data(self) -> msgspec.Raw:
         """What goes on the stream beside the text."""
-        if self.channel is None:
-            return self.raw
-        facts = b'{"first_line":%d,"lines":%d,"channel":"%s"' % (self.first_line, self.lines, self.channel.encode())
-        return msgspec.Raw(facts + (b',"cut":%d}' % self.cut if self.cut else b"}"))
+        return self.raw if self.channel is None else line_data(self.first_line, self.lines, self.channel, self.cut)
 
 
 class Cap:
     """Counts what a run emits, and says what of it goes to the stream at once.
 
+    Every event passes here, so there is one number for each limit that becomes smaller; the rest follows from them.
+
     Args:
         limits: as they are when the run says its first word.
 
     Attributes:
-        came: all there was so far.
+        most: what is kept at most, beginning and end.
         held: the last part, once the beginning is full.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.most = Amount(lines=limits.max_output_lines or sys.maxsize, bytes=limits.max_output_bytes or sys.maxsize)
-        tail = Amount(lines=self.most.lines // 2, bytes=min(self.most.bytes // 2, LONGEST_TAIL))
-        self._room = self.most.bytes - tail.bytes
-        self._lines = self.most.lines - tail.lines
-        self._tail = tail
-        self.came = Amount()
+        self._tail = Amount(lines=self.most.lines // 2, bytes=min(self.most.bytes // 2, LONGEST_TAIL))
+        self._room = self._whole_room = self.most.bytes - self._tail.bytes
+        self._lines = self._all_lines = self.most.lines - self._tail.lines
+        self._events = 0
         self.held: Tail | None = None
 
     def takes(self, size: int, lines: int = 1) -> bool:
-        """Count an event of ``size`` bytes; whether it goes to the stream as a whole."""
-        came = self.came
-        came.events += 1
-        came.lines += lines
-        came.bytes += size
-        size = came.bytes + EVENT_OVERHEAD * came.events
-        return self.held is None and came.lines <= self._lines and size <= self._room
+        """Count an event of ``size`` bytes; whether it goes to the stream as a whole. After one no, it stays no."""
+        self._events += 1
+        self._room -= size + EVENT_OVERHEAD
+        self._lines -= lines
+        return self._room >= 0 and self._lines >= 0
+
+    @property
+    def came(self) -> Amount:
+        """All there was so far."""
+        return Amount(self._events, self._all_lines - self._lines, self.size - EVENT_OVERHEAD * self._events)
+
+    @property
+    def size(self) -> int:
+        """``came.size``."""
+        return self._whole_room - self._room
 
     def hold(self, event: Emitted) -> Emitted | None:
         """Hold an event that was not taken; what is returned of it still belongs to the beginning."""
@@ -104,8 +116,7 @@ class Cap:
             self.held.add(event)
             return None
         self.held = Tail(self._tail)
-        before = Amount(self.came.events, self.came.lines - event.lines, self.came.bytes - event.bytes)
-        first, rest = first_lines(event, self._lines - before.lines, self._room - before.size)
+        first, rest = first_lines(event, self._lines + event.lines, self._room + event.size)
         if rest is not None:
             self.held.add(rest)
         return first
@@ -165,10 +176,7 @@ class Tail:
         return self._has.lines > self._most.lines or self._has.size > self._most.bytes
 
     def _is_enough_without(self, event: Emitted) -> bool:
-        return (
-            self._has.lines - event.lines >= self._most.lines
-            or self._has.size - event.bytes - EVENT_OVERHEAD >= self._most.bytes
-        )
+        return self._has.lines - event.lines >= self._most.lines or self._has.size - event.size >= self._most.bytes
 
     def _drop(self, event: Emitted) -> None:
         _count(self._has, event, -1)
@@ -215,15 +223,23 @@ def _parted(event: Emitted, data: bytes, at: int) -> tuple[Emitted | None, Emitt
     if at >= len(data):
         return event, None
     lines = data.count(b"\n", 0, at)
-    head = event._replace(text=data[:at].decode("utf-8", "surrogatepass"), lines=lines, cut=0)
-    tail = data[at:].decode("utf-8", "surrogatepass")
-    return head, event._replace(text=tail, lines=event.lines - lines, first_line=event.first_line + lines)
+    head, tail = data[:at].decode("utf-8", "surrogatepass"), data[at:].decode("utf-8", "surrogatepass")
+    return (
+        replace(event, text=head, lines=lines, cut=0),
+        replace(event, text=tail, lines=event.lines - lines, first_line=event.first_line + lines),
+    )
 
 
 def content_bytes(text: str, raw: msgspec.Raw) -> int:
     """Bytes of a text as UTF-8, and of the data beside it."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return size if raw is NULL else size + len(memoryview(raw))
+
+
+def line_data(first_line: int, lines: int, channel: str, cut: int) -> msgspec.Raw:
+    """What stands beside a block of lines on the stream; the parameters are attributes of ``Emitted``."""
+    facts = b'{"first_line":%d,"lines":%d,"channel":"%s"' % (first_line, lines, channel.encode())
+    return msgspec.Raw(facts + (b',"cut":%d}' % cut if cut else b"}"))
 
 
 def limit_reached(cap: Cap) -> tuple[str, msgspec.Raw]:

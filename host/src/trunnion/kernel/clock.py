@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
+from time import monotonic, time_ns
 from typing import Protocol
 
 
@@ -33,11 +33,11 @@ class SystemClock:
 
     def utc(self) -> int:
         """UTC, microseconds since 1970."""
-        return time.time_ns() // 1000
+        return time_ns() // 1000
 
     def monotonic(self) -> float:
         """Seconds that only ever grow."""
-        return time.monotonic()
+        return monotonic()
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call back on the running loop after ``delay`` seconds."""

@@ -17,9 +17,11 @@ from trunnion.kernel.sink import Sink
 from trunnion.kernel.threads import waited_for
 from trunnion.model.errors import TrunnionError, stop_error
 from trunnion.model.events import (
+    COMMON_KINDS,
     DATA,
     LEVELS,
     LOG,
+    NULL,
     PROGRESS,
     STATS,
     TABLE,
@@ -248,6 +250,8 @@ class Context:
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far the work has come; at most 20 a second are kept, the last one always."""
+        if len(text) > LONGEST_TEXT:
+            text = self._shortened(text)
         raw = msgspec.Raw(encode({"done": done, "total": total, "text": text}))
         now = time.monotonic()
         if now - self._progress[0] >= PROGRESS_INTERVAL or done == total:
@@ -271,12 +275,12 @@ class Context:
             ValueError: a kind only the host emits, no word for a kind, or too much data for one event.
             TypeError: the data has no form in JSON.
         """
-        raw = handlers_data(kind, data)
+        common = kind in COMMON_KINDS
+        raw = NULL if common and data is None else handlers_data(kind, data)
         if len(text) > LONGEST_TEXT:
-            text = self._sink.redactor.text(text)  # before it is cut: half a secret would not be recognised
-        if len(text) > LONGEST_TEXT:
-            text = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT} more characters)"
-        check_words(kind, level, by)
+            text = self._shortened(text)
+        if not (common and by == "handler" and level in LEVELS):
+            check_words(kind, level, by)
         self._sink.emit(kind, text, raw, level, by)
 
     def finish_output(self) -> None:
@@ -368,6 +372,11 @@ class Context:
         return self._blocking(handle.wait())
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _shortened(self, text: str) -> str:
+        text = self._sink.redactor.text(text)  # before it is cut: half a secret would not be recognised
+        left_out = len(text) - LONGEST_TEXT
+        return text if left_out <= 0 else f"{text[:LONGEST_TEXT]}… ({left_out} more characters)"
 
     def _blocking(self, coroutine: Coroutine[None, None, T]) -> T:
         return waited_for(coroutine, self._loop)

@@ -76,7 +76,6 @@ class StreamLog:
         kind: str,
         text: str = "",
         raw: msgspec.Raw = NULL,
-        *,
         level: str = "info",
         by: str = "host",
         ts: int | None = None,

@@ -6,13 +6,14 @@ import sys
 import threading
 from collections.abc import Iterable
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from trunnion.access.matching import Matcher
 from trunnion.access.redaction import Redactor
-from trunnion.kernel.capping import Cap, Emitted, content_bytes, gap, limit_reached, still_coming
+from trunnion.kernel.capping import Cap, Emitted, content_bytes, gap, limit_reached, line_data, still_coming
 from trunnion.kernel.eventlog import EVENT_OVERHEAD, StreamLog
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.model.errors import Busy
@@ -25,6 +26,9 @@ BLOCK = 64 << 10
 WAIT = 0.05
 SLICE = 512
 """Events taken over from threads at a time; between two slices the loop may turn to others."""
+Said: TypeAlias = tuple[str, str, msgspec.Raw, str, str, str | None, int]
+"""On its way from a thread: kind, text, data, level and speaker; the channel of a block of lines, and what it lost."""
+
 _making = threading.Lock()
 
 
@@ -50,10 +54,11 @@ class Sink:
         self._loop_thread = get_ident()
         self._lines = 0
         self._said = 0
+        self._lock: threading.Lock | None = None
         self._room: threading.Condition | None = None
         self._on_the_way = 0
         self._held_up = 0
-        self._emitted: list[Emitted] = []
+        self._emitted: list[Said] = []
 
     def emit(
         self, kind: str, text: str = "", raw: msgspec.Raw = NULL, level: str = "info", by: str = "handler"
@@ -75,8 +80,8 @@ class Sink:
                 raise self._behind(log)
             self._land(kind, text, raw, level, by)
         else:
-            size = EVENT_OVERHEAD + len(text) + len(memoryview(raw))
-            self._send(size, Emitted(kind, text, raw, level, by))
+            size = len(text) if raw is NULL else len(text) + len(memoryview(raw))
+            self._send(size, (kind, text, raw, level, by, None, 0))
 
     def text(
         self, block: str, *, channel: str = "stdout", level: str = "info", by: str = "handler", cut: int = 0
@@ -84,13 +89,13 @@ class Sink:
         """Add whole lines of output, from any thread; long ones become several events; ``cut``: see ``Context``."""
         parts = split_block(self.redactor.text(block))
         for number, part in enumerate(parts, 1):
-            event = Emitted(TEXT, part, NULL, level, by, channel, cut if number == len(parts) else 0)
+            lost = cut if number == len(parts) else 0
             if get_ident() == self._loop_thread:
                 if self.log is not None and self.log.uncommitted > self._limit and not self.closed:
                     raise self._behind(self.log)
-                self._land_lines(event)
+                self._land_lines(part, level, by, channel, lost)
             else:
-                self._send(EVENT_OVERHEAD + len(part), event)
+                self._send(len(part), (TEXT, part, NULL, level, by, channel, lost))
 
     def own(self) -> Matcher | None:
         """Finds the run's own secrets; None while it has none."""
@@ -117,9 +122,7 @@ class Sink:
     def close(self) -> None:
         """Take nothing more; threads that wait for room go on."""
         self.closed = True
-        if self._room is not None:
-            with self._room:
-                self._room.notify_all()
+        self._look_again()
 
     def end(self) -> None:
         """The run is at its end: take nothing more, and show the last part of what went beyond its limit."""
@@ -161,37 +164,39 @@ class Sink:
         log = self.log
         if self.closed or log is None:
             self.dropped += 1
-        elif (self._cap or self._make_cap()).takes(content_bytes(text, raw)):
-            log.append(kind, text, raw, level=level, by=by)
+            return
+        size = len(text) if raw is NULL and text.isascii() else content_bytes(text, raw)
+        if (self._cap or self._make_cap()).takes(size):
+            log.append(kind, text, raw, level, by)
         else:
             self._land_beyond(log, Emitted(kind, text, raw, level, by))
 
-    def _land_lines(self, event: Emitted) -> None:
-        log, text = self.log, event.text
+    def _land_lines(self, text: str, level: str, by: str, channel: str, cut: int) -> None:
+        log = self.log
         if self.closed or log is None:
             self.dropped += 1
             return
         lines = text.count("\n") + (not text.endswith("\n"))
-        event = event._replace(lines=lines, first_line=self._lines + 1)
+        first = self._lines + 1
         self._lines += lines
-        if (self._cap or self._make_cap()).takes(event.bytes, lines):
-            _put(log, event)
+        if (self._cap or self._make_cap()).takes(content_bytes(text, NULL), lines):
+            log.append(TEXT, text, line_data(first, lines, channel, cut), level, by)
         else:
-            self._land_beyond(log, event)
+            self._land_beyond(log, Emitted(TEXT, text, NULL, level, by, channel, cut, lines, first))
 
     def _land_beyond(self, log: StreamLog, event: Emitted) -> None:
         """The beginning is full: what fits into it still goes there, and the rest is held."""
         cap = self._cap or self._make_cap()
-        before, first = cap.held, cap.hold(event._replace(ts=log.now()))
+        before, first = cap.held, cap.hold(replace(event, ts=log.now()))
         if first is not None:
             _put(log, first)
         if before is None:
             text, raw = limit_reached(cap)
-        elif cap.came.size >= 2 * self._said:
+        elif cap.size >= 2 * self._said:
             text, raw = still_coming(cap)
         else:
             return
-        self._said = cap.came.size
+        self._said = cap.size
         log.append(LOG, text, raw, level="warning")
 
     def _make_cap(self) -> Cap:
@@ -201,47 +206,55 @@ class Sink:
 
     # -- from other threads -----------------------------------------------------------------------
 
-    def _send(self, size: int, event: Emitted) -> None:
+    def _send(self, size: int, said: Said) -> None:
         """Add to what waits for the loop; only the first to wait wakes it."""
-        room = self._room or self._make_room()
-        with room:
-            while self._backlog() > self._limit and not self.closed:
-                self._held_up += 1
-                room.wait(WAIT)
-                self._held_up -= 1
-            self._on_the_way += size
-            self._emitted.append(event)
-            first = len(self._emitted) == 1
+        lock, log = self._lock or self._make_lock(), self.log
+        with lock:
+            while self._on_the_way + (log.uncommitted if log is not None else 0) > self._limit and not self.closed:
+                self._wait(lock)
+            self._on_the_way += EVENT_OVERHEAD + size
+            first = not self._emitted
+            self._emitted.append(said)
         if first:
             self._mailbox.post(self._land_all)
 
     def _land_all(self) -> None:
         """On the loop: take what threads have emitted since the last time, a slice at a time."""
-        room = self._room or self._make_room()
-        with room:
+        with self._lock or self._make_lock():
             waiting, emitted = len(self._emitted), self._emitted[:SLICE]
             del self._emitted[:SLICE]
             self._on_the_way -= self._on_the_way * len(emitted) // max(1, waiting)
             if self._emitted:
                 self._mailbox.go_on(self._land_all)
-        for event in emitted:
-            if event.channel is None:
-                self._land(event.kind, event.text, event.raw, event.level, event.by)
+        for kind, text, raw, level, by, channel, cut in emitted:
+            if channel is None:
+                self._land(kind, text, raw, level, by)
             else:
-                self._land_lines(event)
+                self._land_lines(text, level, by, channel, cut)
         if self._held_up:
-            with room:
-                room.notify_all()
+            self._look_again()
 
-    def _make_room(self) -> threading.Condition:
+    def _make_lock(self) -> threading.Lock:
         """Made when the first thread speaks: most runs have none, and a lock costs as much as an event."""
         with _making:
-            if self._room is None:
-                self._room = threading.Condition()
-            return self._room
+            if self._lock is None:
+                self._lock = threading.Lock()
+            return self._lock
 
-    def _backlog(self) -> int:
-        return self._on_the_way + (self.log.uncommitted if self.log is not None else 0)
+    def _wait(self, lock: threading.Lock) -> None:
+        """Wait for room, a while at most; with the lock held."""
+        if self._room is None:
+            self._room = threading.Condition(lock)
+        self._held_up += 1
+        self._room.wait(WAIT)
+        self._held_up -= 1
+
+    def _look_again(self) -> None:
+        """Have threads that wait for room see whether there is some."""
+        if self._lock is not None:
+            with self._lock:
+                if self._room is not None:
+                    self._room.notify_all()
 
 
 def _put(log: StreamLog, event: Emitted) -> None:

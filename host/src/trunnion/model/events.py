@@ -24,6 +24,9 @@ META: Final = "meta"
 
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
+COMMON_KINDS: Final = frozenset({TEXT, LOG, PROGRESS, STATS, TABLE, DATA, ARTIFACT})
+"""Kinds that anybody may emit and that need no looking at."""
+
 HOST_KINDS: Final = frozenset({STATE, GAP, "ask"})
 """Kinds that only the host itself emits."""
 
