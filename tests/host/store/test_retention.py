@@ -184,6 +184,8 @@ def test_the_whole_is_no_larger_than_allowed(disk: Bench) -> None:
 def test_some_commands_have_bytes_of_their_own(bench: Bench) -> None:
     """What is kept under a rule of its own does not go for the sake of the whole."""
     mine, others = filled(bench, "a.x", 8, 20_000), filled(bench, "c.d", 8, 20_000)
+    if bench.durability != "memory":
+        bench.reopen()  # no upkeep is left over that would make chunks smaller meanwhile
     weights = [each.bytes for page in bench.store.ended() for each in bench.store.weigh(page)]
     assert len(weights) == 16
     bench.prune(Rule("a.x", bytes=sum(weights[4:8])), Rule(ALL, bytes=1))
