@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,13 @@ from trunnion.config.retention_settings import retention_rules
 from trunnion.model.events import run_stream
 from trunnion.model.retention import ALL, LIMITS, NO_LIMIT, NOT_HELD, Rule, held_by
 from trunnion.model.runs import ArtifactInfo, Run, RunFilter
-from trunnion.store import Batch
+from trunnion.store import Accept, Batch
+from trunnion.store.aged import ended_pages
 from trunnion.store.base import Ended
+from trunnion.store.connections import Pool, connect_reader
 from trunnion.store.pruning import AT_ONCE
 from trunnion.store.retention import CHUNKS, Retention
+from trunnion.store.rows import MARK_EVERY
 from trunnion.store.sqlite import SqliteStore
 
 HOUR = 3_600_000_000
@@ -112,6 +117,39 @@ def test_never_more_than_allowed_never_less_than_needed(data: st.DataObject) -> 
         said = bench.prune(*rules, dry_run=True)
         assert bench.prune(*rules) == said
         assert set(ids(bench)) == kept
+
+
+def test_looking_for_old_runs_does_not_look_at_all_young_ones(tmp_path: Path) -> None:
+    """Defence: ``aged.ended_pages`` looks only where old runs can be."""
+    with opened("process", tmp_path) as bench:
+        (old,) = filled(bench, "a.x", 1)
+        bench.clock.now += 100 * HOUR
+        young = [bench.run(created=bench.clock()) for _ in range(20 * MARK_EVERY)]
+        for at in range(0, len(young), MARK_EVERY):
+            some = young[at : at + MARK_EVERY]
+            finishes = [end(run, last=0, at=bench.clock()) for run in some]
+            bench.commit(Batch(accepts=[Accept(run) for run in some], finishes=finishes))
+        assert steps(bench, None) > len(young)
+        assert steps(bench, bench.clock() - HOUR) < len(young)
+        assert [run.id for page in bench.store.ended(bench.clock() - HOUR) for run in page] == [old]
+        assert len([run for page in bench.store.ended() for run in page]) == len(young) + 1
+
+
+def steps(bench: Bench, before: int | None) -> int:
+    """Steps of SQLite's machine that it takes to find the runs that ended before a time."""
+    taken = count()
+
+    def connect() -> sqlite3.Connection:
+        connection = connect_reader(bench.database)
+        connection.set_progress_handler(lambda: next(taken) < 0, 1)
+        return connection
+
+    pool = Pool(connect)
+    try:
+        list(ended_pages(pool, before))
+    finally:
+        pool.close()
+    return next(taken)
 
 
 def test_two_removals_at_once_remove_no_more_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,21 +24,23 @@ def ended_pages(pool: Pool, before: int | None) -> Iterator[list[Ended]]:
     """Ended runs in order of number; see ``Store.ended``."""
     with pool.reader() as connection:
         # A run that ended before a time was created before it.
-        high = MAX if before is None else max(high for _, high in spans(connection, None, before))
+        ranges = spans(connection, None, before)
+    for low, high in reversed(ranges):
+        yield from _pages(pool, low, high, MAX if before is None else before)
+
+
+def _pages(pool: Pool, low: int, high: int, before: int) -> Iterator[list[Ended]]:
     query = (
         "SELECT runs.num, runs.id, coalesce(commands.id, ''), finished FROM runs"
         " LEFT JOIN commands ON commands.num = command"
-        " WHERE runs.num > ? AND runs.num <= ? AND finished < ? ORDER BY runs.num LIMIT ?"
+        " WHERE runs.num BETWEEN ? AND ? AND finished < ? ORDER BY runs.num LIMIT ?"
     )
-    after = 0
     while True:
         with pool.reader() as connection:
-            rows: list[tuple[int, str, str, int]] = connection.execute(
-                query, (after, high, MAX if before is None else before, PAGE)
-            ).fetchall()
+            rows: list[tuple[int, str, str, int]] = connection.execute(query, (low, high, before, PAGE)).fetchall()
         if not rows:
             return
-        after = rows[-1][0]
+        low = rows[-1][0] + 1
         yield [Ended(*row) for row in rows]
 
 
