@@ -24,6 +24,18 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+STARTING = 100_000
+"""The same while a host starts: what it loads then is there to stay."""
+
+
+def spare_start() -> None:
+    """Keep the collector of cyclic garbage from looking through what a start loads, again and again, for nothing.
+
+    For a process that is a host and nothing else; ``tune_collector`` says what holds once it is up.
+    """
+    gc.set_threshold(STARTING, 20, 20)
+
+
 def tune_collector() -> None:
     """Set the collector of cyclic garbage for a process that is a host and nothing else, once it is up.
 

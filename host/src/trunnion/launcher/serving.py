@@ -50,8 +50,8 @@ async def serve(options: Options, screen: Screen) -> int:
         asked = msgspec.structs.replace(host_options(options, "serve"), told=partial(_tell_operator, screen))
         async with launched(asked) as host:
             signals.is_up(host)
-            tune_collector()
             await _tell(host, screen, options.to_reach)
+            tune_collector()
             await host.run_until_stopped()
             if host.failure:
                 screen.error("unavailable", f"the host stops: {host.failure}", {})

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from trunnion.hookspecs import ENTRY_POINT_GROUP, GENERATION
 from trunnion.model.contributions import PluginRecord
 from trunnion.model.names import is_segment, to_segment
-
-if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint, IDistribution
+from trunnion.plugins.entry_points import EntryPoint, entry_points
 
 _GROUP_PREFIX = ENTRY_POINT_GROUP.rpartition("v")[0]
 
@@ -48,7 +45,7 @@ def installed() -> list[Candidate]:
 
     A plugin that offers this generation and others is taken for this one.
     """
-    found = [_from_entry_point(dist, entry) for dist, entry in _entry_points()]
+    found = [_from_entry_point(entry) for entry in _entry_points()]
     spoken = {(c.id, c.distribution) for c in found if not c.incompatible}
     return [c for c in found if not c.incompatible or (c.id, c.distribution) not in spoken]
 
@@ -80,47 +77,32 @@ def _name_of(plugin: object) -> str:
     return to_segment(str(name).rpartition(".")[2])
 
 
-def _entry_points() -> Iterator[tuple[IDistribution, EntryPoint]]:
+def _entry_points() -> Iterator[EntryPoint]:
     """Entry points of our groups; of a distribution found twice on the path, the first counts, as for imports."""
-    import importlib_metadata
-
     seen: set[str] = set()
-    for dist in importlib_metadata.distributions():
-        ours = [entry for entry in _entries_of(dist) if entry.group.startswith(_GROUP_PREFIX)]
-        if ours and (name := _canonical(dist)) not in seen:
+    for found in entry_points(_GROUP_PREFIX):
+        if found and (name := _canonical(found[0].distribution)) not in seen:
             seen.add(name)
-            yield from ((dist, entry) for entry in ours)
+            yield from found
 
 
-def _entries_of(dist: IDistribution) -> Iterable[EntryPoint]:
-    """A distribution with unreadable metadata has no plugins, and must not hide those of others."""
-    try:
-        return tuple(dist.entry_points)
-    except Exception:
-        return ()
+def _canonical(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
-def _canonical(dist: IDistribution) -> str:
-    return _name(dist).lower().replace("_", "-").replace(".", "-")
-
-
-def _name(dist: IDistribution) -> str:
-    return str(dist.metadata["Name"] or "")
-
-
-def _from_entry_point(dist: IDistribution, entry: EntryPoint) -> Candidate:
+def _from_entry_point(entry: EntryPoint) -> Candidate:
     spoken = entry.group.removeprefix(_GROUP_PREFIX)
     incompatible = (
         ""
         if entry.group == ENTRY_POINT_GROUP
         else f"built for plugin contract {spoken}, this host speaks v{GENERATION}; "
-        f"install a version of {_name(dist)} made for this host"
+        f"install a version of {entry.distribution} made for this host"
     )
     return Candidate(
         id=entry.name,
         load=entry.load,
-        distribution=_name(dist),
-        version=str(dist.version or ""),
+        distribution=entry.distribution,
+        version=entry.version,
         origin=entry.value,
         incompatible=incompatible,
     )
