@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from faults_kit import Ground, descriptors, until
 from figures import SEED
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unmeasured() -> Iterator[None]:
+    """Processes that these tests start run as fast, and in as much memory, as they do for a user.
+
+    With coverage in each of them the moments of faults, the times and the memory that are judged would be those of
+    coverage. What it counts is shown by the tests of the parts, and by what these do in the process of the tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture
