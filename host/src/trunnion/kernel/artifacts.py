@@ -26,6 +26,7 @@ from trunnion.model.runs import ArtifactInfo
 from trunnion.store.base import Store
 
 CHUNK = 1 << 20
+LONGEST_TYPE = 127
 
 
 class ArtifactKeeper:
@@ -51,6 +52,7 @@ class ArtifactKeeper:
         if live.log is None:
             raise InvalidArguments(f"{live.run.command_id} keeps no history (keep='none'), so no artifacts either")
         shown = display_name(live.sink.redactor.text(name))
+        _refuse_odd_type(live.sink.redactor.text(media_type), shown)
         artifact_id = new_id()
         file = await self._new_file(live, artifact_id, f"artifact {shown!r} of run {live.id}")
         try:
@@ -86,6 +88,12 @@ class ArtifactKeeper:
         else:
             await in_thread(self._threads, lambda: _copy(content, file))
         return await in_thread(self._threads, file.finish)
+
+
+def _refuse_odd_type(media_type: str, name: str) -> None:
+    """Doors send it in a header."""
+    if len(media_type) > LONGEST_TYPE or not (media_type.isascii() and media_type.isprintable()):
+        raise InvalidArguments(f"the media type of {name!r} is no short line of plain text: {media_type[:40]!a}")
 
 
 def _refuse_if_over(live: LiveRun, name: str) -> None:

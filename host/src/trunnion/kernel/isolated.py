@@ -128,7 +128,7 @@ class _Attempt:
 
     async def _wait_for_room(self) -> None:
         while self._talk.waits:
-            await self._context.flush()
+            await self._talk.room()
             self._talk.go_on()
         self._room = None
         self._output.resume()

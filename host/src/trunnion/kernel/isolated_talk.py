@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
@@ -40,8 +41,20 @@ from trunnion.model.json import Json, decode, encode
 
 MAX_QUESTIONS: Final = 64
 MAX_CHANNELS: Final = 64
+MAX_UNANSWERED: Final = 256
+"""Questions, refused ones included, whose answers the process has not taken; then it is heard no further."""
+
 MAX_SECRETS: Final = 1 << 20
 """Characters of secrets one process may register."""
+
+MAX_VALUES: Final = 1000
+"""How many they may be: what searches for them is built anew, on the loop, after more have come."""
+
+MAX_REFUSED: Final = 10_000
+"""Things that are refused; a process that says more of them is ended."""
+
+SLICE: Final = 0.01
+"""Seconds for which a process is heard at a time; then others have the loop."""
 
 RAW_CHANNEL: Final = "process"
 """Channel of what is written to the descriptors themselves: by C code, by programs the handler starts."""
@@ -81,6 +94,8 @@ class Talk:
         self._files: dict[int, asyncio.Queue[bytes | None]] = {}
         self._channels: set[str] = set()
         self._secrets = 0
+        self._values = 0
+        self._late = False
         self._result = bytearray()
         self.outcome: Outcome | None = None
         self.trace: str | None = None
@@ -103,28 +118,46 @@ class Talk:
             self._context.write(text, channel=RAW_CHANNEL)
 
     def go_on(self) -> None:
-        """Take what waits, as long as the run has room."""
+        """Take what waits, as long as the run has room, and for a moment only."""
+        until, self._late = time.monotonic() + SLICE, False
         try:
-            while not self.waits and (body := self._frames.next()) is not None:
+            while not (self.broken or self.waits) and (body := self._frames.next()) is not None:
                 self._hear_frame(body)
+                self._late = time.monotonic() >= until
         except Garbled as error:
             self.broken = error.message
 
     @property
     def waits(self) -> bool:
-        """Whether something waits for room."""
-        return self.paced and self._live.sink.full
+        """Whether something waits: for room, for the process to listen, or for others to have their turn."""
+        if not self.paced or self.broken:
+            return False
+        return self._late or self._live.sink.full or len(self._tasks) > MAX_UNANSWERED
+
+    async def room(self) -> None:
+        """Wait a while for what ``waits`` waits for."""
+        if len(self._tasks) > MAX_UNANSWERED:
+            await asyncio.wait(list(self._tasks.values()), return_when=asyncio.FIRST_COMPLETED)
+        elif self._live.sink.full:
+            await self._context.flush()
+        else:
+            await asyncio.sleep(0)
 
     def _hear_frame(self, body: bytearray) -> None:
         if self.outcome is not None:
-            self.refused += 1
+            self._refuse()
             return
         try:
             self._take(said_of(body))
         except Garbled:
             raise
         except Exception:  # whatever it is, it is the process's doing and concerns nobody else
-            self.refused += 1
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self.refused += 1
+        if self.refused > MAX_REFUSED:
+            raise Garbled(f"more than {MAX_REFUSED} things that had to be refused")
 
     def _take(self, said: Said) -> None:
         context = self._context
@@ -187,13 +220,16 @@ class Talk:
 
     def _conceal(self, values: tuple[str, ...]) -> None:
         self._secrets += sum(map(len, values)) + len(values)
-        if self._secrets > MAX_SECRETS:  # to go on without them would be to show them
-            raise Garbled(f"more than {MAX_SECRETS} characters of secrets")
+        self._values += len(values)
+        if self._secrets > MAX_SECRETS or self._values > MAX_VALUES:  # to go on without them would be to show them
+            raise Garbled(f"more secrets than {MAX_VALUES}, or than {MAX_SECRETS} characters of them")
         self._context.register_secrets(*values)
 
     # -- questions --------------------------------------------------------------------------------
 
     def _asked(self, said: Invoke | Flush | Keep) -> None:
+        if not self.paced:
+            return  # the process is gone, and nobody waits for the answer
         if said.number in self._tasks:
             raise Busy(f"question {said.number} is open")
         full = len(self._tasks) >= MAX_QUESTIONS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from trunnion.model.handled import described, encoded_result, is_stop
 from trunnion.model.json import Json, valid_text
 
 NOTHING = Outcome()
+_code = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 LONGEST_MESSAGE = 16 << 10
 """Characters of an error's message that are kept; it stands in the row and in lists."""
 
@@ -59,6 +61,7 @@ def raised(error: BaseException, redactor: Redactor) -> Outcome:
 def failure(code: str, message: str, details: Mapping[str, Json], redactor: Redactor) -> ErrorInfo:
     """An error as it is kept: clean, and of a size that fits its row."""
     # Shortened only when it is clean: half a secret would not be recognised.
+    code = code if _is_code(code) and redactor.text(code) == code else "failed"
     return ErrorInfo(code, _short(redactor.text(message)), _storable(details, redactor))
 
 
@@ -71,6 +74,11 @@ def _storable(details: Mapping[str, Json], redactor: Redactor) -> dict[str, Json
     except Exception:  # noqa: S110  # what JSON has no form for is kept as text
         pass
     return {"details": redactor.text(ascii(details))[:1000]}
+
+
+def _is_code(code: object) -> bool:
+    """Whether it can be the code of an error; an exception of somebody's own may carry anything there."""
+    return isinstance(code, str) and _code.fullmatch(code) is not None
 
 
 def _short(text: str) -> str:

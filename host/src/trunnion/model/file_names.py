@@ -13,7 +13,7 @@ def display_name(text: str) -> str:
 
     Control and formatting characters, separators of paths and what no encoding can carry become ``_``.
     """
-    clean = "".join("_" if _means_something(char) else char for char in text).strip()[:LONGEST].rstrip()
+    clean = "".join("_" if _means_something(char) else char for char in text[: 4 * LONGEST]).strip()[:LONGEST].rstrip()
     return clean if clean.strip("._") else NAMELESS
 
 

@@ -10,6 +10,7 @@ from trunnion.model.json import valid_text
 MAX_FIGURES = 256
 MAX_FIGURE = 1e300
 MAX_EXACT = 1 << 53
+LONGEST_NAME = 200
 
 
 class Stats:
@@ -40,6 +41,8 @@ class Stats:
         self._changed()
 
     def _put(self, name: str, value: float) -> None:
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"the name of a figure has at most {LONGEST_NAME} characters: {name[:80]!r}…")
         name = valid_text(name)
         if name not in self._values and len(self._values) >= MAX_FIGURES:
             raise ValueError(f"a run has at most {MAX_FIGURES} figures; {name[:80]!r} would be one more")
