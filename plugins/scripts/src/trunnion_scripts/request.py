@@ -76,7 +76,7 @@ def _variables(script: Script, values: Mapping[str, Json]) -> dict[str, str]:
 def _passed(environ: Mapping[str, str], wanted: list[str]) -> dict[str, str]:
     names = (*PASSED, *wanted)
     beginnings = tuple(name[:-1] for name in names if name.endswith("*"))
-    return {name: value for name, value in environ.items() if name in names or name.startswith(beginnings)}
+    return {name: environ[name] for name in environ if name in names or name.startswith(beginnings)}
 
 
 def _refuse_nul(values: Mapping[str, Json]) -> None:

@@ -74,6 +74,7 @@ class Minder:
         self._alarm = alarm
         self._keeper = keeper
         self._root = root
+        self._own = tree.look(os.getpid())
         self._programs = 0
         self._unpacker = frames.Unpacker()
         self._descriptors: list[int] = []
@@ -153,7 +154,7 @@ class Minder:
 
     def _group(self, limits: list[tuple[str, str]]) -> Group | None:
         """A cgroup for the next program. Without one its tree is held by descent, but its limits could not be kept."""
-        own = tree.look(os.getpid())
+        own = self._own
         if not self._root or own is None:
             if limits:
                 raise launch.LaunchError("cgroup", errno.ENODEV, "")
