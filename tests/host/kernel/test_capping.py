@@ -168,7 +168,9 @@ async def test_followers_are_never_shown_what_is_dropped_later(start) -> None:
         assert [e.seq for e in seen] == list(range(1, len(seen) + 1))
 
 
-async def test_a_run_that_fails_or_is_tried_again_shows_the_end_of_all_its_output(start) -> None:
+async def test_each_attempt_shows_the_end_of_its_output(start) -> None:
+    """Defence: ``Ending._retry`` ends the output; what is only in memory would be lost with a host that stops."""
+
     async def fails(ctx: Context) -> None:
         for n in range(300):
             ctx.log(f"{ctx.attempt}: {n}")
@@ -179,8 +181,15 @@ async def test_a_run_that_fails_or_is_tried_again_shows_the_end_of_all_its_outpu
         small(rig)
         run = await rig.run("t.fails")
         assert (run.status, run.attempt) == ("failed", 2)
-        logs = [e.text for e in await rig.events(run) if e.kind == "log" and e.by == "handler"]
-        assert logs == [*(f"1: {n}" for n in range(50)), *(f"2: {n}" for n in range(250, 300))]
+        said = [e for e in await rig.events(run) if e.by == "handler" or e.kind in ("gap", "state")]
+        first, last = [f"1: {n}" for n in (*range(50), *range(250, 300))], [f"2: {n}" for n in range(250, 300)]
+        assert [e.text for e in said if e.kind == "log"] == [*first, *last]
+        assert [e.data["lines"] for e in said if e.kind == "gap"] == [200, 250]
+        assert [e.kind for e in said if e.kind != "log"] == ["state", "gap", "state", "state", "gap", "state"]
+        assert said.index(next(e for e in said if e.text == "1: 299")) + 1 == said.index(
+            next(e for e in said if e.text.startswith("attempt 1 failed"))
+        )
+        assert (run.stats["output_lines"], run.stats["output_lines_left_out"]) == (600, 450)
 
 
 async def test_no_limit_is_no_limit(start) -> None:

@@ -81,8 +81,9 @@ class Cap:
         limits: as they are when the run says its first word.
 
     Attributes:
-        most: what is kept at most, beginning and end.
+        most: what is kept at most, beginning and end; each attempt after the first may add one more end.
         held: the last part, once the beginning is full.
+        left_out: what was neither in the beginning nor in the end of an attempt.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -92,6 +93,7 @@ class Cap:
         self._lines = self._all_lines = self.most.lines - self._tail.lines
         self._events = 0
         self.held: Tail | None = None
+        self.left_out = Amount()
 
     def takes(self, size: int, lines: int = 1) -> bool:
         """Count an event of ``size`` bytes; whether it goes to the stream as a whole. After one no, it stays no."""
@@ -121,11 +123,20 @@ class Cap:
             self.held.add(rest)
         return first
 
+    def end(self) -> tuple[Amount, list[Emitted]]:
+        """An attempt is at its end: what is left out before its last part, and that part. Another may follow."""
+        if self.held is None:
+            return Amount(), []
+        kept, lost, total = self.held.end(), self.held.left_out, self.left_out
+        self.held = Tail(self._tail)
+        self.left_out = Amount(total.events + lost.events, total.lines + lost.lines, total.bytes + lost.bytes)
+        return lost, kept
+
     def figures(self) -> dict[str, float]:
         """Figures of a run whose output was more than its beginning; call it at its end."""
         if self.held is None:
             return {}
-        came, lost = self.came, self.held.left_out
+        came, lost = self.came, self.left_out
         return {
             "output_lines": came.lines,
             "output_bytes": came.bytes,
@@ -260,5 +271,8 @@ def still_coming(cap: Cap) -> tuple[str, msgspec.Raw]:
 
 def gap(left_out: Amount) -> tuple[str, msgspec.Raw]:
     """The event in the place of what was left out."""
-    text = f"{left_out.lines:,} lines ({left_out.bytes:,} bytes) of output are left out here: there was too much of it"
+    text = (
+        f"{left_out.lines:,} lines ({left_out.bytes:,} bytes) of output are left out here: "
+        "there was more than is kept of a run (executor.max_output_lines, executor.max_output_bytes)"
+    )
     return text, msgspec.Raw(msgspec.json.encode({"reason": "limit", **msgspec.structs.asdict(left_out)}))

@@ -298,7 +298,7 @@ class Context:
         self._sink = self._sink.closed_twin()
 
     async def flush(self) -> None:
-        """Wait until everything emitted so far is on record; paces a handler that produces much."""
+        """Wait until everything emitted so far, but for a last part that is held, is on record; paces a handler."""
         await self._nested.flush(self)
 
     async def artifact(self, name: str, content: Content, media_type: str = "application/octet-stream") -> ArtifactInfo:

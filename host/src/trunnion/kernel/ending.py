@@ -164,6 +164,7 @@ class Ending:
         delay = retry_delay(live.command_entry.command, error.code, live.run.attempt)
         if delay is None or live.log is None:
             return False
+        live.sink.end()
         next_attempt(live, error, delay, self._clock.utc())
         self._table.pending[live.run.principal] += 1
         self._placement.leave(live)

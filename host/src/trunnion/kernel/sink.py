@@ -125,14 +125,13 @@ class Sink:
         self._look_again()
 
     def end(self) -> None:
-        """The run is at its end: take nothing more, and show the last part of what went beyond its limit."""
+        """The attempt is at its end: take nothing more, and show the last part of what went beyond the limit."""
         self.close()
-        held = self._cap.held if self._cap is not None else None
-        if held is None or self.log is None:
+        if self._cap is None or self.log is None:
             return
-        kept = held.end()
-        if held.left_out.lines:
-            text, raw = gap(held.left_out)
+        left_out, kept = self._cap.end()
+        if left_out.lines:
+            text, raw = gap(left_out)
             self.log.append(GAP, text, raw, level="warning")
         for event in kept:
             _put(self.log, event)
