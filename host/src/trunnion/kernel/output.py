@@ -56,7 +56,7 @@ class LineBuffer:
     def _take(self, text: str) -> None:
         whole, newline, rest = (self._partial + text).rpartition("\n")
         if newline:
-            self._lines("".join(final_line(line) + "\n" for line in whole.split("\n")))
+            self._lines(final_lines(whole) if "\r" in whole else whole + newline)
         self._partial = rest
         if "\r" in rest:
             self._rewritten(rest)
@@ -76,3 +76,8 @@ class LineBuffer:
 def final_line(line: str) -> str:
     """What a terminal shows of a line with carriage returns in it: what stands after the last one."""
     return line.rstrip("\r").rpartition("\r")[2]
+
+
+def final_lines(text: str) -> str:
+    """The same for each of several lines, each with its end."""
+    return "".join(final_line(line) + "\n" for line in text.split("\n"))
