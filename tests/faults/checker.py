@@ -53,7 +53,9 @@ class Verdict:
 
 
 def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    """What was written; a line that has no end yet is still being written."""
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 class Stored:

@@ -220,6 +220,17 @@ class Ground:
                     subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE, stdout=log, stderr=log)
                 )
 
+    def wait_for_load(self, runs: int, events: int = 0) -> None:
+        """Wait until the clients were told of more runs than so many, and were shown more events than so many."""
+
+        def enough() -> bool:
+            told = checker.lines_of(self.history)
+            accepted = {line["key"] for line in told if line["what"] == "accepted"}
+            seen = sum(len(line["events"]) for line in told if line["what"] == "seen")
+            return len(accepted) > runs and seen > events
+
+        until(enough, f"{runs} runs are accepted and {events} events seen", 120)
+
     def close_load(self) -> None:
         """Let the clients finish what they are at; each must leave by itself."""
         for client in self.clients:

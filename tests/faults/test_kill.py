@@ -9,18 +9,22 @@ import pytest
 from faults_kit import Ground, tagged, tell
 
 
-def rounds_of_kills(ground: Ground, rounds: int, *, without: str = "none", latest: float = 1.5) -> dict[str, object]:
-    """Kill and restart under load, then let everything come to its end; the figures of the hosts."""
-    host = ground.up(without=without)
+def rounds_of_kills(ground: Ground, rounds: int, *, runs: int, events: int) -> dict[str, object]:
+    """Kill and restart under load, then let everything come to its end; the figures of the hosts.
+
+    The load goes on until more than so many runs were accepted and so many events seen, however slow the machine is.
+    """
+    host = ground.up()
     ground.load()
     slowest = 0.0
     for _ in range(rounds):
-        time.sleep(ground.random.uniform(0.05, latest))  # the fault's moment, not a wait for something
+        time.sleep(ground.random.uniform(0.05, 1.5))  # the fault's moment, not a wait for something
         host.kill()
         left = tagged(ground.tag)
-        host = ground.up(without=without)
+        host = ground.up()
         slowest = max(slowest, host.ready_after)
         ground.orphans_gone(left)
+    ground.wait_for_load(runs, events)
     ground.close_load()
     ground.drained()
     assert host.stop() == 0, host.said()
@@ -31,7 +35,7 @@ def test_a1_kill_at_random_instants_under_load(
     make_ground: Callable[..., Ground], rounds: int, figure: Callable[..., None]
 ) -> None:
     ground = make_ground(with_intents=True)
-    about = rounds_of_kills(ground, rounds)
+    about = rounds_of_kills(ground, rounds, runs=10 * rounds, events=100 * rounds)
     figures = ground.judged()
     tell("A1", {**about, **figures})
     assert figures["acknowledged"] > 10 * rounds
@@ -53,7 +57,7 @@ def test_a1_kill_at_random_instants_under_load(
 def test_a1_with_a_store_in_a_process_of_its_own(make_ground: Callable[..., Ground], rounds: int) -> None:
     """The writer of a killed host may be in the middle of a commit; the next host waits for its end."""
     ground = make_ground(durability="power")
-    about = rounds_of_kills(ground, max(rounds // 5, 4))
+    about = rounds_of_kills(ground, max(rounds // 5, 4), runs=0, events=0)
     figures = ground.judged()
     tell("A1 power", {**about, **figures})
     assert figures["acknowledged"] > 0
@@ -64,7 +68,8 @@ def test_a1_without_the_fault(ground: Ground) -> None:
     """The same load, the same checks, nobody killed: nothing is interrupted."""
     host = ground.up()
     ground.load()
-    time.sleep(1.5)  # the length of the load, not a wait for something
+    ground.wait_for_load(runs=20)
+    time.sleep(1.0)  # the length of the load, not a wait for something
     ground.close_load()
     ground.drained()
     assert host.stop() == 0, host.said()

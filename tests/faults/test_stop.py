@@ -122,6 +122,7 @@ def test_a8_stopped_and_continued(ground: Ground, rounds: int, figure: Callable[
         host.process.send_signal(signal.SIGSTOP)
         time.sleep(ground.random.uniform(0.5, 1.5))  # the fault's length
         host.process.send_signal(signal.SIGCONT)
+    ground.wait_for_load(runs=0, events=0)
     ground.close_load()
     ground.drained()
     assert host.stop() == 0, host.said()
