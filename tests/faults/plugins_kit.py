@@ -25,6 +25,8 @@ class Broken(Ground):
 
     def command(self, *args: str, without: str = "none") -> list[str]:
         program = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
+        if without != "none":
+            program = [sys.executable, str(Path(__file__).with_name("sabotage.py")), without]
         return [*program, "--config", str(self.config), "--data-dir", str(self.data), *self.options, *args]
 
 

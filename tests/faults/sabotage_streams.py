@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import msgspec
 
 from trunnion.kernel.eventlog import EventLog
 from trunnion.model.events import Event
@@ -39,6 +43,17 @@ def snapshot_first() -> None:
                 yield batch
             else:
                 await log.changed()
+
+    EventLog.follow = follow  # type: ignore[method-assign, assignment]
+
+
+def tell_each_anew() -> None:
+    """Make an event anew for each who hears it, instead of handing out the one that is on record."""
+    whole = EventLog.follow
+
+    async def follow(self: EventLog, name: str, after: int = 0, **how: Any) -> AsyncGenerator[Sequence[Event], None]:
+        async for batch in whole(self, name, after, **how):
+            yield [msgspec.structs.replace(event, ts=time.time_ns() // 1000) for event in batch]
 
     EventLog.follow = follow  # type: ignore[method-assign, assignment]
 

@@ -90,6 +90,23 @@ def test_d1_without_the_fault(ground: Ground) -> None:
     assert max(slowest_two(ground, 0)) < 10
 
 
+def test_d1_without_the_defence_nobody_else_gets_in(ground: Ground) -> None:
+    """Where the idle do not make room, those who came first keep everybody out."""
+    ground.start(wrapper=FEW_DESCRIPTORS, without="make_no_room").wait_ready()
+    with ExitStack() as stack:
+        crowd(ground.socket, 500, stack)
+        assert not asyncio.run(let_in(ground.socket))
+
+
+async def let_in(path: Path) -> bool:
+    """Whether a new client is answered, rather than refused or left waiting."""
+    with suppress(TrunnionError, TimeoutError):
+        async with asyncio.timeout(2), await Client.connect(path) as client:
+            await client.query("host.status")
+            return True
+    return False
+
+
 # -- D2: descriptors that are left open -------------------------------------------------------------
 
 
@@ -104,9 +121,9 @@ async def runs(client: Client, number: int) -> None:
         await asyncio.gather(*(one(f"d2-{number}-{first + n}") for n in range(10)))
 
 
-def left_open(ground: Ground, number: int, connects: int) -> int:
-    """Descriptors a host has more than before after so many runs and connections."""
-    host = ground.up()
+def left_open(ground: Ground, number: int, connects: int, *, warm: int = 200, **options: str) -> int:
+    """Descriptors a host has more than before after so many runs and connections, once so many have warmed it up."""
+    host = ground.up(**options)
 
     def work(number: int, connects: int) -> None:
         ground.talk(lambda client: runs(client, number))
@@ -114,11 +131,11 @@ def left_open(ground: Ground, number: int, connects: int) -> int:
             with socket.socket(socket.AF_UNIX) as one:
                 one.connect(str(ground.socket))
 
-    work(200, 20)
+    work(warm, 20)
     before = until(lambda: steady(host.pid), "the host is at rest")
     work(number, connects)
     with suppress(AssertionError):
-        until(lambda: besides_store(host.pid) <= before, "as many as before", 5)
+        until(lambda: besides_store(host.pid) <= before, "as many as before", 5 if not options else 0.5)
     more = besides_store(host.pid) - before
     assert opened(host.pid) - besides_store(host.pid) < MOST_OF_STORE
     assert host.stop() == 0
@@ -147,6 +164,14 @@ def test_d2_no_descriptor_is_left_open(ground: Ground, rounds: int, figure: Figu
     assert more <= 0
 
 
+def test_d2_without_the_fault_a_host_at_rest_opens_nothing(ground: Ground) -> None:
+    assert left_open(ground, 0, 0, warm=20) <= 0
+
+
+def test_d2_without_the_defence_each_connection_leaves_one_open(ground: Ground) -> None:
+    assert left_open(ground, 10, 5, warm=20, without="close_no_more") >= 5
+
+
 @pytest.mark.heavy
 def test_d2_of_very_many(ground: Ground, figure: Figure) -> None:
     more = left_open(ground, 10_000, 1_000)
@@ -159,10 +184,10 @@ def test_d2_of_very_many(ground: Ground, figure: Figure) -> None:
 THREADS, PLACES, HANDLERS = 8, 40, 100
 
 
-async def sleepers(client: Client) -> tuple[list[Run], list[TrunnionError]]:
+async def sleepers(client: Client, handlers: int) -> tuple[list[Run], list[TrunnionError]]:
     """Ask for many handlers that sleep; those that are on record, and the refusals."""
     accepted, refused = [], []
-    for number in range(HANDLERS):
+    for number in range(handlers):
         args = {"token": f"d4-{number}", "seconds": 60}
         try:
             accepted.append(await client.submit(Invocation(command_id="faults.sleeper_thread", args=args)))
@@ -171,14 +196,14 @@ async def sleepers(client: Client) -> tuple[list[Run], list[TrunnionError]]:
     return accepted, refused
 
 
-def starved(ground: Ground, places: int) -> tuple[int, list[TrunnionError], float]:
+def starved(ground: Ground, places: int, handlers: int = HANDLERS) -> tuple[int, list[TrunnionError], float]:
     """How many were accepted, the refusals, and the slowest of the answers that need no thread of handlers."""
     limits = f"threads = {THREADS}\nmax_pending = {places}\n"
     ground.config.write_text(ground.config.read_text().replace("[executor]\n", f"[executor]\n{limits}"))
     host = ground.up()
 
     async def work(client: Client) -> tuple[int, list[TrunnionError], float]:
-        accepted, refused = await sleepers(client)
+        accepted, refused = await sleepers(client, handlers)
         took = []
         for _ in range(20):
             began = time.monotonic()
@@ -208,6 +233,11 @@ def test_d4_handlers_that_sleep_take_all_threads(ground: Ground, figure: Figure)
     assert accepted == THREADS + PLACES
     assert {error.code for error in refused} == {"busy"}
     assert slowest < 5, "0.1 s where the machine is not crowded"
+
+
+def test_d4_without_the_fault_there_is_a_thread_for_each(ground: Ground) -> None:
+    accepted, refused, _ = starved(ground, PLACES, THREADS)
+    assert (accepted, refused) == (THREADS, [])
 
 
 def test_d4_without_the_defence_all_of_them_wait(ground: Ground) -> None:

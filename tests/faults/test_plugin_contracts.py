@@ -125,6 +125,14 @@ def test_h5_without_the_fault_each_of_them_works(installed: Installed) -> None:
     assert host.stop() == 0
 
 
+def test_h5_without_the_defence_their_code_runs_and_half_of_one_stays(installed: Installed) -> None:
+    silent = refused(installed)
+    host = installed.up(without="load_first,take_half")
+    assert installed.ran() >= set(silent)
+    assert installed.run("query", "half.go").returncode == 0
+    host.kill()
+
+
 # -- H7 ---------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,21 @@ def test_h1_without_the_fault(broken: Broken) -> None:
     assert host.stop() == 0
 
 
+def test_h1_without_the_defence_the_first_broken_one_ends_the_host(broken: Broken) -> None:
+    broken.plugins({"exits": BROKEN["exits"], "sound": SOUND})
+    host = broken.start(without="let_plugins_through")
+    assert host.process.wait(PATIENCE) != 0
+    assert "is up on" not in host.said()
+    for told in broken.temporary.glob("trunnion-*.log"):
+        told.unlink()
+
+
+def test_h12_without_the_fault(broken: Broken) -> None:
+    broken.plugins({"sound": SOUND})
+    broken.options = ["--safe-mode"]
+    assert broken.up().stop() == 0
+
+
 @pytest.mark.parametrize("source", [GONE, HANGS], ids=["leaves the process", "hangs"])
 def test_h12_safe_mode_starts_whatever_is_installed(broken: Broken, source: str) -> None:
     """In at most 3 s, and none of the plugins' code runs: one of them would end or stop the process at import."""

@@ -67,6 +67,25 @@ def test_n6_without_its_key_the_store_names_it_and_the_host_works(
     assert not planted.found(), shown(planted.found())
 
 
+def given_again(ground: Ground, harm: Callable[[Path], None], without: str = "none") -> str:
+    """What becomes of a run that asks for its secret once something was done to the key while no host ran."""
+    planted = Planted(ground, 5)
+    planted.up()
+    assert ask(ground, "secrets.set", name="canaries/s0", value=planted.stored[0]).status == "succeeded"
+    assert ground.hosts[-1].stop() == 0
+    harm(ground.data)
+    planted.up(without)
+    return ask(ground, "canaries.stored", name="s0").status
+
+
+def test_n6_without_the_fault_a_restart_is_no_harm(ground: Ground) -> None:
+    assert given_again(ground, lambda data: None) == "succeeded"
+
+
+def test_n6_without_the_defence_a_key_everybody_has_read_opens_the_store(ground: Ground) -> None:
+    assert given_again(ground, open_to_others, "trust_any_key") == "succeeded"
+
+
 def test_n6_a_copy_of_the_data_without_the_key_tells_nothing(
     ground: Ground, make_ground: Callable[..., Ground]
 ) -> None:

@@ -113,10 +113,14 @@ async def crowd(ground: Ground, listeners: int) -> list[str]:
     """The digests of what so many heard of one run, one who came after its end among them."""
     go = ground.root / "go"
     async with AsyncExitStack() as stack:
-        lines = [await stack.enter_async_context(line(ground.socket)) for _ in range(-(-listeners // PER_LINE))]
+        shares = [min(PER_LINE, listeners - first) for first in range(0, listeners, PER_LINE)]
+        lines = [await stack.enter_async_context(line(ground.socket)) for _ in shares]
         run = await submit(lines[0], "streams.storm", events=100, go=str(go))
         stream = f"run/{run}"
-        heard = [await asyncio.gather(*(one.listen(stream) for _ in range(PER_LINE))) for one in lines]
+        heard = [
+            await asyncio.gather(*(one.listen(stream) for _ in range(share)))
+            for one, share in zip(lines, shares, strict=True)
+        ]
         go.touch()
         async with asyncio.timeout(60):
             for several in heard:
@@ -133,6 +137,17 @@ def test_g2_a_thousand_subscribers_to_one_run(talking: Ground, figure: Callable[
     figure("different digests", len(set(digests)))
     assert len(set(digests)) == 1
     assert host.stop() == 0
+
+
+def test_g2_without_the_fault_one_subscriber_hears_it(talking: Ground) -> None:
+    host = talking.up()
+    assert len(set(asyncio.run(crowd(talking, 1)))) == 1
+    assert host.stop() == 0
+
+
+def test_g2_without_the_defence_each_hears_another_story(talking: Ground) -> None:
+    talking.up(without="tell_each_anew")
+    assert len(set(asyncio.run(crowd(talking, 20)))) > 1
 
 
 # -- G3 ---------------------------------------------------------------------------------------------
