@@ -185,6 +185,8 @@ HOSTILE = [
     ({**JOB, "command": "../../etc"}, "no name"),
     ({**JOB, "finished": 1}, "order"),
     ({**JOB, "finished": 99_999_999_999}, "past"),
+    ({**JOB, "finished": 1_700_000_060_500}, "not milliseconds"),
+    ({"status": "ok", "finished": 1_700_000_000}, "no command, or name"),
     ({**JOB, "finished": "yesterday"}, "no time"),
     ({"command": "a.b", "status": "ok"}, "no time"),
     ({**JOB, "args": {"x": "y" * imported_forms.LARGEST_RESULT}}, "arguments"),
@@ -194,6 +196,15 @@ HOSTILE = [
     ({**RUN, "created": 30}, "order"),
     (EVENT, "no run stands before it"),
 ]
+
+
+@pytest.mark.parametrize(("name", "why"), [("nowhere", "No such file"), (".", "Is a directory")])
+async def test_a_file_that_cannot_be_read_is_named(start, tmp_path: Path, name: str, why: str) -> None:
+    async with start() as rig:
+        run = await rig.run("runs.import", file=str(tmp_path / name))
+        assert (run.status, run.error.code) == ("failed", "invalid_arguments")
+        assert str(tmp_path / name) in run.error.message
+        assert why in run.error.message
 
 
 @pytest.mark.parametrize(("line", "message"), HOSTILE)

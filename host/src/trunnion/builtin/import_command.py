@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -82,6 +83,7 @@ class ImportCommand:
                 name="import",
                 title="Take runs of another host or program into the history",
                 role="admin",
+                lock="{command_id}",  # whatever the default is: two at once would both find an id free
                 timeout=86_400.0,
             )
         ]
@@ -98,7 +100,7 @@ class ImportCommand:
         if not is_segment(origin):
             raise InvalidArguments(f"origin {origin[:40]!r} is no plain word: a letter, then letters, digits, _ and -")
         report = Report()
-        source = await in_thread(self._kernel.readers, lambda: file.open("rb"))
+        source = await in_thread(self._kernel.readers, lambda: _opened(file))
         try:
             found = Importing(source, self._kernel.redactor, self._kernel.clock.utc()).read()
             while group := await in_thread(self._kernel.readers, lambda: _group(found)):
@@ -149,6 +151,13 @@ class ImportCommand:
     def _is_past(self, run: Run) -> bool:
         age = held_by(self._rules(), run.command_id, "age").most
         return (run.finished or run.created) < self._kernel.clock.utc() - age
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise InvalidArguments(f"file: cannot read {str(file)!r}: {error.strerror}") from None
 
 
 def _group(found: Iterator[Found | Refused]) -> list[Found | Refused]:

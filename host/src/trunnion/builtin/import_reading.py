@@ -19,6 +19,7 @@ from trunnion.builtin.imported_forms import (
     read_line,
     run_of,
 )
+from trunnion.kernel.outcome import failure
 from trunnion.model.errors import InvalidArguments
 from trunnion.model.events import STATE, TEXT, Event, run_stream
 from trunnion.model.json import Json, encode
@@ -27,6 +28,9 @@ from trunnion.model.status import TERMINAL
 
 LARGEST_RUN = 32 << 20
 """Bytes of the lines of one run with its events; it goes into the store as one piece."""
+
+
+LONGEST_REFUSAL = 300
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -96,7 +100,7 @@ class Importing:
                 try:
                     yield from self._take(number, data)
                 except InvalidArguments as error:
-                    yield from self._break_off(Refused(number, error.message))
+                    yield from self._break_off(Refused(number, _short(error.message)))
         yield from self._finished()
 
     def _lines(self) -> Iterator[tuple[int, bytes | None]]:
@@ -135,7 +139,7 @@ class Importing:
             raise InvalidArguments("it is an event, and no run stands before it")
         if begun.end is not None:
             raise InvalidArguments("it comes after the end of its run")
-        check_event(line, begun.run.id, begun.seq)
+        check_event(line, begun.run.id, begun.seq, self._now)
         begun.seq, begun.size = line.seq, begun.size + size
         if begun.size > LARGEST_RUN:
             raise InvalidArguments(f"the run and its events take more than {LARGEST_RUN >> 20} MiB")
@@ -180,6 +184,22 @@ class Importing:
         """Without secrets of this host, and with an error where one belongs."""
         error, clean = error_of(run), self._redactor
         if error is not None:
-            error = msgspec.structs.replace(error, message=clean.text(error.message))
-        args, result = clean.value(run.args), clean.value(run.result)
-        return msgspec.structs.replace(run, args=args, result=result, error=error)
+            error = failure(error.code, error.message, error.details, clean)
+        return msgspec.structs.replace(
+            run,
+            args=clean.value(run.args),
+            result=clean.value(run.result),
+            error=error,
+            principal=clean.text(run.principal),
+            source=clean.text(run.source),
+            category=clean.text(run.category),
+            command_revision=clean.text(run.command_revision),
+            parent_run_id=run.parent_run_id and clean.text(run.parent_run_id),
+            labels={clean.text(name): clean.text(value) for name, value in run.labels.items()},
+            stats={clean.text(name): figure for name, figure in run.stats.items()},
+        )
+
+
+def _short(message: str) -> str:
+    """A refusal quotes what it refuses, and that may be long."""
+    return message if len(message) <= LONGEST_REFUSAL else f"{message[:LONGEST_REFUSAL]}…"

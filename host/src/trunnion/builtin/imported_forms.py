@@ -32,7 +32,14 @@ LONGEST_LABEL = 1000
 BLOCK = 60_000
 """Characters of a job's log that become one event."""
 
+LONGEST_TEXT = 1 << 20
+"""Characters of the text of one event."""
+
+MOST_ATTEMPTS = 1_000_000
+
 _DAY = 86_400_000_000
+_NEVER = 1e12
+"""Seconds since 1970 that no clock of ours will show."""
 
 _STATUS: Mapping[str, Status] = {
     **dict.fromkeys(("success", "successful", "ok", "completed", "complete", "done", "finished"), "succeeded"),
@@ -197,7 +204,7 @@ def _moment(value: Moment | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, int | float):
-        return int(value * 1_000_000)
+        return int(min(max(value, -1), _NEVER) * 1_000_000)  # what is later still is refused below
     try:
         time = datetime.datetime.fromisoformat(value)
     except ValueError:
@@ -209,6 +216,8 @@ def _moment(value: Moment | None) -> int | None:
 
 def _command(name: str) -> str:
     """A dotted name; other spellings are mapped, segment by segment."""
+    if not name.strip():
+        raise InvalidArguments("it has no command, or name: what was run")
     if is_dotted(name):
         return name
     try:
@@ -228,8 +237,12 @@ def _error(value: str | Mapping[str, Json] | None) -> ErrorInfo | None:
 
 def _refuse_odd(run: Run, now: int) -> None:
     times = [time for time in (run.created, run.started, run.finished) if time is not None]
-    if times != sorted(times) or times[0] < 0 or times[-1] > now + _DAY:
-        raise InvalidArguments("its times are not in order, or not in the past")
+    if max(times) > now + _DAY:
+        raise InvalidArguments("one of its times is not in the past: a number is seconds since 1970, not milliseconds")
+    if times != sorted(times) or times[0] < 0:
+        raise InvalidArguments("its times are not in order: created, started, finished, from 1970 on")
+    if not 1 <= run.attempt <= MOST_ATTEMPTS:
+        raise InvalidArguments(f"attempt {str(run.attempt)[:40]} is none: they are counted from 1")
     if not is_run_id(run.id):
         raise InvalidArguments(f"{run.id[:40]!r} cannot be the id of a run")
     if not is_dotted(run.command_id):
@@ -252,13 +265,14 @@ def error_of(run: Run) -> ErrorInfo | None:
     return error if error.code in ERROR_TABLE else ErrorInfo("failed", error.message, error.details)
 
 
-def check_event(line: Line, run_id: str, after: int) -> None:
+def check_event(line: Line, run_id: str, after: int, now: int) -> None:
     """Refuse an event that cannot be one of a run.
 
     Args:
         line: as read.
         run_id: the id of the run, as it is in the file.
         after: the number of the event before it.
+        now: UTC µs; no event is later.
 
     Raises:
         InvalidArguments: it is of another stream, out of order, or none.
@@ -266,7 +280,11 @@ def check_event(line: Line, run_id: str, after: int) -> None:
     if line.stream != run_stream(run_id):
         raise InvalidArguments(f"it is an event of {line.stream[:60]!r}, after the run {run_id}")
     if line.seq <= after:
-        raise InvalidArguments(f"event {line.seq} comes after event {after}")
+        raise InvalidArguments(f"event {str(line.seq)[:40]} comes after event {str(after)[:40]}")
+    if not 0 <= line.ts <= now + _DAY:
+        raise InvalidArguments("its time is not in the past: a number is microseconds since 1970")
+    if len(line.text) > LONGEST_TEXT:
+        raise InvalidArguments(f"its text has more than {LONGEST_TEXT} characters")
     try:
         for word in (line.kind, line.level, line.by):
             event_word(word)
