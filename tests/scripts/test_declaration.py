@@ -100,6 +100,7 @@ def test_values_are_refused_before_anything_runs():
         ('run = ["ls", "{x"]', "run[1]: '{x' has a brace"),
         ('run = ["ls"]\nretry = { attempts = 0 }', "scripts.dump.retry.attempts: Expected `int` >= 1"),
         ('run = ["ls"]\nretry = { atempts = 2 }', "scripts.dump.retry: unknown key 'atempts'"),
+        ('run = ["ls"]\nretry = { codes = ["exit"] }', "scripts.dump.retry.codes[0]: Invalid enum value 'exit'"),
         ('run = ["ls"]\n[args.x]\ntype = "string"', "args.x: nothing uses it"),
         ('run = ["ls", "{x}"]\n[args.x]\nsecret = true\nenv = "X"', "'x' is secret and would be visible"),
         ('run = ["ls"]\n[args.x]\nsecret = true', "args.x: a secret needs a way in"),

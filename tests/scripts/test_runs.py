@@ -90,6 +90,20 @@ async def test_a_script_that_failed_is_started_again_where_that_is_said(serve, f
         assert (once.status, once.attempt) == ("failed", 1)
 
 
+async def test_a_program_that_used_up_its_processor_time_is_told_so(serve):
+    loop = '["sh", "-c", "while :; do :; done"]'
+    async with serve(f"[scripts.loop]\nrun = {loop}\nlimits = {{ cpu_seconds = 1, core = 0 }}") as host:
+        run = await host.run("scripts.loop")
+    assert run.status == "failed"
+    assert run.error.message == "sh was ended by SIGKILL (it used up its limit of 1 seconds of processor time)"
+
+
+async def test_a_program_that_was_killed_early_is_not_told_that_its_time_was_used_up(serve):
+    async with serve('[scripts.dies]\nrun = ["sh", "-c", "kill -KILL $$"]\nlimits = { cpu_seconds = 60 }') as host:
+        run = await host.run("scripts.dies")
+    assert run.error.message == "sh was ended by SIGKILL"
+
+
 async def test_a_program_that_is_not_there_is_named(serve):
     async with serve('[scripts.gone]\nrun = ["/nowhere/program"]') as host:
         run = await host.run("scripts.gone")

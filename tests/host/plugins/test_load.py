@@ -157,8 +157,9 @@ def test_h1_whatever_is_raised_while_something_is_thrown_away_is_nothing_to_the_
         ("x" * 100_000_000, "item 1 is str, expected Command"),
         ([Console(path="a")], "item 1 is Console, expected Command"),
         ([Command(id="a.b", handler=noop), object()], "item 2 is object, expected Command"),
+        ([noop], "item 1 is function noop, expected Command: return commands_of(sys.modules[__name__])"),
     ],
-    ids=["none", "int", "100 MB of text", "other descriptor", "second item"],
+    ids=["none", "int", "100 MB of text", "other descriptor", "second item", "function"],
 )
 def test_a_wrong_answer_withdraws_the_plugin_whole(answer: object, expected: str) -> None:
     bad = make(trunnion_commands=lambda: answer, trunnion_consoles=lambda: [Console(path="bad")])

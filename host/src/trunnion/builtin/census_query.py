@@ -14,6 +14,7 @@ import msgspec
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.threads import in_thread
 from trunnion.model.commands import Query
+from trunnion.model.errors import Unavailable
 from trunnion.model.json import Json
 from trunnion.process import Keeper, Subtree
 
@@ -36,6 +37,8 @@ class CensusQuery(msgspec.Struct, frozen=True):
         ``orphans`` are living processes that descend from the host's keeper while no living program accounts for
         them, ``zombies`` have ended and nobody waited for them. Both should be empty.
         """
+        if self.kernel.readonly:
+            raise Unavailable("no host is running, so there is nothing to count; start one with: trunnion up")
         keeper = self.kernel.providers.get(Keeper, "host")
         done, owned, subtree = keeper.census(), keeper.owned(), keeper.subtree
         seen = await in_thread(self.kernel.readers, keeper.surveyor())

@@ -11,6 +11,7 @@ from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.lanes import find_cycle
+from trunnion.kernel.late import late_error
 from trunnion.kernel.limits import Limits
 from trunnion.kernel.live import LiveRun, Outcome, RunTable, StopReason
 from trunnion.kernel.placement import Placement
@@ -184,7 +185,7 @@ class Ending:
         unwanted = live.run.cancel_requested_at is not None
         if live.stop_reason != "timed_out" or live.abandoned or over or ending or unwanted:
             return False
-        return self._retry(live, stop_error("timed_out", live.run.command_id).info)
+        return self._retry(live, late_error(live))
 
     def _placed_again(self, live: LiveRun) -> None:
         if live.phase == "delayed":
@@ -291,10 +292,11 @@ def _error_of(live: LiveRun, status: Status, outcome: Outcome) -> ErrorInfo | No
         return None
     error = outcome.error
     if status in STOPS:
-        stopped = stop_error(status, live.run.command_id).info
-        if error is None or error.code == stopped.code:
-            error = error or stopped
-        else:
+        plain = stop_error(status, live.run.command_id).info
+        stopped = late_error(live) if status == "timed_out" else plain
+        if error is None or error.message == plain.message:
+            error = stopped
+        elif error.code != stopped.code:
             error = ErrorInfo(stopped.code, stopped.message, {"handler": error.message})
     elif error is None:
         error = ErrorInfo("internal", f"{live.run.command_id} ended as {status} without saying why")

@@ -169,7 +169,8 @@ def plain(value: object) -> Json:
 def _duration(run: Run) -> str:
     if run.finished is None or run.started is None:
         return ""
-    return f" after {(run.finished - run.started) / 1e6:.3g} s"
+    which = f", at attempt {run.attempt}" if run.attempt > 1 else ""
+    return f" after {(run.finished - run.started) / 1e6:.3g} s{which}"
 
 
 async def _drop(*tasks: asyncio.Task[Run] | asyncio.Task[None] | None) -> None:

@@ -78,9 +78,21 @@ def checked_items(returned: object, kind: type[T]) -> tuple[T, ...]:
         if number > MAX_ITEMS:
             raise ValueError(f"yielded more than {MAX_ITEMS} items")
         if not isinstance(item, kind):
-            raise TypeError(f"item {number} is {type(item).__name__}, expected {kind.__name__}")
+            raise TypeError(f"item {number} is {_described(item)}, expected {kind.__name__}{_remedy(item, kind)}")
         items.append(item)
     return tuple(items)
+
+
+def _described(item: object) -> str:
+    name = f" {item.__name__}" if inspect.isfunction(item) else ""
+    return type(item).__name__ + name
+
+
+def _remedy(item: object, kind: type[object]) -> str:
+    """What ``@command`` was put on stays a function, so handing that over is a mistake easily made."""
+    if kind is Command and inspect.isfunction(item):
+        return f": return commands_of(sys.modules[__name__]) for all of @command, or Command.of({item.__name__})"
+    return ""
 
 
 def unmarked_hooks(plugin: object, marked: Iterable[str]) -> list[str]:

@@ -85,23 +85,34 @@ def _examined(connection: sqlite3.Connection, artifacts: Path, access: Access) -
     connection.execute("BEGIN")
     try:
         known = Known(set(), set(), set())
-        for look in (
-            _pages(connection),
-            _runs(connection, known),
-            _live(connection, known),
-            check_streams(connection, artifacts),
-            _artifacts(connection, artifacts),
-            _orphans(connection, artifacts, known) if access == "alone" else iter(()),
-        ):
-            try:
-                yield from look
-            except sqlite3.DatabaseError as error:
-                yield _unreadable(f"a table cannot be read: {error}")
-            except (TypeError, ValueError, OverflowError) as error:
-                # SQLite gives whatever lies in a page, numbers where there were bytes among it.
-                yield _unreadable(f"a table has rows that nobody wrote: {error}")
+        looks = {
+            "pages": _pages(connection),
+            "ended runs": _runs(connection, known),
+            "live runs": _live(connection, known),
+            "events": check_streams(connection, artifacts),
+            "kept files": _artifacts(connection, artifacts),
+        }
+        unread = list[str]()
+        for what, look in looks.items():
+            yield from _named(what, look, unread)
+        # Without the records nobody can tell which files have none.
+        if access == "alone" and not unread:
+            yield from _named("records of files", _orphans(connection, artifacts, known), unread)
     finally:
         connection.execute("ROLLBACK")
+
+
+def _named(what: str, look: Iterator[Trouble], unread: list[str]) -> Iterator[Trouble]:
+    """One check; if what it looks at cannot be read, that is a trouble by name, and noted."""
+    try:
+        yield from look
+    except sqlite3.DatabaseError as error:
+        unread.append(what)
+        yield _unreadable(f"{what} cannot be read: {error}")
+    except (TypeError, ValueError, OverflowError) as error:
+        # SQLite gives whatever lies in a page, numbers where there were bytes among it.
+        unread.append(what)
+        yield _unreadable(f"{what} have rows that nobody wrote: {error}")
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[Trouble]:
@@ -196,7 +207,7 @@ def _orphans(connection: sqlite3.Connection, folder: Path, known: Known) -> Iter
 
 
 def _orphan(name: str, why: str) -> Trouble:
-    return Trouble("orphan", f"artifacts/{name}: {why}", name, "it goes to lost+found; nothing is lost")
+    return Trouble("orphan", f"artifacts/{name}: {why}", name, "it goes to lost+found")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

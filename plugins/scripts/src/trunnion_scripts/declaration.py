@@ -46,13 +46,17 @@ class ArgumentKeys(msgspec.Struct, frozen=True):
     option: bool = False
 
 
+Code: TypeAlias = Literal["failed", "unavailable", "interrupted", "deadline_exceeded"]
+"""How a script can end that may go better another time."""
+
+
 class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a script that failed is started again, see ``trunnion.Retry``; a failed one says ``failed``."""
 
     attempts: Annotated[int, Meta(ge=1)] = 3
     delay: Seconds = 1.0
     max_delay: Seconds = 60.0
-    codes: tuple[str, ...] = ("failed", "unavailable")
+    codes: tuple[Code, ...] = ("failed", "unavailable")
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

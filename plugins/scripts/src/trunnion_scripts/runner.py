@@ -114,7 +114,16 @@ def _failure(script: Script, end: Exit, last_line: str) -> str:
         how = f"was ended by {end.signal_name}{' and dumped core' if end.core else ''}"
     if end.limit:
         how += f" ({_limited(script, end)})"
+    elif _is_out_of_time(script, end):
+        how += f" (it used up its limit of {script.said.limits.cpu_seconds} seconds of processor time)"
     return f"{program} {how}{': ' if last_line else ''}{last_line}"
+
+
+def _is_out_of_time(script: Script, end: Exit) -> bool:
+    """Whether the kernel ended it for ``cpu_seconds``: it says so by SIGKILL alone, when about that much was used."""
+    limit = script.said.limits.cpu_seconds
+    used = end.user_seconds + end.system_seconds
+    return limit is not None and end.signal_name == "SIGKILL" and used > limit - 0.5
 
 
 def _limited(script: Script, end: Exit) -> str:
