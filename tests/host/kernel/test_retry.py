@@ -243,7 +243,7 @@ async def test_a_host_that_stops_meanwhile_hands_the_wait_on(start) -> None:
 
 
 async def test_an_attempt_that_fails_while_the_host_drains_is_the_next_hosts(start) -> None:
-    """Defence: ``Ending._retry`` asks nobody whether the host is stopping."""
+    """Defence: ``Ending._retry`` asks nobody whether the host is stopping; nor is the rest of the grace waited for."""
     began, go = asyncio.Event(), asyncio.Event()
 
     async def slow(ctx: Context) -> int:
@@ -254,11 +254,12 @@ async def test_an_attempt_that_fails_while_the_host_drains_is_the_next_hosts(sta
         return ctx.attempt
 
     command = cmd(slow, retry=Retry(delay=0))
-    async with start(command, shutdown_grace=20, **DISK) as rig:
-        run = await rig.submit("t.slow")
-        await began.wait()
-        asyncio.get_running_loop().call_later(0.05, go.set)
-        data = rig.host.data.root
+    async with asyncio.timeout(60):
+        async with start(command, shutdown_grace=600, **DISK) as rig:
+            run = await rig.submit("t.slow")
+            await began.wait()
+            asyncio.get_running_loop().call_later(0.05, go.set)
+            data = rig.host.data.root
     async with start(command, data=data, **DISK) as rig:
         assert (await rig.ended(run)).result == 2
 

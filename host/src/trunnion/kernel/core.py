@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -282,7 +283,12 @@ class Kernel:
 
     async def settled(self, grace: float) -> None:
         """Wait until nothing runs any more, at most ``grace`` seconds."""
-        await self._ends(self._in_phase("running", "ending"), grace)
+        rested = self.executor.table.rested
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self._in_phase("running", "ending"):
+                    rested.clear()
+                    await rested.wait()
 
     def give_up(self, *, dying: bool = False) -> None:
         """Settle what ignores its end without it; processes are killed, with ``dying`` those settled that were."""
@@ -292,16 +298,6 @@ class Kernel:
 
     def _in_phase(self, *phases: Phase) -> list[LiveRun]:
         return [live for live in self.executor.table.live.values() if live.phase in phases]
-
-    async def _ends(self, runs: Sequence[LiveRun], grace: float) -> None:
-        ends: list[asyncio.Future[object]] = []
-        for live in runs:
-            if live.phase != "ended":
-                future: asyncio.Future[object] = self.loop.create_future()
-                live.waiters.append(future)  # type: ignore[arg-type]  # only its being done is looked at
-                ends.append(future)
-        if ends and grace > 0:
-            await asyncio.wait(ends, timeout=grace)
 
     def close(self) -> None:
         """Flush and close. Nothing may be called afterwards."""

@@ -219,6 +219,7 @@ class RunTable:
         abandoned: settled although their handlers go on.
         counts: what happened since the start, by name.
         draining: nothing queued is started any more.
+        rested: set whenever a run is at work no longer, because it ended or waits for its next attempt.
     """
 
     def __init__(self) -> None:
@@ -227,6 +228,7 @@ class RunTable:
         self.abandoned: set[LiveRun] = set()
         self.counts: Counter[str] = Counter()
         self.draining = False
+        self.rested = asyncio.Event()
 
     def working(self) -> bool:
         """Whether any run is at work or about to be, queued ones included, parked and held ones not."""
