@@ -156,17 +156,33 @@ def _is_secret(hint: object) -> bool:
 
 
 def _schemas(handler: Handler, fields: list[_Field]) -> tuple[list[dict[str, Json]], dict[str, Json]]:
-    for field in fields:
-        try:
-            msgspec.json.schema_components([for_schema(field.hint)], schema_hook=schema_hook)
-            msgspec.convert({}, dict[str, for_convert(field.hint)], dec_hook=from_json)  # type: ignore[misc]
-        except (TypeError, ValueError, RecursionError) as error:
-            reason = str(error).partition("\n")[0].rstrip(":")
-            raise _unusable(handler, field.name, f"its type cannot be used as an argument ({reason})") from None
-    schemas, definitions = msgspec.json.schema_components(
-        [for_schema(field.hint) for field in fields], schema_hook=schema_hook, ref_template="#/$defs/{name}"
-    )
+    try:
+        schemas, definitions = _components(fields)
+    except (TypeError, ValueError, RecursionError):
+        for field in fields:
+            _refuse_unusable(handler, field)
+        raise
     return [_closed(schema) for schema in schemas], {name: _closed(part) for name, part in definitions.items()}
+
+
+def _components(fields: list[_Field]) -> tuple[tuple[dict[str, Json], ...], dict[str, Json]]:
+    """The schemas of types that can be converted to as well, and what they share.
+
+    Raises:
+        TypeError, ValueError, RecursionError: one of them has no schema, or nothing can be converted to it.
+    """
+    together = tuple.__class_getitem__(tuple(for_convert(field.hint) for field in fields))
+    msgspec.convert({}, dict[str, together], dec_hook=from_json)  # type: ignore[valid-type]
+    hints = [for_schema(field.hint) for field in fields]
+    return msgspec.json.schema_components(hints, schema_hook=schema_hook, ref_template="#/$defs/{name}")
+
+
+def _refuse_unusable(handler: Handler, field: _Field) -> None:
+    try:
+        _components([field])
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise _unusable(handler, field.name, f"its type cannot be used as an argument ({reason})") from None
 
 
 def _closed(schema: Json) -> dict[str, Json]:
