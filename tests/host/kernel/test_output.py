@@ -122,6 +122,25 @@ async def test_a_line_without_end_is_not_kept_in_memory_for_ever(start) -> None:
         assert (await rig.texts(run)).replace("\n", "") == "z" * 400_000
 
 
+async def test_a_channel_that_begins_while_a_run_ends_keeps_it_from_nothing(start, monkeypatch) -> None:
+    """Defence: ``Context.finish_output`` goes over a copy; a thread that was left behind may print at that moment."""
+    finish, contexts = LineBuffer.finish, list[Context]()
+
+    def finished(buffer: LineBuffer) -> None:
+        contexts[0].write("late", channel=f"late-{len(contexts[0]._buffers)}")
+        finish(buffer)
+
+    async def say(ctx: Context) -> None:
+        contexts.append(ctx)
+        ctx.write("half a line")
+        ctx.write("another", channel="other")
+
+    monkeypatch.setattr(LineBuffer, "finish", finished)
+    async with start(cmd(say)) as rig:
+        async with asyncio.timeout(30):
+            assert (await rig.run("t.say")).status == "succeeded"
+
+
 async def test_progress_is_thinned_and_its_last_word_kept(start) -> None:
     """Defence: ``Context.progress``."""
 

@@ -286,7 +286,7 @@ class Context:
     def finish_output(self) -> None:
         """Hand on half lines and held-back progress. For the executor, when the handler has returned."""
         self._sink.last_words()
-        for buffer in self._buffers.values():
+        for buffer in list(self._buffers.values()):  # threads that were left behind may begin others
             buffer.finish()
         held = self._progress[1]
         if held is not None:

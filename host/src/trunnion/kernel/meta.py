@@ -55,6 +55,8 @@ class MetaBuilder:
     """
 
     LIMIT = 256
+    MOST = 64 << 20
+    """Callers and bytes of documents that are remembered, the last one's beside them."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class MetaBuilder:
         matcher = self._redactor.matcher
         known = self._built.get(caller)
         if known is None or known[0] is not matcher or not self._current(known[1]):
-            if len(self._built) >= self.LIMIT:
+            if len(self._built) >= self.LIMIT or sum(len(meta.body) for _, meta in self._built.values()) > self.MOST:
                 self._built.clear()
             known = self._built[caller] = (matcher, self._build(caller))
         return known[1]
