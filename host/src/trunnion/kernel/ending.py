@@ -174,6 +174,7 @@ class Ending:
         live.outcome, live.context, live.task, live.stop_reason = None, None, None, None
         live.expires, live.due = live.expires_asked, self._clock.monotonic() + delay
         live.phase = "delayed"
+        self._table.rested.set()
         self.arm_expiry(live)
         self._committer.change(Change(live.log, lambda _: self._placed_again(live), start=live.run))
         return True
@@ -239,6 +240,7 @@ class Ending:
         """The end is on record: show it, then let the next one in."""
         live.phase = "ended"
         del self._table.live[live.id]
+        self._table.rested.set()
         if live.log is not None:
             live.log.close()
             self._log.drop(live.log.name)
