@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from trunnion.kernel.eventlog import EVENT_OVERHEAD
 from trunnion.model.events import NULL, TEXT
+from trunnion.model.json import encode
 
 if TYPE_CHECKING:
     from trunnion.kernel.limits import Limits
@@ -70,6 +71,15 @@ class Emitted(msgspec.Struct, frozen=True):
     def data(self) -> msgspec.Raw:
         """What goes on the stream beside the text."""
         return self.raw if self.channel is None else line_data(self.first_line, self.lines, self.channel, self.cut)
+
+
+class LineFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The data of a block of lines; the attributes are those of ``Emitted``."""
+
+    first_line: int
+    lines: int
+    channel: str
+    cut: int = 0
 
 
 class Cap:
@@ -249,8 +259,7 @@ def content_bytes(text: str, raw: msgspec.Raw) -> int:
 
 def line_data(first_line: int, lines: int, channel: str, cut: int) -> msgspec.Raw:
     """What stands beside a block of lines on the stream; the parameters are attributes of ``Emitted``."""
-    facts = b'{"first_line":%d,"lines":%d,"channel":"%s"' % (first_line, lines, channel.encode())
-    return msgspec.Raw(facts + (b',"cut":%d}' % cut if cut else b"}"))
+    return msgspec.Raw(encode(LineFacts(first_line, lines, channel, cut)))
 
 
 def limit_reached(cap: Cap) -> tuple[str, msgspec.Raw]:
@@ -259,14 +268,14 @@ def limit_reached(cap: Cap) -> tuple[str, msgspec.Raw]:
         f"the output goes on, but a run keeps at most {cap.most.lines:,} lines and {cap.most.bytes:,} bytes of it "
         "(executor.max_output_lines, executor.max_output_bytes): of what comes now the last part is shown at the end"
     )
-    return text, msgspec.Raw(msgspec.json.encode({"code": "output.limited", **msgspec.structs.asdict(cap.came)}))
+    return text, msgspec.Raw(encode({"code": "output.limited", **msgspec.structs.asdict(cap.came)}))
 
 
 def still_coming(cap: Cap) -> tuple[str, msgspec.Raw]:
     """What is said each time the output has doubled since."""
     came = cap.came
     text = f"the output goes on: {came.lines:,} lines ({came.bytes:,} bytes) so far"
-    return text, msgspec.Raw(msgspec.json.encode({"code": "output.goes_on", **msgspec.structs.asdict(came)}))
+    return text, msgspec.Raw(encode({"code": "output.goes_on", **msgspec.structs.asdict(came)}))
 
 
 def gap(left_out: Amount) -> tuple[str, msgspec.Raw]:
@@ -275,4 +284,4 @@ def gap(left_out: Amount) -> tuple[str, msgspec.Raw]:
         f"{left_out.lines:,} lines ({left_out.bytes:,} bytes) of output are left out here: "
         "there was more than is kept of a run (executor.max_output_lines, executor.max_output_bytes)"
     )
-    return text, msgspec.Raw(msgspec.json.encode({"reason": "limit", **msgspec.structs.asdict(left_out)}))
+    return text, msgspec.Raw(encode({"reason": "limit", **msgspec.structs.asdict(left_out)}))
