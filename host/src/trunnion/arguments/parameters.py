@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 
@@ -16,6 +16,7 @@ from trunnion.arguments.integers import published
 from trunnion.arguments.judge import judge, refuse
 from trunnion.arguments.plan import CallShape, Plan
 from trunnion.arguments.signature import function_name, plan_of_signature
+from trunnion.arguments.simplicity import is_simple
 from trunnion.model.commands import Handler
 from trunnion.model.json import Json, JsonObject
 
@@ -28,8 +29,6 @@ class Parameters:
         argv: how many words may be given by position.
         secret: arguments whose values must not be shown or stored in the clear.
         files: arguments that name files, or hold names of files.
-        bind: validates arguments given by name; raises ``InvalidArguments`` whose
-            ``details["problems"]`` lists path and message of each problem.
     """
 
     def __init__(self, plan: Plan, complete: Mapping[str, str], *, recursive: bool) -> None:
@@ -39,11 +38,23 @@ class Parameters:
         self.files = frozenset(a.name for a in plan.arguments if speaks_of_files(plan.schema, a.schema))
         self._file_schemas = {a.name: a for a in plan.arguments if a.name in self.files}
         self._shape = plan.shape
-        binder = Binder(plan, recursive=recursive)
-        self.bind: Callable[[Mapping[str, Json]], Bound] = binder.bind
-        self._converted = binder.converted
         self._command = Command(plan)
         self._queries = complete
+        self._compile = partial(Binder, plan, recursive=recursive)
+        if not is_simple(plan):
+            self._binder  # noqa: B018  compiled now, for it may fail
+
+    @cached_property
+    def _binder(self) -> Binder:
+        return self._compile()
+
+    @cached_property
+    def bind(self) -> Callable[[Mapping[str, Json]], Bound]:
+        """Validate arguments given by name and make the handler's values of them.
+
+        It raises ``InvalidArguments``, whose ``details["problems"]`` lists path and message of each problem.
+        """
+        return self._binder.bind
 
     def parse(self, argv: Sequence[str]) -> dict[str, Json]:
         """Read words of a command line as arguments by name, for ``bind``.
@@ -75,7 +86,7 @@ class Parameters:
             for name, argument in self._file_schemas.items()
             if name in bound.args and bound.args[name] != argument.default
         }
-        return self._converted({**bound.args, **changed}) if changed else bound
+        return self._binder.converted({**bound.args, **changed}) if changed else bound
 
     def call(self, handler: Handler, context: object, bound: Bound) -> object:
         """Call the handler, giving it ``context`` first if it takes one; an async one returns its coroutine."""
