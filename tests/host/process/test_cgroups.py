@@ -89,6 +89,18 @@ async def test_cgroups_that_a_program_made_below_its_own_go_with_it(place, host,
         assert keeper.surveyor()().cgroups == 0
 
 
+def test_cgroups_nested_deeper_than_any_recursion(tmp_path):
+    """Defence: ``_folders`` goes down without calling itself; a program may nest its own, and its minder would die."""
+    leaf = tmp_path / "leaf"
+    leaf.mkdir()
+    for depth in range(1, 1100):
+        Path(str(leaf) + "/a" * depth).mkdir()
+    group = cgroups.Group(str(leaf))
+    assert group.living() == []
+    assert group.remove()
+    assert not leaf.exists()
+
+
 def leave(place: str, host: str, name: str) -> tuple[Path, subprocess.Popen]:
     """What a killed host leaves: a root of an earlier start, a leaf of one minder, a process in it."""
     leaf = Path(place) / f"trunnion-{host}-0" / name

@@ -143,7 +143,10 @@ class Binder:
         for name, most in self._most_text.items():
             held = text_in(filled.get(name)) if name else text_in(filled)
             if held > most:
-                reason = f"it holds {held} characters, and its patterns are matched against {most} at most"
+                reason = (
+                    f"it holds {held} characters, and its patterns are matched against {most} at most; for longer text "
+                    "whoever declares the command may bound it by maxLength and not by {m,n} in a pattern"
+                )
                 raise invalid([Problem(name, reason)])
 
     def converted(self, args: Mapping[str, Json]) -> Bound:

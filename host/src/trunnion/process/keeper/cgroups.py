@@ -164,10 +164,12 @@ def _minded(name: str) -> bool:
 
 
 def _folders(path: str) -> Iterator[str]:
-    """A cgroup and all below it, parents first."""
-    yield path
-    for name in _names(path):
-        yield from _folders(f"{path}/{name}")
+    """A cgroup and all below it, parents first; a program may nest its own as deeply as it likes."""
+    todo = [path]
+    while todo:
+        folder = todo.pop()
+        yield folder
+        todo += [f"{folder}/{name}" for name in _names(folder)]
 
 
 def _names(path: str) -> list[str]:
