@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from faults_kit import Ground, Up
 from hostile_json import CORPUS, MIB
+from stopwatch import least
 from streams_kit import launched, resident
 
 from trunnion.arguments import strict
@@ -55,11 +56,14 @@ args.path = {{ type = "string", required = true }}
 @pytest.mark.parametrize("name", CORPUS)
 def test_m1_each_document_is_one_named_error(name: str, figure: Callable[..., None]) -> None:
     document, reason = CORPUS[name]
-    started = time.thread_time()
-    with pytest.raises(InvalidArguments, match=reason) as caught:
-        strict.loads(document)
-    took = time.thread_time() - started
-    assert caught.value.details["problems"]
+
+    def refused() -> InvalidArguments:
+        with pytest.raises(InvalidArguments, match=reason) as caught:
+            strict.loads(document)
+        return caught.value
+
+    assert refused().details["problems"]
+    took = least(refused)
     figure("time to refuse it", round(1000 * took, 1), "ms")
     assert took < 0.3  # 0.1 s is the figure; a slow machine under coverage takes longer for the same
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stopwatch import stopwatch
 
 from trunnion.arguments import compile_parameters
 from trunnion.arguments.patterns import options
@@ -27,9 +27,9 @@ def test_the_largest_schema_accepted_is_judged_in_time() -> None:
     compile_parameters(handler, of({}))
     schema = {"type": "object", "properties": {f"p{i}": {"type": "integer", "minimum": 1} for i in range(900)}}
     schema["properties"]["choice"] = {"enum": [f"value {i}" for i in range(10_000)]}
-    started = time.thread_time()
-    parameters = compile_parameters(handler, schema)
-    assert time.thread_time() - started < 0.6
+    with stopwatch() as cost:
+        parameters = compile_parameters(handler, schema)
+    assert cost.seconds < 0.6
     assert parameters.bind({"p7": 1, "choice": "value 9999"}).args == {"p7": 1, "choice": "value 9999"}
 
 
@@ -42,10 +42,9 @@ def test_explaining_a_failure_of_a_recursive_schema_is_not_exponential() -> None
     value: Any = 1
     for _ in range(16):
         value = [value]
-    started = time.thread_time()
-    with pytest.raises(InvalidArguments, match="x: expected a list"):
+    with stopwatch() as cost, pytest.raises(InvalidArguments, match="x: expected a list"):
         parameters.bind({"x": value})
-    assert time.thread_time() - started < 0.3
+    assert cost.seconds < 0.3
 
 
 @pytest.mark.parametrize(
