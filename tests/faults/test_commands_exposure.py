@@ -135,6 +135,13 @@ async def test_i5_what_is_not_exposed_is_like_what_is_not_there(start: Open) -> 
             assert b"hidden/" not in meta
 
 
+async def test_i5_without_the_fault_what_is_exposed_is_reached(start: Open) -> None:
+    async with start(hidden=hidden()) as host:
+        stranger = STRANGERS[0]
+        assert (await host.door("web").submit(stranger, Invocation(command_id="open.gate"))).command_id == "open.gate"
+        assert b"open.gate" in host.door("web").meta(stranger).body
+
+
 async def test_i5_without_the_defence_it_is_told_apart(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decision, "visible", property(lambda self: True))
     async with start(hidden=hidden()) as host:

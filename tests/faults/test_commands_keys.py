@@ -109,6 +109,14 @@ async def test_i9_keys_are_per_user(start: Open) -> None:
         assert refused.value.code == "not_found"
 
 
+async def test_i9_without_the_fault_the_same_call_is_the_same_run(start: Open) -> None:
+    async with start(pays=payments()) as host:
+        door, ann = host.door("cli"), host.local_caller()
+        runs = [await door.submit(ann, Invocation(**SAME, idempotency_key="k")) for _ in range(3)]
+        assert await _runs(host) == [runs[0].id]
+    assert len({run.id for run in runs}) == 1
+
+
 async def test_i9_without_the_defence_another_call_is_taken_for_it(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

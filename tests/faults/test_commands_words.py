@@ -82,6 +82,12 @@ async def test_i1_shell_metacharacters_are_text(start: Open, tmp_path: Path) -> 
     assert not canary.exists()
 
 
+async def test_i1_without_the_fault_a_plain_word_arrives(start: Open) -> None:
+    async with start(SAY) as host:
+        run = await ended(host, command_id="scripts.say", args={"word": "plain", "more": ["words"]})
+    assert run.result["output"] == [["--word=plain", "--", "plain", "words", "aplainb"], "plain", "plain"]
+
+
 async def test_i1_without_the_defence_a_shell_runs_it(
     start: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +195,12 @@ def argv_of(args: dict[str, object]) -> tuple[str, ...]:
     return tuple(f"--{name}={json.dumps(value) if name != 'source' else value}" for name, value in args.items())
 
 
+async def test_i2_without_the_fault_plain_values_are_taken(start: Open) -> None:
+    async with start(TAKES) as host:
+        run = await ended(host, command_id="scripts.copy", args={"source": "a", "more": ["b"], "last": "c", "level": 3})
+    assert run.result["output"] == ["--level=3", "3", "a", "b", "--", "c"]
+
+
 async def test_i2_without_the_defence_a_value_becomes_an_option(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trunnion_scripts.template._refuse_option", lambda *_: None)
     async with start(TAKES) as host:
@@ -233,6 +245,12 @@ async def test_i3_extra_and_reserved_arguments_are_refused_everywhere(start: Ope
         assert await accepted(host) == []
         page = await host.door("cli").query(host.local_caller(), "runs.list", {})
     assert page["items"] == []
+
+
+async def test_i3_without_the_fault_declared_arguments_are_taken(start: Open) -> None:
+    async with start(SAY) as host:
+        assert (await ended(host, command_id="scripts.say", args={"word": "x", "more": []})).status == "succeeded"
+        assert await host.door("cli").query(host.local_caller(), "runs.list", {"limit": 1})
 
 
 async def test_i3_without_the_defence_they_are_accepted(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:

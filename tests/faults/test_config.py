@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "host" / "config"))
 
 from reload_kit import Reloaded, reloadable, rss
 
+from trunnion.config import trust
 from trunnion.config.load import load_config
 from trunnion.config.toml_file import read_toml
 from trunnion.config.trust import LARGEST, refuse_shown_secret
@@ -88,6 +89,21 @@ async def test_m7_at_a_reload_the_old_configuration_stays(
             await on.host.reload()
         assert on.kernel.limits.max_pending == 5
         assert len(await on.told("config.refused")) == 1
+
+
+def test_m7_without_the_fault_a_file_in_order_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text("[executor]\nmax_running = 3\n[log]\nlevel = 'debug'\n")
+    config = load_config(tmp_path / "t.toml", environ={}, settings={})
+    assert (config.get("executor.max_running"), config.get("log.level")) == (3, "debug")
+
+
+def test_m7_without_the_defence_anybodys_file_decides_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.toml").write_text("[log]\nlevel = 'debug'\n")
+    (tmp_path / "t.toml").chmod(0o666)
+    monkeypatch.setattr(trust, "_refuse", lambda path, mode: None)
+    assert load_config(tmp_path / "t.toml", environ={}, settings={}).get("log.level") == "debug"
 
 
 def test_m7_an_empty_file_is_all_defaults_at_the_start(tmp_path: Path) -> None:

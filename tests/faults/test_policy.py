@@ -117,6 +117,12 @@ async def test_h10_a_hook_can_narrow_but_never_widen(tmp_path, way: str) -> None
         assert {run["role"] for run in found["items"]} <= {"viewer"}
 
 
+async def test_h10_without_the_fault_policy_alone_decides(tmp_path) -> None:
+    async with rig(tmp_path, *H10) as r:
+        r.kernel.policy.replace(bob("t.*"))
+        assert await reach(r) == {"t.mine": "ok", "t.admins": "forbidden", "t.local": "not_found"}
+
+
 async def test_h10_without_the_defence_a_plugin_becomes_the_caller(tmp_path, monkeypatch) -> None:
     """The defence is that each plugin gets a caller of its own; without it the first hook decides who asks."""
 

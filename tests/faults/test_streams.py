@@ -98,6 +98,12 @@ def test_g1_a_subscriber_never_reads(talking: Ground, figure: Callable[..., None
     assert host.stop() == 0
 
 
+def test_g1_without_the_fault_whoever_reads_hears_everything(talking: Ground) -> None:
+    host = talking.up()
+    asyncio.run(storm(talking, host, "alone", 0))
+    assert host.stop() == 0
+
+
 def test_g1_without_the_defence_memory_grows_with_what_is_not_read(talking: Ground) -> None:
     host = talking.up(without="never_hold_back")
     asyncio.run(storm(talking, host, "warm", 0))
