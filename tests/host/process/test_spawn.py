@@ -278,6 +278,38 @@ async def test_descriptors_and_zombies_are_flat(keeper, marked, auntil):
     assert keeper.census().started == 201
 
 
+def spare_descriptors(number: int) -> None:
+    """Leave this process so many numbers for new descriptors."""
+    taken, limit = {int(name) for name in os.listdir("/proc/self/fd")}, 0
+    while number:
+        number -= limit not in taken
+        limit += 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+async def test_without_descriptors_a_spawn_is_refused_by_name_and_leaves_none(marked):
+    """Defence: ``Keeper.spawn`` takes what the system refuses at any of its steps for what it is."""
+    limits, before, refused = resource.getrlimit(resource.RLIMIT_NOFILE), len(os.listdir("/proc/self/fd")), 0
+    for number in range(10):
+        async with Keeper() as keeper:
+            held, said = len(os.listdir("/proc/self/fd")), ""
+            spare_descriptors(number)
+            try:
+                async with await keeper.spawn(marked.spawn("true")) as process:
+                    await process.wait()
+            except Unavailable as error:
+                said = error.message
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            if said:
+                refused += 1
+                assert "Too many open files" in said
+                assert len(os.listdir("/proc/self/fd")) == held
+            assert await output(keeper, marked.spawn("echo", "x")) == "x\n"
+    assert refused >= 5
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_many_at_once(keeper, marked):
     codes = []
 

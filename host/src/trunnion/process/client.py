@@ -144,11 +144,13 @@ class Keeper:
             Unavailable: the keeper is closed, cannot be started, or was killed at this moment.
         """
         self._refuse_limits(spawn)
-        link = await self._minder()
+        link = None
         try:
+            link = await self._minder()
             process, far_ends = self._prepare(spawn, link, on_step)
         except OSError as error:
-            link.close()
+            if link is not None:
+                link.close()
             raise Unavailable(f"no pipes for {spawn.argv[0]!r}: {error}; try again later") from error
         self._alive[process] = link
         try:
@@ -225,7 +227,11 @@ class Keeper:
                 return link
         ours, theirs = socket.socketpair()
         with theirs:
-            await self._hand_over(theirs)
+            try:
+                await self._hand_over(theirs)
+            except BaseException:
+                ours.close()
+                raise
         return Link(ours, self._generation)
 
     async def _hand_over(self, control: socket.socket) -> None:
