@@ -278,9 +278,14 @@ async def test_descriptors_and_zombies_are_flat(keeper, marked, auntil):
     assert keeper.census().started == 201
 
 
+def descriptors() -> set[int]:
+    """Of this process, with the one that is open to look."""
+    return {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
+
+
 def spare_descriptors(number: int) -> None:
-    """Leave this process so many numbers for new descriptors."""
-    taken, limit = {int(name) for name in os.listdir("/proc/self/fd")}, 0
+    """Leave this process so many numbers for new descriptors, or one more."""
+    taken, limit = descriptors(), 0
     while number:
         number -= limit not in taken
         limit += 1
@@ -289,10 +294,10 @@ def spare_descriptors(number: int) -> None:
 
 async def test_without_descriptors_a_spawn_is_refused_by_name_and_leaves_none(marked):
     """Defence: ``Keeper.spawn`` takes what the system refuses at any of its steps for what it is."""
-    limits, before, refused = resource.getrlimit(resource.RLIMIT_NOFILE), len(os.listdir("/proc/self/fd")), 0
+    limits, before, refused = resource.getrlimit(resource.RLIMIT_NOFILE), len(descriptors()), 0
     for number in range(10):
         async with Keeper() as keeper:
-            held, said = len(os.listdir("/proc/self/fd")), ""
+            held, said = len(descriptors()), ""
             spare_descriptors(number)
             try:
                 async with await keeper.spawn(marked.spawn("true")) as process:
@@ -304,10 +309,10 @@ async def test_without_descriptors_a_spawn_is_refused_by_name_and_leaves_none(ma
             if said:
                 refused += 1
                 assert "Too many open files" in said
-                assert len(os.listdir("/proc/self/fd")) == held
+                assert len(descriptors()) == held
             assert await output(keeper, marked.spawn("echo", "x")) == "x\n"
     assert refused >= 5
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(descriptors()) == before
 
 
 async def test_many_at_once(keeper, marked):
