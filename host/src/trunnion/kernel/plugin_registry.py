@@ -34,6 +34,17 @@ class PluginRegistry:
         """
         self._registry.replace(self._own(name), contributed, available=available)
 
+    async def bring(self, name: str, contributed: Contributed, *, available: bool = True) -> None:
+        """``replace`` for large sets, of hundreds of commands and more: the host goes on while it is compiled.
+
+        Until it returns, what was there before answers; then the whole set is there at once.
+
+        Raises:
+            InvalidArguments: the name is not one of this plugin's, or something in the set cannot be used.
+            Conflict: a name in the set is taken. In either case nothing has changed.
+        """
+        await self._registry.bring(self._own(name), contributed, available=available)
+
     def withdraw(self, name: str) -> None:
         """Remove a set; nothing happens if there is none of this name.
 
