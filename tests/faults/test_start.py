@@ -15,7 +15,7 @@ from pathlib import Path
 
 import checker
 import pytest
-from faults_kit import Ground, submit_many, tagged, until
+from faults_kit import PATIENCE, Ground, submit_many, tagged, until
 
 from trunnion.access.sealing import Sealer
 from trunnion.protocol.client import Client
@@ -245,13 +245,17 @@ def test_a4_killed_while_it_writes_down_who_it_is(ground: Ground) -> None:
 
 
 DIES_WRITING = """
-import os, pathlib, signal, sys
+import os, signal
 
-def dies(self, text, **options):
-    self.touch()
-    os.kill(os.getpid(), signal.SIGKILL)
+really_open = os.open
 
-pathlib.Path.write_text = dies
+def dies(path, *args, **options):
+    descriptor = really_open(path, *args, **options)
+    if str(path).endswith("host_id.partial"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return descriptor
+
+os.open = dies
 from trunnion.launcher.main import main
 main()
 """
@@ -260,7 +264,7 @@ main()
 def test_a4_killed_before_it_has_a_name(ground: Ground) -> None:
     """Killed between making the file with its id and filling it, the next host still has an id."""
     command = [sys.executable, "-c", DIES_WRITING, *ground.command("up")[3:]]
-    died = subprocess.run(command, check=False, env=ground.environment(), capture_output=True)
+    died = subprocess.run(command, check=False, env=ground.environment(), capture_output=True, timeout=PATIENCE)
     assert died.returncode == -signal.SIGKILL, died
     host = ground.up()
     assert len((ground.data / "host_id").read_text().strip()) == 36
