@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from trunnion.model.errors import Busy, DeadlineExceeded
 from trunnion.process import BLOCK, Block, LineBlocks, PipeReader, PipeWriter, read_blocks
-from trunnion.process.pipes import QUEUE
+from trunnion.process.pipes import QUEUE, output_pipe
 
 
 def blocks_of(chunks, limit=BLOCK):
@@ -227,3 +227,23 @@ async def test_closing_tells_whoever_waits_to_write():
         pipe.close()
     assert len(errors) == 1
     PipeReader(reader).close()
+
+
+async def test_a_stranger_that_writes_for_ever_holds_nobody_up():
+    """Defence: ``PipeReader.drain`` reads so often as empties a pipe; one that is filled meanwhile is never empty."""
+    reading, writing = output_pipe()
+    reads = 0
+
+    def refill(data: bytes) -> None:
+        nonlocal reads
+        reads += 1
+        assert reads < 1000
+        os.write(writing, data)
+
+    reader = PipeReader(reading)
+    reader.start(refill)
+    os.write(writing, bytes(fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)))
+    reader.drain()
+    assert 1 <= reads < 1000
+    reader.close()
+    os.close(writing)

@@ -18,6 +18,8 @@ PIPE: Final = 256 * 1024
 """Bytes a pipe for output holds, and as many are read at a time."""
 
 _READS: Final = 2
+_DRAINS: Final = 16
+"""Reads that empty any pipe; what comes after that is what somebody goes on writing."""
 
 
 def output_pipe() -> tuple[int, int]:
@@ -84,8 +86,9 @@ class PipeReader:
 
     def drain(self) -> None:
         """Take what is in the pipe now, without waiting for its end; a paused reader is left alone."""
-        while not self._paused and self._read_once():
-            pass
+        for _ in range(_DRAINS):
+            if self._paused or not self._read_once():
+                return
 
     def close(self) -> None:
         """Stop and close; what is still in the pipe is lost."""
