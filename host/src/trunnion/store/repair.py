@@ -98,6 +98,10 @@ class _Mending:
         if any(trouble.kind == "pages" for trouble in found):
             done.append(_mend_pages(path))
             found = list(examine(self._data_dir))
+        if done and any(trouble.kind == "pages" for trouble in found):
+            # Pages may be whole, and one row in them be such that it cannot be read.
+            done.append(_replaced(path, _salvaged))
+            found = list(examine(self._data_dir))
         if any(trouble.kind == "pages" for trouble in found):
             # Rows that are found by way of a damaged page may not be what they seem.
             return done
@@ -177,11 +181,16 @@ def _mend_pages(path: Path) -> str:
             if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok":
                 return "the indexes were made anew; nothing is lost"
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return _replaced(path, _written_anew)
+
+
+def _replaced(path: Path, write: Callable[[Path, Path], str]) -> str:
+    """Put a new database in the place of one; what ``write`` says of it."""
     fresh = path.with_name(path.name + ".anew")
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
-        done = _written_anew(path, fresh)
+        done = write(path, fresh)
         # A log that belonged to the old file must not be folded into the new one.
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -198,10 +207,14 @@ def _written_anew(path: Path, fresh: Path) -> str:
     except sqlite3.DatabaseError:
         fresh.unlink()
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        lost = salvage(path, fresh)
-        sync_file(fresh)
-        return "; ".join(["the database was written anew from what can be read of its tables", *lost])
+        return _salvaged(path, fresh)
     return "the database was written anew from its tables; what the check names after this is what was lost"
+
+
+def _salvaged(path: Path, fresh: Path) -> str:
+    lost = salvage(path, fresh)
+    sync_file(fresh)
+    return "; ".join(["the database was written anew from what can be read of its tables", *lost])
 
 
 def _write_anew(path: Path, fresh: Path) -> None:

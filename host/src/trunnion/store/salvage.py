@@ -7,8 +7,10 @@ taken that fit their checksum, or at least are what such a row can be.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -22,6 +24,12 @@ from trunnion.store.schema import migrate
 
 MAGIC = b"SQLite format 3\0"
 """The first bytes of a database (sqlite.org/fileformat.html)."""
+
+_SIZES = struct.Struct(">16xH10xI")
+"""In the first bytes of a database: the size of a page (1 for 65536), and how many there are."""
+
+LONGEST = 1 << 40
+"""Bytes beyond which a first page is not believed; empty pages take no room on the disk."""
 
 Row: TypeAlias = "tuple[Any, ...]"
 
@@ -109,12 +117,20 @@ def salvage(path: Path, fresh: Path) -> list[str]:
 
 
 def _copy(path: Path, work: Path) -> None:
-    """With its log, and with the beginning that says what it is."""
+    """With its log, the beginning that says what it is, and empty pages for those that are cut off.
+
+    Without these nothing at all would be read of a file that is shorter than its first page says.
+    """
     for suffix in ("", "-wal"):
         if path.with_name(path.name + suffix).exists():
             shutil.copyfile(path.with_name(path.name + suffix), work.with_name(work.name + suffix))
     with work.open("r+b") as file:
         file.write(MAGIC)
+        file.seek(0)
+        size, pages = _SIZES.unpack(file.read(_SIZES.size).ljust(_SIZES.size, b"\0"))
+        length = (size if size > 1 else 65536) * pages
+        if os.fstat(file.fileno()).st_size < length <= LONGEST:
+            file.truncate(length)
 
 
 def _filled(source: sqlite3.Connection, target: sqlite3.Connection) -> list[str]:
