@@ -1,4 +1,4 @@
-"""``trunnion --version`` and ``--help`` import no plugin and nothing heavy."""
+"""``--version`` and ``--help`` import no plugin and nothing heavy, ``up`` nothing it does not need."""
 
 from __future__ import annotations
 
@@ -66,3 +66,50 @@ def test_light_options_import_nothing_heavy(option: str, tmp_path: Path) -> None
 def test_light_options_work_beside_a_broken_configuration(option: str, tmp_path: Path) -> None:
     (tmp_path / "trunnion.toml").write_text("this is not TOML")
     assert imported(option, tmp_path)[0]
+
+
+UNUSED = {
+    "anyio.from_thread",
+    "argon2",
+    "cryptography",
+    "email.message",
+    "hypothesis",
+    "importlib_metadata",
+    "jsonschema",
+    "referencing",
+    "trunnion.testing",
+    "zipfile",
+}
+"""What a host that is up has not needed so far: each costs a start more than the store does, or is only for tests."""
+
+UP_PROBE = """
+import os, signal, sys
+from trunnion.launcher import main, serving
+tune = serving.tune_collector
+def is_up():
+    tune()
+    os.kill(os.getpid(), signal.SIGTERM)
+serving.tune_collector = is_up
+sys.argv = ["trunnion", "--data-dir", sys.argv[1], "up"]
+try:
+    main.main()
+finally:
+    sys.stderr.write("\\n".join(["", "modules", *sorted(sys.modules)]))
+"""
+
+
+def test_a_host_that_is_up_has_imported_nothing_it_does_not_need(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    done = subprocess.run(
+        [sys.executable, "-c", UP_PROBE, str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=environ,
+        check=True,
+    )
+    modules = set(done.stderr.rpartition("\nmodules\n")[2].split())
+    assert "is up" in done.stdout
+    assert "trunnion.kernel.core" in modules
+    assert not modules & UNUSED

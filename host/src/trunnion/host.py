@@ -37,6 +37,7 @@ from trunnion.kernel.plugin_registry import PluginRegistry
 from trunnion.kernel.providers import Provision
 from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.settings import Settings
+from trunnion.late_portal import LatePortal
 from trunnion.life import Life
 from trunnion.live_settings import consume_settings
 from trunnion.loading import HostOptions, Setup, load_setup, plugin_cli
@@ -104,7 +105,7 @@ class Host:
         self._reloading: Reloading
         self.data: DataDir
         self.kernel: Kernel
-        self.portal: BlockingPortal
+        self._portal: LatePortal
         self._given = plugins
         self._discovery = discovery
         self._environ = environment(environ, discovery=discovery)
@@ -194,21 +195,11 @@ class Host:
         await open_access(self.kernel, self.config, self.data)
         if options.capture:
             stack.enter_context(capture(host_log))
-        await self._open_portal()
+        self._portal = LatePortal()
+        stack.push_async_callback(self._portal.close)
         self._started = self.clock.utc()
         if options.mode != "readonly":
             await self._go_live(contributions, host_log)
-
-    async def _open_portal(self) -> None:
-        from anyio.from_thread import BlockingPortal
-
-        self.portal = await self._stack.enter_async_context(BlockingPortal())
-
-        async def end_calls() -> None:
-            """A thread's call that goes on does not hold up the host's end."""
-            await self.portal.stop(cancel_remaining=True)
-
-        self._stack.push_async_callback(end_calls)
 
     async def _go_live(self, contributions: Sequence[PluginContribution], host_log: HostLog) -> None:
         clock_watch = ClockWatch(self.clock, host_log.report, self.kernel.store)
@@ -298,6 +289,11 @@ class Host:
         self._stack.push_async_callback(end)
 
     @property
+    def portal(self) -> BlockingPortal:
+        """By which threads call what belongs on the loop."""
+        return self._portal.get()
+
+    @property
     def config(self) -> Config:
         """The configuration in force."""
         return self._settings.config
@@ -316,7 +312,7 @@ class Host:
             owner=owner,
             data=self.data,
             settings=self._settings,
-            portal=self.portal,
+            portal=self._portal.get,
             asking=asking,
         )
 

@@ -63,7 +63,7 @@ class HostHandle:
         owner: str,
         data: DataPaths,
         settings: Settings,
-        portal: BlockingPortal,
+        portal: Callable[[], BlockingPortal],
         asking: Provision | None = None,
     ) -> None:
         self._kernel = kernel
@@ -72,9 +72,14 @@ class HostHandle:
         self.data = data
         self._settings = settings
         self._ends: list[Callable[[], None]] = []
-        self.portal = portal
+        self._open_portal = portal
         self.registry = PluginRegistry(kernel.registry, owner)
         self._asking = asking
+
+    @property
+    def portal(self) -> BlockingPortal:
+        """By which threads call what belongs on the loop."""
+        return self._open_portal()
 
     @property
     def settings(self) -> JsonObject:
