@@ -13,6 +13,8 @@ import sys
 import pexpect
 import pytest
 
+from trunnion.launcher.tallied import tally
+
 
 def errors(done) -> dict:
     """The one JSON object on standard error."""
@@ -189,6 +191,12 @@ def test_doctor_finds_nothing_and_names_the_host(shared):
     done = shared.run("doctor")
     assert done.code == 0, done.out
     assert f"process {shared.host.pid} answers" in done.out
+    assert re.search(r"^ok +programs: \d+ alive, 0 orphans, 0 zombies$", done.out, re.MULTILINE), done.out
+
+
+def test_doctor_names_what_should_not_be_there():
+    found = {"alive": [{"pid": 7}], "orphans": [12, 13], "zombies": []}
+    assert tally(found) == (False, "1 alive, 2 orphans (12, 13), 0 zombies")
 
 
 def test_completion_offers_names_and_arguments_of_the_running_host(shared):

@@ -17,7 +17,7 @@ import click
 from trunnion._version import VERSION
 from trunnion.access.key_file import read_key
 from trunnion.config.data_dir import DataDir, holder_of
-from trunnion.launcher import store_check
+from trunnion.launcher import store_check, tallied
 from trunnion.launcher.answering import silence
 from trunnion.launcher.failures import exit_status
 from trunnion.launcher.look import describe
@@ -109,7 +109,10 @@ def _key(place: Place) -> Iterator[Finding]:
 def _space(place: Place) -> Iterator[Finding]:
     folder = next(path for path in (place.data.root, *place.data.root.parents) if path.exists())
     free = shutil.disk_usage(folder).free
-    yield Finding("free space", free >= SPARE, f"{free >> 20} MiB at {folder}")
+    seen = f"{free >> 20} MiB at {folder}"
+    if free < SPARE:
+        seen += f": below {SPARE >> 20} MiB; make space, for a full disk refuses new runs"
+    yield Finding("free space", free >= SPARE, seen)
 
 
 def _lock(place: Place) -> Iterator[Finding]:
@@ -121,6 +124,7 @@ def _lock(place: Place) -> Iterator[Finding]:
         yield Finding("host", False, f"process {holder} holds the lock and does not answer; {silent}")
     else:
         yield Finding("host", True, f"process {holder} answers")
+        yield Finding("programs", *tallied.programs(place.data))
 
 
 def _history(place: Place) -> Iterator[Finding]:
