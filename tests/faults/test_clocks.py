@@ -16,6 +16,7 @@ from trunnion import retention as retention_module
 from trunnion.host import Host, HostOptions
 from trunnion.kernel import clock_watch
 from trunnion.kernel.clock_watch import ClockWatch, doubts
+from trunnion.model.errors import NotFound
 from trunnion.model.runs import Caller, Invocation
 from trunnion.protocol.client import Client
 
@@ -165,6 +166,29 @@ async def test_c1_a_jump_ahead_removes_no_history(tmp_path: Path, monkeypatch: p
         assert await on.kept() == 4
         clock.ahead = 0.0
         assert await on.kept() == 4
+
+
+async def test_c1_a_jump_ahead_removes_no_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Moved()
+    async with trimmed(tmp_path, clock, monkeypatch) as on:
+        begun = await on.door.open_upload(ANN, "half")
+        clock.ahead = 31 * DAY
+        await on.kept()
+        await on.host.kernel.files.upkeep.sweep()
+        assert await on.door.upload(ANN, begun.id)
+
+
+async def test_c1_without_the_defence_a_jump_ahead_removes_uploads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Moved()
+    monkeypatch.setattr(ClockWatch, "believed", lambda self: clock.utc())
+    async with trimmed(tmp_path, clock, monkeypatch) as on:
+        begun = await on.door.open_upload(ANN, "half")
+        clock.ahead = 31 * DAY
+        await on.host.kernel.files.upkeep.sweep()
+        with pytest.raises(NotFound):
+            await on.door.upload(ANN, begun.id)
 
 
 async def test_c1_a_time_that_lasts_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ async def keep_trimmed(kernel: Kernel, settings: Settings, clock_watch: ClockWat
 
     How old is judged by a time that no wrong clock pushes ahead.
     """
+    kernel.files.upkeep.now = clock_watch.believed
     while True:
         await asyncio.sleep(RETENTION_INTERVAL)
         try:

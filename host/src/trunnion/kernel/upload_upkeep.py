@@ -20,7 +20,11 @@ PAGE = 500
 
 
 class UploadUpkeep:
-    """Takes uploads up at start and removes what nobody needs any more."""
+    """Takes uploads up at start and removes what nobody needs any more.
+
+    Attributes:
+        now: UTC in microseconds to judge ages by; the wall clock, until somebody gives one that is believed.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class UploadUpkeep:
         self._threads = threads
         self._report = report
         self._is_live = is_live
+        self.now: Callable[[], int] = uploads.clock.utc
 
     # -- at start ---------------------------------------------------------------------------------
 
@@ -74,11 +79,11 @@ class UploadUpkeep:
 
     async def sweep(self) -> None:
         """Remove uploads that have expired and serve no run, and those whose last run was removed."""
-        held = list(self._uploads.held.values())
+        held, now = list(self._uploads.held.values()), self.now()
         kept = await self._kept({run_id for info in held for run_id in info.runs})
         for info in held:
             runs = tuple(run_id for run_id in info.runs if run_id in kept)
-            expired = info.expires <= self._uploads.clock.utc()
+            expired = info.expires <= now
             if not runs and (info.runs or expired):
                 await self._uploads.drop_if(partial(is_, info), info.id)
             elif len(runs) < len(info.runs):
