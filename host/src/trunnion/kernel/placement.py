@@ -52,7 +52,7 @@ class Placement:
     def place(self, live: LiveRun) -> None:
         """Find a run its lane and slot, or its place in the queue for them."""
         entry = live.entry
-        if entry is None or not entry.available or (self.park_all and not live.arriving):
+        if entry is None or not entry.available or (self.park_all and not live.checked):
             self.park(live)
         elif (wait := seconds_to_wait(live, self._clock)) > 0:
             live.phase = "delayed"

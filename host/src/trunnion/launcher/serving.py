@@ -120,6 +120,8 @@ async def _tell(host: Host, screen: Screen, to_reach: str) -> None:
         screen.value(status)
         return
     screen.out(f"trunnion is up on {host.data.root}\n")
+    if host.options.safe_mode:
+        screen.out("  safe mode: no plugin but the host's own is loaded; runs of the others wait\n")
     if refused:
         screen.err(f"{refused}\n")
     for part in _objects(parts):

@@ -20,7 +20,7 @@ def encoded_result(value: object) -> bytes | ErrorInfo:
     except RecursionError:
         return ErrorInfo("internal", "the result nests too deeply, or contains itself, to be JSON")
     except Exception as error:
-        return ErrorInfo("internal", f"the result, a {type(value).__name__}, is not JSON: {error}")
+        return ErrorInfo("internal", f"the result, of type {type(value).__name__}, is not JSON: {error}")
 
 
 def described(error: BaseException) -> tuple[str, str, Mapping[str, Json]]:
