@@ -235,7 +235,7 @@ class Talk:
         full = len(self._tasks) >= MAX_QUESTIONS
         if isinstance(said, Keep) and not full:
             self._files[said.number] = asyncio.Queue(2)
-        work = self._answer(said.number, self._refusal() if full else self._answer_to(said))
+        work = self._answer(said, self._refusal if full else self._answer_to)
         task = asyncio.get_running_loop().create_task(work, name=f"run {self._live.id} asks")
         self._tasks[said.number] = task
         task.add_done_callback(lambda _: self._closed(said.number))
@@ -244,7 +244,7 @@ class Talk:
         self._tasks.pop(number, None)
         self._files.pop(number, None)
 
-    async def _refusal(self) -> Json:
+    async def _refusal(self, _said: Invoke | Flush | Keep) -> Json:
         raise Busy(f"a process may have {MAX_QUESTIONS} questions open")
 
     async def _answer_to(self, said: Invoke | Flush | Keep) -> Json:
@@ -270,9 +270,12 @@ class Talk:
                 return
             yield piece
 
-    async def _answer(self, number: int, work: Awaitable[Json]) -> None:
+    async def _answer(
+        self, said: Invoke | Flush | Keep, work: Callable[[Invoke | Flush | Keep], Awaitable[Json]]
+    ) -> None:
+        number = said.number
         try:
-            answer = Answer(number, encode(await work))
+            answer = Answer(number, encode(await work(said)))
         except TrunnionError as error:
             answer = Answer(number, error=error.info)
         except Exception as error:
