@@ -8,10 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Rows of the fault matrix are tested in several folders; all report to one place.
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
 pytest_plugins = ["figures"]
+
+
+def pytest_configure() -> None:
+    """Examples are the same at each run, and none has to be quick; with more rounds they are new ones each time."""
+    from figures import DEFAULT_ROUNDS, ROUNDS
+
+    ci = settings.get_profile("ci")
+    settings.register_profile("trunnion", ci, derandomize=ROUNDS <= DEFAULT_ROUNDS)
+    settings.load_profile("trunnion")
 
 
 @pytest.fixture(scope="session", autouse=True)
