@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
 import pytest
 
 from trunnion import Command, Host, HostOptions, Invocation, Unavailable, hookimpl
 from trunnion.launcher import running
+from trunnion.launcher.options import Options
+from trunnion.launcher.screen import Screen
+from trunnion.launcher.signals import Interrupts
 from trunnion.protocol.address import socket_path
 from trunnion.protocol.client import Client
 
@@ -80,3 +84,22 @@ async def test_it_gives_up_when_no_answer_ever_comes(host, tmp_path, monkeypatch
     async with LossyLine(socket_path(tmp_path), host.data.socket, 1000) as line:
         with pytest.raises(Unavailable):
             await submitted(host, line.path)
+
+
+async def test_a_host_that_ends_before_it_was_asked_is_followed_by_another(host, tmp_path, monkeypatch):
+    """Whoever joins a host that was started for one run may come too late; then the way to a host is gone again."""
+    monkeypatch.setattr(running, "PAUSE", 0.001)
+    async with LossyLine(socket_path(tmp_path), host.data.socket, 1000) as line, AsyncExitStack() as stack:
+        ways = [line.path, host.data.socket]
+
+        async def client(self, *, detach):
+            return await stack.enter_async_context(await Client.connect(ways.pop(0))), None
+
+        monkeypatch.setattr(running._Reach, "client", client)
+        reach = running._Reach(Options(), Screen(as_json=True), Interrupts(), stack)
+        reached, _, run = await reach.submitted(Invocation(command_id="demo.work", idempotency_key="k"), detach=False)
+        await reached.wait(run.id)
+        assert ways == []
+        assert [item["id"] for item in (await reached.query("runs.list", {"command": "demo.work"}))["items"]] == [
+            run.id
+        ]

@@ -61,9 +61,7 @@ async def run_command(
     """
     async with AsyncExitStack() as stack:
         interrupts = stack.enter_context(Interrupts(counting=False))
-        client, host = await _Reach(options, screen, interrupts, stack).client(detach=detach)
-        interrupts.count_from_now()
-        run = await submit(client, invocation)
+        client, host, run = await _Reach(options, screen, interrupts, stack).submitted(invocation, detach=detach)
         if detach:
             return _detached(screen, run, options.to_reach)
         attendance = Attendance(
@@ -79,6 +77,22 @@ class _Reach(NamedTuple):
     screen: Screen
     interrupts: Interrupts
     stack: AsyncExitStack
+
+    async def submitted(self, invocation: Invocation, *, detach: bool) -> tuple[Client, Host | None, Run]:
+        """A run on record, with whom it was submitted to.
+
+        A host that another process started for one run may end between our connecting and our asking: then
+        the way to a host is gone again.
+        """
+        for attempt in range(ATTEMPTS):
+            client, host = await self.client(detach=detach)
+            self.interrupts.count_from_now()
+            try:
+                return client, host, await submit(client, invocation)
+            except Unavailable:
+                if host is not None or attempt + 1 == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
 
     async def client(self, *, detach: bool) -> tuple[Client, Host | None]:
         """A connected client, and the host if it was started here."""
