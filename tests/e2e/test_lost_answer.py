@@ -103,3 +103,27 @@ async def test_a_host_that_ends_before_it_was_asked_is_followed_by_another(host,
         assert [item["id"] for item in (await reached.query("runs.list", {"command": "demo.work"}))["items"]] == [
             run.id
         ]
+
+
+async def test_a_host_that_is_stopping_is_no_answer_either(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "PAUSE", 0.001)
+    async with Host(HostOptions(data_dir=tmp_path / "other"), plugins={}, discovery=False, environ={}) as leaving:
+        leaving.kernel.admissions.closed = "the host is stopping"
+        async with AsyncExitStack() as stack:
+            ways = [leaving.data.socket, host.data.socket]
+
+            async def client(self, *, detach):
+                return await stack.enter_async_context(await Client.connect(ways.pop(0))), None
+
+            monkeypatch.setattr(running._Reach, "client", client)
+            reach = running._Reach(Options(), Screen(as_json=True), Interrupts(), stack)
+            _, _, run = await reach.submitted(Invocation(command_id="demo.work", idempotency_key="k"), detach=False)
+    assert run.command_id == "demo.work"
+
+
+async def test_what_ended_with_a_host_that_is_gone_is_read_from_its_record(host, tmp_path):
+    async with await Client.connect(host.data.socket) as client:
+        run = await client.run(Invocation(command_id="demo.work"))
+    assert (await running._on_record(Options(data_dir=str(tmp_path / "data")), run.id)).result == 1
+    assert await running._on_record(Options(data_dir=str(tmp_path / "data")), "unknown") is None
+    assert await running._on_record(Options(data_dir=str(tmp_path / "nothing")), run.id) is None

@@ -136,7 +136,7 @@ class Admissions:
         """
         try:
             if self.closed and origin.nested_in is None:
-                raise Unavailable(self.closed)
+                raise Unavailable(self.closed, {"stopping": True})
             checked = self._check(caller, invocation, origin.parent)
             if invocation.idempotency_key is not None:
                 return await self._join_or_admit(caller, invocation, checked, origin)
@@ -317,7 +317,7 @@ class Admissions:
     def _still_open(self, origin: Origin) -> None:
         """Look again after a wait."""
         if self.closed and origin.nested_in is None:
-            raise Unavailable(self.closed)
+            raise Unavailable(self.closed, {"stopping": True})
         if origin.parent is not None and origin.parent.phase != "running":
             raise Unavailable(f"the run {origin.parent.id} that asked for it has ended")
 

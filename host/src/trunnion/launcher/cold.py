@@ -10,8 +10,11 @@ from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from trunnion.host import Host, HostOptions
 from trunnion.model.json import Json
+from trunnion.model.runs import Run
 from trunnion.running import run
 
 if TYPE_CHECKING:
@@ -108,6 +111,15 @@ def ask_store(
         TrunnionError: whatever refuses it.
     """
     return run(_ask(host_options(options, "readonly"), query_id, args, argv))
+
+
+async def recorded(options: Options, run_id: str) -> Run:
+    """A run as the last host left it, read without changing anything.
+
+    Raises:
+        TrunnionError: it is not there, or cannot be read.
+    """
+    return msgspec.convert(await _ask(host_options(options, "readonly"), "runs.get", {"run_id": run_id}, None), Run)
 
 
 def ask_fresh(options: Options, query_id: str) -> Json:

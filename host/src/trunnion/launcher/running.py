@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from trunnion.launcher.attend import Abandon, Attendance, Tell, plain
+from trunnion.launcher.attend import Abandon, Attendance, Tell, plain, tell_end
 from trunnion.launcher.hosted import refuse_start_options
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.launcher.screen import Screen
 from trunnion.launcher.signals import Interrupts
-from trunnion.model.errors import Conflict, Unavailable
+from trunnion.model.errors import Conflict, TrunnionError, Unavailable
 from trunnion.model.runs import Invocation, Run
 from trunnion.protocol.address import is_served
 from trunnion.protocol.client import Client
@@ -67,7 +67,14 @@ async def run_command(
         attendance = Attendance(
             client, screen, interrupts, to_reach=options.to_reach, abandon=_abandon(host), tell=tell
         )
-        return await attendance.stay(run)
+        try:
+            return await attendance.stay(run)
+        except Unavailable:
+            # A host that another process started for one run may have ended ours too, and gone before it was asked.
+            ended = await _on_record(options, run.id) if host is None else None
+            if ended is None:
+                raise
+            return (tell or tell_end)(screen, ended)
 
 
 class _Reach(NamedTuple):
@@ -89,8 +96,8 @@ class _Reach(NamedTuple):
             self.interrupts.count_from_now()
             try:
                 return client, host, await submit(client, invocation)
-            except Unavailable:
-                if host is not None or attempt + 1 == ATTEMPTS:
+            except TrunnionError as error:
+                if host is not None or attempt + 1 == ATTEMPTS or not _is_gone(error):
                     raise
         raise AssertionError("unreachable")
 
@@ -122,6 +129,17 @@ class _Reach(NamedTuple):
         return await self.stack.enter_async_context(await Client.connect(path)), host
 
 
+async def _on_record(options: Options, run_id: str) -> Run | None:
+    """A run that has ended, from what its host left; None while it has not, or where that cannot be read."""
+    from trunnion.launcher.cold import recorded
+
+    try:
+        run = await recorded(options, run_id)
+    except TrunnionError:
+        return None
+    return run if run.ended else None
+
+
 def _abandon(host: Host | None) -> Abandon | None:
     """How to end the host that was started here, and its runs with it."""
     if host is None:
@@ -140,11 +158,16 @@ async def submit(client: Client, invocation: Invocation) -> Run:
     for attempt in range(ATTEMPTS):
         try:
             return await client.submit(invocation)
-        except Unavailable:
-            if attempt + 1 == ATTEMPTS:
+        except TrunnionError as error:
+            if attempt + 1 == ATTEMPTS or not _is_gone(error):
                 raise
             await asyncio.sleep(PAUSE * 2**attempt)
     raise AssertionError("unreachable")
+
+
+def _is_gone(error: TrunnionError) -> bool:
+    """Whether the line was lost or the host is about to end: another may be there in a moment."""
+    return isinstance(error, Unavailable) or bool(error.details.get("stopping"))
 
 
 def _detached(screen: Screen, run: Run, to_reach: str) -> int:
