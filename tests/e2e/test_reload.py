@@ -87,7 +87,9 @@ def test_a_terminal_that_closes_ends_the_host_in_its_foreground(place) -> None:
     rewrite(place, CONFIG.replace("[scripts.hello]", "[scripts.bye]"))
     os.kill(on_terminal.pid, signal.SIGHUP)
     told(place, "config.reloaded")
-    os.close(on_terminal.child_fd)
+    # Through the object that owns the descriptor: closed behind its back, it would be closed once more with it,
+    # when the number has long been another's.
+    on_terminal.ptyproc.fileobj.close()
     until = time.monotonic() + PATIENCE
     while on_terminal.isalive() and time.monotonic() < until:
         time.sleep(0.01)
