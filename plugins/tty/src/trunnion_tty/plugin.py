@@ -1,0 +1,24 @@
+"""The hooks of ``trunnion-tty``. What they need is imported when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trunnion import Json, MetaSection, Setting, hookimpl
+
+POINT = "tty"
+"""The point of meta under which shells find their settings, wherever they run."""
+
+
+@hookimpl
+def trunnion_settings() -> Iterable[Setting]:
+    """How shells on this host look and behave; every key counts for the next line of a shell that is open."""
+    from trunnion_tty.settings import SCHEMAS
+
+    return [Setting(key=key, reload="live", schema=schema) for key, schema in SCHEMAS.items()]
+
+
+@hookimpl
+def trunnion_meta(settings: Mapping[str, Json]) -> Iterable[MetaSection]:
+    """The settings, for shells: they are clients and read no file of the host."""
+    yield MetaSection(point=POINT, id="settings", data=dict(settings))
