@@ -48,10 +48,18 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: the prefix; ``""`` is the main console.
         order: among its siblings, lowest first.
+        prompt: a template over ``{console}``, ``{title}``, ``{principal}``, ``{host}`` and ``{jobs}``.
+        style: parts of the prompt line and the console (``prompt``, ``banner``, ``toolbar``), each with a style such
+            as ``"bold ansigreen"``.
+        banner: printed when the console is entered.
+        completer: id of a query that takes ``line`` (the text before the cursor) and may take ``console``, and
+            answers values, each a text or ``{value, description}``. They are offered beside the names of commands.
+        validator: id of a query that takes ``line`` and may take ``console``; asked about a line that is no command
+            before it goes to ``on_miss``, it answers null, or what is wrong with the line.
         accept_undefined: what an unknown line does: refuse it, hand it to ``on_miss``, or ``system``: hand it to
             the shell of the system.
-        on_miss, on_enter, on_leave: ids of commands to run.
-        completer, validator: ids of queries.
+        on_miss: id of a command that takes ``line`` (the raw line) and may take ``console``.
+        on_enter, on_leave: ids of commands without arguments, run when the console is entered and left.
     """
 
     path: str
