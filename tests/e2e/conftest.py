@@ -39,7 +39,8 @@ def greet(name: str = "you", *, loud: bool = False, tone: Literal["kind", "cool"
     Args:
         name: whom to greet.
         loud: shout.
-        tone: how.
+        tone: how it is said: warmly, or
+            as to a stranger.
     """
     print("looking for", name)
     return f"hello {name}".upper() if loud else f"hello {name}"
@@ -92,6 +93,15 @@ async def pack(ctx: Context) -> str:
     return (await ctx.artifact("report.csv", b"a,b", "text/csv")).id
 
 
+@command(console="demo", complete={"car": "demo.cars"})
+def move(car: str, log: Path = Path("log")) -> str:
+    return car
+
+
+def cars() -> list:
+    return [{"value": "bug", "title": "A beetle"}, {"value": "van\\nplain,rm", "title": "breaks the line"}]
+
+
 @command(console="demo")
 def nasty() -> None:
     print("\\x1b]0;owned\\x07\\x1b[2J\\x1b[31mred\\x1b[0m \\u202eevil")
@@ -118,7 +128,7 @@ def trunnion_commands(settings):
 
 @hookimpl
 def trunnion_queries(settings):
-    return [Query.of(count, console="demo")]
+    return [Query.of(count, console="demo"), Query.of(cars, console="demo")]
 '''
 
 

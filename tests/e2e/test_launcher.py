@@ -218,6 +218,25 @@ def test_completion_offers_names_and_arguments_of_the_running_host(shared):
     assert "--detach" in offered("run", "--det")
 
 
+def test_completion_says_what_each_word_means(shared):
+    """One line each, whatever was written: three lines are one proposal for zsh."""
+
+    def offered(*words: str) -> list[list[str]]:
+        env = {
+            "_TRUNNION_COMPLETE": "zsh_complete",
+            "COMP_WORDS": " ".join(["trunnion", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+        lines = shared.run(env=env).out.strip().splitlines()
+        return [lines[at : at + 3] for at in range(0, len(lines), 3)]
+
+    assert offered("run", "demo.gre") == [["plain", "demo.greet", "Greet somebody"]]
+    assert offered("run", "demo.greet", "--to") == [["plain", "--tone", "how it is said: warmly, or as to a stranger."]]
+    assert offered("run", "demo.move", "b") == [["plain", "bug", "A beetle"]]
+    assert offered("run", "demo.move", "v") == []
+    assert [item[0] for item in offered("run", "demo.move", "bug", "/et")] == ["file"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shared, shell):
     assert "_TRUNNION_COMPLETE" in shared.run("completion", shell).out

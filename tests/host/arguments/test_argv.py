@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trunnion.arguments import ArgvShape, Completion, Parameters, Secret, compile_parameters, join_line, split_line
+from trunnion.arguments.completion import FromQuery
 from trunnion.model.errors import InvalidArguments
 
 
@@ -214,7 +215,7 @@ def offered(words: list[str], incomplete: str) -> list[str]:
 
 
 def test_completion() -> None:
-    assert SEND.complete([], "p") == [Completion("hosts.list", "where to go", "query")]
+    assert SEND.complete([], "p") == [FromQuery("hosts.list", "where to go", "query")]
     assert offered(["plc"], "") == []
     assert SEND.complete(["plc", "80"], "/et") == [Completion("/et", "what to send", "path")]
     assert SEND.complete(["plc", "80", "a", "b"], "c")[0].kind == "path"
@@ -224,7 +225,7 @@ def test_completion() -> None:
     assert offered([], "--colour=r") == ["--colour=red"]
     assert "--colour" not in offered(["--colour", "red"], "--c")
     assert "--tags" in offered(["--tags", "a"], "--t")
-    assert SEND.complete([], "--host=")[0].kind == "query"
+    assert SEND.complete([], "--host=") == [FromQuery("hosts.list", "where to go", "query", before="--host=")]
     assert offered(["--"], "--verb") == ["hosts.list"]
     assert offered([], "--nothing=") == []
 

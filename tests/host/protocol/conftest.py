@@ -107,7 +107,7 @@ class StandInDoor:
         return Meta()
 
     async def complete(self, caller: Caller, command_id: str, words: Sequence[str], incomplete: str) -> list:
-        return [{"value": incomplete + "x", "help": " ".join(words)}]
+        return [{"value": incomplete + "x", "description": " ".join(words), "kind": "value"}]
 
 
 class Line:

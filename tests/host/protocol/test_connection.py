@@ -152,7 +152,7 @@ async def test_meta_is_left_out_when_the_client_has_it(bench):
 
 async def test_completion(bench):
     answer = await bench.ask(1, "command.complete", {"command_id": "db.backup", "words": ["a"], "incomplete": "b"})
-    assert answer["result"] == [{"value": "bx", "help": "a"}]
+    assert answer["result"] == [{"value": "bx", "description": "a", "kind": "value"}]
 
 
 async def test_a_subscription_is_named_before_its_first_event_and_ends_with_a_mark(bench, events):

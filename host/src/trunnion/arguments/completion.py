@@ -27,6 +27,16 @@ class Completion(msgspec.Struct, frozen=True):
     kind: Literal["value", "flag", "path", "query"] = "value"
 
 
+class FromQuery(Completion, frozen=True, kw_only=True):
+    """Values that a query offers, which is for the door to ask.
+
+    Attributes:
+        before: what the word begins with, in front of each value: ``--name=``.
+    """
+
+    before: str = ""
+
+
 class _State:
     """Where on the line the incomplete word stands."""
 
@@ -80,15 +90,15 @@ def _options(command: Command, state: _State, incomplete: str, queries: Mapping[
 
 
 def _prefixed(proposal: Completion, prefix: str) -> Completion:
-    if proposal.kind == "query":
-        return proposal
-    return Completion(prefix + proposal.value, proposal.description, proposal.kind)
+    if isinstance(proposal, FromQuery):
+        return msgspec.structs.replace(proposal, before=prefix)
+    return msgspec.structs.replace(proposal, value=prefix + proposal.value)
 
 
 def _values(command: Command, slot: Slot, typed: str, queries: Mapping[str, str]) -> list[Completion]:
     argument, root = slot.argument, command.plan.schema
     if argument.name in queries:
-        return [Completion(queries[argument.name], argument.description, "query")]
+        return [FromQuery(queries[argument.name], argument.description, "query")]
     schema: Json = argument.schema
     if slot.kind == "list":
         schema = part_with(root, schema, "array").get("items", True)

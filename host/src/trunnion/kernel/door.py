@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from trunnion.access.policy import Policy, refusal
-from trunnion.arguments import Completion
+from trunnion.arguments.completion import Completion, FromQuery
 from trunnion.kernel.admission import FROM_A_DOOR, Origin
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.following import Following, as_told, permission
@@ -314,21 +314,21 @@ class Door:
         entry = self._kernel.lookup.visible(command_id, caller)
         found: list[Completion] = []
         for completion in entry.parameters.complete(words, incomplete):
-            if completion.kind == "query":
-                found += await self._offered(caller, completion.value, incomplete)
+            if isinstance(completion, FromQuery):
+                found += await self._offered(caller, completion, incomplete)
             else:
                 found.append(completion)
         return found[:COMPLETION_LIMIT]
 
-    async def _offered(self, caller: Caller, query_id: str, incomplete: str) -> list[Completion]:
+    async def _offered(self, caller: Caller, source: FromQuery, incomplete: str) -> list[Completion]:
         """Values a query offers; one that fails offers none, for completion must never get in the way."""
         try:
-            answer = await self.query(caller, query_id, {})
+            answer = await self.query(caller, source.value, {})
         except TrunnionError:
             return []
         items = answer.get("items", []) if isinstance(answer, Mapping) else answer
-        values = [_value_of(item) for item in items] if isinstance(items, list) else []
-        return [Completion(value) for value in values if value.startswith(incomplete)]
+        offered = [_offer(item, source.before) for item in items] if isinstance(items, list) else []
+        return [completion for completion in offered if completion.value.startswith(incomplete)]
 
 
 def _visible_until(policy: Policy, run: Run, caller: Caller) -> int | None:
@@ -337,7 +337,8 @@ def _visible_until(policy: Policy, run: Run, caller: Caller) -> int | None:
     return policy.valid_until(caller)
 
 
-def _value_of(item: Json) -> str:
-    if isinstance(item, Mapping):
-        return str(item.get("value", item.get("id", item.get("name", ""))))
-    return str(item)
+def _offer(item: Json, before: str) -> Completion:
+    if not isinstance(item, Mapping):
+        return Completion(f"{before}{item}")
+    value = item.get("value", item.get("id", item.get("name", "")))
+    return Completion(f"{before}{value}", str(item.get("description") or item.get("title") or ""))

@@ -9,10 +9,14 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from trunnion.launcher.options import options_of
+from trunnion.launcher.visible import visible
 from trunnion.model.json import Json
 
 if TYPE_CHECKING:
     from trunnion.protocol.blocking import BlockingClient
+
+_TYPES = {"path": "file"}
+"""What the shell itself completes, in its own words."""
 
 PATIENCE = 1.0
 """Seconds a person waits for a completion before it is better to have none."""
@@ -42,7 +46,7 @@ def complete_names(context: click.Context, incomplete: str, kind: str = "command
     meta = items.get("meta") if isinstance(items, Mapping) else None
     described = meta.get(kind) if isinstance(meta, Mapping) else None
     return [
-        CompletionItem(str(entry["id"]), help=str(entry.get("title") or ""))
+        _item(str(entry["id"]), str(entry.get("title") or ""))
         for entry in _objects(described)
         if str(entry["id"]).startswith(incomplete)
     ]
@@ -53,8 +57,21 @@ def complete_arguments(
 ) -> list[CompletionItem]:
     """What the host offers for the next word of a command."""
     params: dict[str, Json] = {"command_id": command_id, "words": list(words), "incomplete": incomplete}
-    offered = _objects(_ask(context, "command.complete", params))
-    return [CompletionItem(str(entry["value"]), help=str(entry.get("help") or "")) for entry in offered]
+    offered = [entry for entry in _objects(_ask(context, "command.complete", params)) if _fits(str(entry["value"]))]
+    return [
+        _item(str(entry["value"]), str(entry.get("description") or ""), _TYPES.get(str(entry.get("kind")), "plain"))
+        for entry in offered
+    ]
+
+
+def _fits(value: str) -> bool:
+    """Whether the scripts, which take an answer line by line, can put a value on a command line."""
+    return visible(value) == value and "\n" not in value
+
+
+def _item(value: str, description: str, kind: str = "plain") -> CompletionItem:
+    """A proposal as the scripts can take it, with what it means on one line."""
+    return CompletionItem(value, type=kind, help=" ".join(visible(description).split()))
 
 
 def _objects(value: Json) -> list[Mapping[str, Json]]:
