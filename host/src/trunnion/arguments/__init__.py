@@ -4,7 +4,7 @@ from trunnion.arguments.argv import ArgvShape
 from trunnion.arguments.binding import Bound
 from trunnion.arguments.completion import Completion
 from trunnion.arguments.hints import Secret
-from trunnion.arguments.line import join_line, split_line
+from trunnion.arguments.line import Scan, Word, join_line, scan_line, split_line
 from trunnion.arguments.parameters import Parameters, compile_parameters
 
 __all__ = [
@@ -12,8 +12,11 @@ __all__ = [
     "Bound",
     "Completion",
     "Parameters",
+    "Scan",
     "Secret",
+    "Word",
     "compile_parameters",
     "join_line",
+    "scan_line",
     "split_line",
 ]

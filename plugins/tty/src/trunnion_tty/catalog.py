@@ -1,0 +1,236 @@
+"""What the host offers, as its meta tells it: commands, queries and consoles, found by the names people type. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from trunnion import Console, InvalidArguments, Json, TrunnionError
+from trunnion.arguments import Parameters, compile_parameters
+from trunnion.model.names import nearest
+from trunnion_tty.settings import ShellSettings, read_settings
+
+Kind = Literal["command", "query"]
+
+
+class Entry:
+    """A command or a query.
+
+    Attributes:
+        id: its dotted name.
+        kind: which of the two it is.
+        described: all that meta says of it.
+    """
+
+    def __init__(self, kind: Kind, described: Mapping[str, Json]) -> None:
+        self.id = str(described.get("id"))
+        self.kind: Kind = kind
+        self.described = described
+
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        return str(self.described.get("title") or "")
+
+    @property
+    def revision(self) -> str:
+        """Of its descriptor: sent along, so that what was looked at is what runs."""
+        return str(self.described.get("revision") or "")
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be called now; a command of a driver that is down cannot."""
+        return bool(self.described.get("available", True))
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it appears in every console."""
+        return self.described.get("scope") == "global"
+
+    @property
+    def confirm(self) -> str:
+        """What a person is asked first, ``""`` for nothing."""
+        return str(self.described.get("confirm") or "")
+
+    @property
+    def aliases(self) -> list[str]:
+        """Its further names."""
+        return _strings(self.described.get("aliases"))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Its arguments."""
+        return frozenset(self._properties)
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        """Arguments that are asked for and never typed in a line."""
+        return [name for name, part in self._properties.items() if isinstance(part, Mapping) and part.get("writeOnly")]
+
+    @cached_property
+    def required(self) -> list[str]:
+        """Arguments that have to be given."""
+        args = self.described.get("args")
+        return _strings(args.get("required")) if isinstance(args, Mapping) else []
+
+    @cached_property
+    def parameters(self) -> Parameters | None:
+        """Its arguments compiled as the host does it; None where this version cannot, then only the host checks."""
+        args, argv, complete = (self.described.get(key) for key in ("args", "argv", "complete"))
+        positional = tuple(_strings(argv.get("names"))) if isinstance(argv, Mapping) else ()
+        offered = {str(k): str(v) for k, v in complete.items()} if isinstance(complete, Mapping) else {}
+        try:
+            return compile_parameters(_elsewhere, dict(_object(args)), positional, complete=offered)
+        except TrunnionError:
+            return None
+
+    @property
+    def _properties(self) -> Mapping[str, Json]:
+        return _object(_object(self.described.get("args")).get("properties"))
+
+
+def _elsewhere(args: Mapping[str, Json]) -> None:
+    """Stands for the handler, which is in the host."""
+
+
+class Found(NamedTuple):
+    """What a typed name stands for.
+
+    Attributes:
+        entry: the command or query.
+        shown: the name it has where the person is.
+    """
+
+    entry: Entry
+    shown: str
+
+
+class Catalog:
+    """All that can be called, and the tree it lies in.
+
+    Args:
+        meta: the descriptor, as ``meta.get`` answers it.
+    """
+
+    def __init__(self, meta: Mapping[str, Json]) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._aliases: dict[str, Entry] = {}
+        for kind in KINDS:
+            for described in _objects(meta.get(kind)):
+                self._add(Entry(KINDS[kind], described))
+        self.revision = str(meta.get("revision") or "")
+        self.consoles = {console.path: console for console in map(_console, _objects(meta.get("consoles")))}
+        self.consoles.setdefault("", Console(path=""))
+        self.host = _object(meta.get("host"))
+        self.settings: ShellSettings = read_settings(_section(meta, "tty", "settings"))
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.id] = entry
+        for alias in entry.aliases:
+            self._aliases[alias] = entry
+
+    def console(self, path: str) -> Console:
+        """How a console is described; one that nobody described has its path alone."""
+        return self.consoles.get(path) or Console(path=path)
+
+    def get(self, name: str) -> Entry | None:
+        """The command or query of a full name or alias."""
+        return self._entries.get(name) or self._aliases.get(name)
+
+    def find(self, name: str, console: str) -> Entry | None:
+        """What a name stands for in a console: first there, then in those above, then by its full name.
+
+        What appears in every console comes last. A name that begins with a dot is a full one.
+        """
+        if name.startswith("."):
+            return self.get(name[1:])
+        for prefix in _upwards(console):
+            if (entry := self.get(f"{prefix}{name}")) is not None:
+                return entry
+        return next((e for e in self._everywhere if e.id.rpartition(".")[2] == name), None)
+
+    def find_console(self, name: str, console: str) -> str | None:
+        """The path of the console a name stands for: below this one, then below those above, then by its full path."""
+        if name.startswith("."):
+            return name[1:] if name[1:] in self.consoles else None
+        return next((f"{prefix}{name}" for prefix in _upwards(console) if f"{prefix}{name}" in self.consoles), None)
+
+    def here(self, console: str) -> Iterator[Found]:
+        """What is in a console itself, and what appears in every one, by short name."""
+        for entry in self._entries.values():
+            prefix, _, last = entry.id.rpartition(".")
+            if prefix == console or entry.everywhere:
+                yield Found(entry, last)
+
+    def below(self, console: str) -> Iterator[Console]:
+        """Consoles directly within another one."""
+        for path, found in self.consoles.items():
+            if path and path.rpartition(".")[0] == console:
+                yield found
+
+    def names(self, console: str) -> Iterator[Found]:
+        """All there is with a name for each: short ones of what is here, names relative to this console, full ones."""
+        seen = set()
+        for found in self.here(console):
+            seen.add(found.entry.id)
+            yield found
+        for entry in self._entries.values():
+            if entry.id in seen:
+                continue
+            relative = entry.id.removeprefix(f"{console}.") if console else entry.id
+            yield Found(entry, relative)
+
+    def nearest(self, name: str, console: str) -> list[str]:
+        """Names that look like one that is none, as they can be typed here."""
+        return nearest(name, [found.shown for found in self.names(console)])
+
+    @cached_property
+    def _everywhere(self) -> list[Entry]:
+        return [entry for entry in self._entries.values() if entry.everywhere]
+
+
+KINDS: Mapping[str, Kind] = {"commands": "command", "queries": "query"}
+"""Where meta lists each kind."""
+
+
+def _upwards(console: str) -> Iterator[str]:
+    """What may be put before a name: this console, those above it, nothing."""
+    while console:
+        yield f"{console}."
+        console = console.rpartition(".")[0]
+    yield ""
+
+
+def _console(described: Mapping[str, Json]) -> Console:
+    """A console as meta tells it. One of a later version that does not fit keeps its path and nothing else."""
+    fields = {name: described[name] for name in Console.__struct_fields__ if name in described}
+    try:
+        return msgspec.convert(fields, Console)
+    except (msgspec.ValidationError, ValueError):
+        return Console(path=str(described.get("path") or ""))
+
+
+def _section(meta: Mapping[str, Json], point: str, section: str) -> Json:
+    wanted = (s for s in _objects(meta.get("sections")) if (s.get("point"), s.get("id")) == (point, section))
+    return next((s.get("data") for s in wanted), None) or {}
+
+
+def _objects(value: Json) -> list[Mapping[str, Json]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, Sequence) else []
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _strings(value: Json) -> list[str]:
+    return [str(entry) for entry in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
+
+
+def problems_of(error: InvalidArguments) -> list[tuple[str, str]]:
+    """Path and message of each problem of refused arguments."""
+    found = _objects(error.details.get("problems"))
+    return [(str(p.get("path") or ""), str(p.get("message") or "")) for p in found] or [("", error.message)]

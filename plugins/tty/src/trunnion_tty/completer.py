@@ -1,0 +1,82 @@
+"""Completion for prompt_toolkit: what is known at once first, then what queries answer in time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from trunnion.launcher.visible import visible
+from trunnion_tty.completing import Offer, Proposal, Question, offer, values
+from trunnion_tty.lines import CONTINUED, last_statement
+from trunnion_tty.reading import Place
+
+LONGEST = 4096
+"""Characters of a line beyond which nothing is offered."""
+
+
+class Values(Protocol):
+    """Finds values somebody else has to say."""
+
+    async def answers(self, question: Question) -> list[tuple[str, str]]:
+        """Values and what each is; none if they cannot be had in time."""
+
+    async def here(self, line: str) -> list[tuple[str, str]]:
+        """What the console itself offers to a line, beside the names of commands."""
+
+
+class LineCompleter(Completer):
+    """Offers what ``completing.offer`` finds.
+
+    Args:
+        place: where lines are read now.
+        answers: finds values that queries offer.
+    """
+
+    def __init__(self, place: Callable[[], Place], answers: Values) -> None:
+        self._place = place
+        self._values = answers
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """What is known without asking anybody."""
+        line, offered = self._offer(document)
+        return [_completion(proposal, line) for proposal in offered.proposals]
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        """The same, then what has to be asked. A line typed on meanwhile cancels it."""
+        line, offered = self._offer(document)
+        for proposal in offered.proposals:
+            yield _completion(proposal, line)
+        for question in offered.questions:
+            for proposal in values(question, await self._values.answers(question)):
+                yield _completion(proposal, line)
+        for value, about in await self._values.here(line):
+            if value.startswith(line):
+                yield _completion(Proposal(value, 0, about), line)
+
+    def _offer(self, document: Document) -> tuple[str, Offer]:
+        text = document.text_before_cursor
+        line = last_statement(text)
+        if len(line) > LONGEST or CONTINUED in line:
+            return line, Offer([], [])
+        return line, offer(line, self._place(), here())
+
+
+def here() -> Path | None:
+    """The folder the shell is in, None if it is gone."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
+def _completion(proposal: Proposal, line: str) -> Completion:
+    about = visible(proposal.about).replace("\n", " ")
+    return Completion(
+        proposal.text, start_position=proposal.start - len(line), display=visible(proposal.text), display_meta=about
+    )

@@ -1,0 +1,140 @@
+"""Runs this shell looks after: each is followed to its end, whatever becomes of the host meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from trunnion import Event, NotFound, Run, TrunnionError
+from trunnion.model.events import run_stream
+from trunnion.protocol.client import Client
+
+SHORT = 4
+"""Characters of a run's id that stand for it where they are enough; its last ones, for the first tell the time."""
+
+
+class Watcher(Protocol):
+    """Who is told what a job says and that it has ended."""
+
+    async def events(self, job: Job, batch: list[Event]) -> None:
+        """Some events, in order; returns once there is room for more."""
+
+    def ended(self, job: Job) -> None:
+        """The run has ended; ``job.run`` says how. Or it is lost: ``job.lost`` says why."""
+
+
+class Job:
+    """One run, as the shell knows it.
+
+    Attributes:
+        number: counted from 1 in this shell.
+        run: the run as it was last heard of.
+        tag: what lines of it are marked with.
+        foreground: whether the shell waits for it.
+        cursor: the last event that was shown.
+        lost: why nothing more is known of it.
+    """
+
+    def __init__(self, number: int, run: Run, tag: str) -> None:
+        self.number = number
+        self.run = run
+        self.tag = tag
+        self.foreground = True
+        self.cursor = 0
+        self.lost = ""
+        self.has_output = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still followed."""
+        return self.task is not None and not self.task.done()
+
+    async def over(self) -> None:
+        """Return once it has ended and all it said was shown."""
+        if self.task is not None:
+            await asyncio.wait([self.task])
+
+
+class Jobs:
+    """All jobs of a shell.
+
+    Args:
+        client: the connection to the host.
+        watcher: told of what happens.
+    """
+
+    def __init__(self, client: Client, watcher: Watcher) -> None:
+        self._client = client
+        self._watcher = watcher
+        self._jobs: dict[str, Job] = {}
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs.values())
+
+    @property
+    def active(self) -> list[Job]:
+        """Those that have not ended."""
+        return [job for job in self if job.active]
+
+    def follow(self, run: Run, *, after: int = 0) -> Job:
+        """Look after a run from now on; the same job again for one that is looked after."""
+        job = self._jobs.get(run.id)
+        if job is None:
+            job = self._jobs[run.id] = Job(len(self._jobs) + 1, run, self._tag(run.id))
+            job.cursor = after
+        if not job.active:
+            job.task = asyncio.create_task(self._follow(job), name=f"trunnion shell: {run.id}")
+        return job
+
+    def find(self, name: str) -> Job | None:
+        """A job by its number (``3`` or ``%3``), its tag, or the beginning or end of its run's id.
+
+        An empty name is the newest job that has not ended.
+        """
+        if not name:
+            return next(reversed(self.active), None)
+        number = name.removeprefix("%")
+        by_number = next((job for job in self if str(job.number) == number), None)
+        if by_number is not None:
+            return by_number
+        lowered = name.lower()
+        matching = [job for job in self if job.run.id.startswith(lowered) or job.run.id.endswith(lowered)]
+        return next(reversed(matching), None) if len(lowered) >= SHORT else None
+
+    async def close(self) -> None:
+        """Look away; the runs go on."""
+        tasks = [job.task for job in self if job.task is not None and not job.task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _tag(self, run_id: str) -> str:
+        taken = {job.tag for job in self}
+        return next((t for size in range(SHORT, len(run_id)) if (t := run_id[-size:]) not in taken), run_id)
+
+    async def _follow(self, job: Job) -> None:
+        try:
+            if not job.run.ended or job.run.last_seq:
+                async for batch in self._client.follow(run_stream(job.run.id), job.cursor):
+                    await self._watcher.events(job, batch)
+                    job.cursor = batch[-1].seq
+            if not job.run.ended:
+                job.run = await self._end_of(job.run.id)
+        except TrunnionError as error:
+            job.lost = error.message if not isinstance(error, NotFound) else f"nothing is known of run {job.run.id}"
+        self._watcher.ended(job)
+
+    async def _end_of(self, run_id: str) -> Run:
+        """The run at its end; a host that is gone just now is waited for."""
+        pause = 0.05
+        while True:
+            try:
+                return await self._client.wait(run_id)
+            except TrunnionError as error:
+                if error.code != "unavailable":
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)

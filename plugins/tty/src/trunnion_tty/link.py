@@ -1,0 +1,134 @@
+"""The line to the host: always there for the shell, whatever becomes of the host.
+
+A call waits no longer than it is told to; a look at the host each second says whether it answers, how quickly, and
+whether what it offers has changed. Nothing here ends the shell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from trunnion import Json, TrunnionError, Unavailable
+from trunnion.protocol.client import Client, MetaAnswer
+from trunnion_tty.catalog import Catalog
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the host."""
+
+BUSY_AFTER = 1.0
+"""Seconds without an answer after which the host counts as busy."""
+
+State = Literal["up", "busy", "gone"]
+
+
+class Health(NamedTuple):
+    """How the host fares, as far as the shell can tell.
+
+    Attributes:
+        state: it answers; it does not though somebody serves its socket; nobody does.
+        lag: seconds the last answer took, or for which there has been none.
+        why: what the system says of a host that is gone.
+    """
+
+    state: State
+    lag: float = 0.0
+    why: str = ""
+
+
+class Link:
+    """One shell's connection.
+
+    Args:
+        socket: the host's.
+        on_health: told of each look's outcome, and at once of a state that is another one.
+        on_catalog: told of what the host offers, when that has changed.
+    """
+
+    def __init__(
+        self, socket: Path, on_health: Callable[[Health, Health], None], on_catalog: Callable[[Catalog], None]
+    ) -> None:
+        self.client = Client(socket, patience=float("inf"))
+        self.health = Health("gone")
+        self.catalog = Catalog({})
+        self.principal = ""
+        self.boot_id = ""
+        self._on_health = on_health
+        self._on_catalog = on_catalog
+        self._looking: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect and learn who and what is there.
+
+        Raises:
+            TrunnionError: nobody serves the socket, or refuses.
+        """
+        hello = await self.client.hello()
+        self.boot_id = hello.boot_id
+        who, meta = await asyncio.gather(self.client.call("whoami"), self.client.meta())
+        self.principal = str(who.get("principal") or "") if isinstance(who, Mapping) else ""
+        self._take(meta)
+        self.health = Health("up")
+
+    def watch(self) -> None:
+        """Begin to look at the host each second."""
+        self._looking = asyncio.create_task(self._look(), name="trunnion shell: the host's health")
+
+    async def close(self) -> None:
+        """Stop looking and disconnect."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await self.client.close()
+
+    async def refresh(self, patience: float) -> None:
+        """Ask for changes of what the host offers now; it may not answer in time, then it stays as it was."""
+        with contextlib.suppress(TrunnionError, TimeoutError):
+            async with asyncio.timeout(patience):
+                self._take(await self.client.meta(self.catalog.revision or None))
+
+    async def ask(self, query_id: str, args: Mapping[str, Json], patience: float | None = None) -> Json:
+        """Ask a query.
+
+        Raises:
+            TrunnionError: it was refused or failed.
+            TimeoutError: no answer within ``patience`` seconds.
+        """
+        async with asyncio.timeout(patience):
+            return await self.client.query(query_id, args)
+
+    def _take(self, answer: MetaAnswer) -> None:
+        if answer.modified and isinstance(answer.meta, Mapping):
+            self.catalog = Catalog(answer.meta)
+            self._on_catalog(self.catalog)
+
+    async def _look(self) -> None:
+        while True:
+            await self._look_once()
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _look_once(self) -> None:
+        """One question, however long it takes; meanwhile the host counts as busy, and how long is told."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        asking = asyncio.ensure_future(self.client.meta(self.catalog.revision or None))
+        try:
+            while not (await asyncio.wait([asking], timeout=BUSY_AFTER))[0]:
+                self._tell(Health("busy", loop.time() - began))
+            answer = asking.result()
+        except Unavailable as error:
+            self._tell(Health("gone", 0.0, error.message))
+        except TrunnionError as error:
+            self._tell(Health("busy", loop.time() - began, error.message))
+        else:
+            self._tell(Health("up", loop.time() - began))
+            self._take(answer)
+        finally:
+            asking.cancel()
+
+    def _tell(self, health: Health) -> None:
+        before, self.health = self.health, health
+        self._on_health(before, health)

@@ -1,0 +1,212 @@
+"""The line being typed: prompt_toolkit with the shell's completion, checks, history and keys.
+
+The terminal is never asked where its cursor is: not all answer, and an answer that is late would be waited for after
+Enter. So the bar stands right below the line, not at the bottom of the screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, TextIO
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.buffer import Buffer, ValidationState
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.filters import Condition, is_done
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.input import create_input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import ConditionalContainer, HSplit, Window
+from prompt_toolkit.layout.controls import FormattedTextControl
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.shortcuts import PromptSession
+from prompt_toolkit.styles import BaseStyle
+
+from trunnion_tty.completer import LineCompleter, Values
+from trunnion_tty.history import HistoryFile
+from trunnion_tty.lines import is_unfinished
+from trunnion_tty.reading import Place
+from trunnion_tty.validator import LineValidator
+
+LONGEST = 64 << 10
+"""Characters of a line; more belongs in a file, for ``source`` or as an argument that names it."""
+
+BURST = 0.05
+"""Seconds within which keys come from a machine: an Enter among them is part of what was pasted."""
+
+MENU_LINES = 8
+
+
+class Surroundings(Protocol):
+    """What the prompt has to know of the shell."""
+
+    def place(self) -> Place:
+        """Where lines are read."""
+
+    def prompt(self) -> StyleAndTextTuples:
+        """What stands before the line."""
+
+    def toolbar(self) -> StyleAndTextTuples:
+        """What stands below it."""
+
+    def style(self) -> BaseStyle:
+        """How all of it looks."""
+
+    def columns(self) -> tuple[int, int]:
+        """Rows and columns of the terminal."""
+
+    def pasted_too_much(self, size: int) -> None:
+        """Say that what was pasted, of so many characters, is no line."""
+
+
+class Prompt:
+    """Asks for lines, one after the other; ``above`` lets others write meanwhile.
+
+    Args:
+        surroundings: the shell.
+        values: finds values that queries offer.
+        history: earlier lines.
+        stdin, stdout: the terminal.
+        colours: whether colours may be used.
+    """
+
+    def __init__(
+        self, surroundings: Surroundings, values: Values, history: HistoryFile, stdin: TextIO, stdout: TextIO,
+        *, colours: bool,
+    ) -> None:  # fmt: skip
+        self._around = surroundings
+        self._burst_at = 0.0
+        self._session: PromptSession[str] = PromptSession(
+            message=surroundings.prompt,
+            multiline=Condition(self._goes_on),
+            prompt_continuation="... ",
+            completer=LineCompleter(surroundings.place, values),
+            complete_while_typing=Condition(lambda: 0 < len(self._buffer.text) <= LONGEST >> 4),
+            validator=LineValidator(surroundings.place),
+            validate_while_typing=Condition(lambda: 0 < len(self._buffer.text) <= LONGEST >> 4),
+            auto_suggest=AutoSuggestFromHistory(),
+            search_ignore_case=True,
+            history=history,
+            key_bindings=self._keys(),
+            style=None,
+            enable_suspend=True,
+            reserve_space_for_menu=MENU_LINES,
+            refresh_interval=0.5,
+            input=create_input(stdin),
+            output=Vt100_Output(
+                stdout, self._size, default_color_depth=None if colours else ColorDepth.DEPTH_1_BIT, enable_cpr=False
+            ),
+        )
+        self._add_toolbar()
+
+    @property
+    def app(self) -> Application[str]:
+        """The application that is running while a line is asked for."""
+        return self._session.app
+
+    @property
+    def asking(self) -> bool:
+        """Whether somebody is being asked for a line just now."""
+        return self.app.is_running
+
+    async def ask(self, default: str = "") -> str:
+        """One line, or several that belong together.
+
+        Raises:
+            EOFError: Ctrl-D in an empty line, or the terminal is gone.
+        """
+        self._session.style = self._around.style()
+        return await self._session.prompt_async(default=default, handle_sigint=False)
+
+    def clear(self) -> None:
+        """Take away what is typed; the prompt stays."""
+        self._buffer.reset()
+        self.app.invalidate()
+
+    def above(self, text: str) -> bool:
+        """See ``display.Above``."""
+        app = self.app
+        if not app.is_running or app.is_done:
+            return False
+        if text:
+            app.renderer.erase(leave_alternate_screen=False)
+            app.output.write_raw(text)
+            app.output.flush()
+        app.invalidate()
+        return True
+
+    @property
+    def _buffer(self) -> Buffer:
+        return self._session.default_buffer
+
+    def _size(self) -> Size:
+        rows, columns = self._around.columns()
+        return Size(rows=rows, columns=columns)
+
+    def _goes_on(self) -> bool:
+        return is_unfinished(self._buffer.text)
+
+    def _add_toolbar(self) -> None:
+        root = self._session.layout.container
+        assert isinstance(root, HSplit)
+        bar = Window(
+            FormattedTextControl(self._around.toolbar),
+            height=1,
+            style="class:bar",
+            dont_extend_height=True,
+            wrap_lines=False,
+        )
+        root.children.append(ConditionalContainer(bar, filter=~is_done))
+
+    # -- keys -------------------------------------------------------------------------------------
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        keys.add("enter", filter=Condition(lambda: not self._searching()))(self._enter)
+        keys.add("escape", "enter")(self._new_line)
+        keys.add("c-c")(self._interrupt)
+        keys.add(Keys.BracketedPaste)(self._paste)
+        keys.add(Keys.Any, filter=Condition(lambda: len(self._buffer.text) >= LONGEST))(self._full)
+        return keys
+
+    def _searching(self) -> bool:
+        return self._session.layout.is_searching
+
+    def _enter(self, event: KeyPressEvent) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._more_follows(event) or now - self._burst_at < BURST:
+            self._burst_at = now
+            self._insert("\n")
+        elif self._goes_on():
+            self._insert("\n")
+        else:
+            self._buffer.validation_state = ValidationState.UNKNOWN
+            self._buffer.validate_and_handle()
+
+    def _more_follows(self, event: KeyPressEvent) -> bool:
+        """Whether keys came together with this one: nobody types that fast, so it was pasted."""
+        return any(
+            isinstance(press.key, str) and press.key not in (Keys.CPRResponse,)
+            for press in event.key_processor.input_queue
+        )
+
+    def _new_line(self, _event: KeyPressEvent) -> None:
+        self._insert("\n")
+
+    def _interrupt(self, _event: KeyPressEvent) -> None:
+        self.clear()
+
+    def _paste(self, event: KeyPressEvent) -> None:
+        self._insert(event.data.replace("\r\n", "\n").replace("\r", "\n"))
+
+    def _full(self, _event: KeyPressEvent) -> None:
+        self._around.pasted_too_much(LONGEST)
+
+    def _insert(self, text: str) -> None:
+        if len(self._buffer.text) + len(text) > LONGEST:
+            self._around.pasted_too_much(len(text))
+        else:
+            self._buffer.insert_text(text)

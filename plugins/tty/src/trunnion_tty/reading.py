@@ -1,0 +1,132 @@
+"""What a line means where it is typed: one reading, used for completing it, checking it and doing it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from trunnion.arguments import Parameters, Word
+from trunnion_tty.catalog import Catalog, Entry
+from trunnion_tty.lines import Statement, read_statement, to_argv
+
+Kind = Literal["empty", "verb", "entry", "system", "undefined"]
+
+
+class Verb(NamedTuple):
+    """A word of the shell's own.
+
+    Attributes:
+        name: what is typed.
+        parameters: its arguments, compiled like those of a command.
+        title: what it does, in a few words.
+        only_below: whether it is not there in the main console.
+        plain_after: words behind so many are taken as they are, whatever they look like; None for an ordinary one.
+    """
+
+    name: str
+    parameters: Parameters
+    title: str
+    only_below: bool = False
+    plain_after: int | None = None
+
+
+class Place(NamedTuple):
+    """Where somebody types.
+
+    Attributes:
+        catalog: what there is.
+        verbs: the shell's own words.
+        aliases: word -> what it stands for at the beginning of a line.
+        console: the path of the console.
+    """
+
+    catalog: Catalog
+    verbs: Mapping[str, Verb]
+    aliases: Mapping[str, str] = {}
+    console: str = ""
+
+    def verb(self, name: str) -> Verb | None:
+        """The shell's own word of a name, if it is there in this console."""
+        verb = self.verbs.get(name)
+        return None if verb is None or (verb.only_below and not self.console) else verb
+
+
+class Reading(NamedTuple):
+    """A line that was understood as far as it goes.
+
+    Attributes:
+        kind: what it is.
+        statement: the line taken apart, an alias at its beginning replaced.
+        shift: by how much places in the statement lie behind those in the line as typed.
+        verb, entry: what is called.
+    """
+
+    kind: Kind
+    statement: Statement
+    shift: int = 0
+    verb: Verb | None = None
+    entry: Entry | None = None
+
+    @property
+    def name(self) -> Word | None:
+        """The word that says what is called."""
+        return self.statement.words[0] if self.statement.words else None
+
+    @property
+    def words(self) -> list[Word]:
+        """The words behind the name."""
+        return self.statement.words[1:]
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """The arguments of what is called; None where nothing is, or they cannot be judged here."""
+        if self.verb is not None:
+            return self.verb.parameters
+        return self.entry.parameters if self.entry is not None else None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its arguments, as far as they may be written ``name=value``."""
+        return self.entry.names if self.entry is not None else frozenset()
+
+    @property
+    def argv(self) -> list[str]:
+        """The words behind the name as a command line."""
+        return self.command_line(self.words)
+
+    def command_line(self, words: Sequence[Word]) -> list[str]:
+        """Some words behind the name, as the command line all doors take."""
+        argv, after = to_argv(words, self.names), self.verb.plain_after if self.verb is not None else None
+        return argv if after is None or len(argv) <= after else [*argv[:after], "--", *argv[after:]]
+
+
+def read(line: str, place: Place) -> Reading:
+    """Read one statement.
+
+    Args:
+        line: as it is typed, whole or not.
+        place: where.
+    """
+    line, shift = _without_alias(line, place)
+    statement = read_statement(line)
+    if statement.empty and not statement.system:
+        return Reading("empty", statement, shift)
+    if statement.system:
+        return Reading("system", statement, shift)
+    first = statement.words[0]
+    if first.raw == first.text and (verb := place.verb(first.text)) is not None:
+        return Reading("verb", statement, shift, verb=verb)
+    entry = place.catalog.find(first.text, place.console)
+    return Reading("undefined" if entry is None else "entry", statement, shift, entry=entry)
+
+
+def _without_alias(line: str, place: Place) -> tuple[str, int]:
+    """The line with what an alias at its beginning stands for, once; a whole name is never an alias."""
+    statement = read_statement(line)
+    if not statement.words:
+        return line, 0
+    first = statement.words[0]
+    meant = place.aliases.get(first.raw)
+    if meant is None or (statement.unfinished and len(statement.words) == 1):
+        return line, 0
+    return meant + line[first.end :], len(meant) - first.end

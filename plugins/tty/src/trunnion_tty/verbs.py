@@ -1,0 +1,251 @@
+"""The shell's own words: declared once like commands, so that they are completed, checked and explained like those."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+from trunnion.arguments import Bound, compile_parameters
+from trunnion.model.status import Status
+from trunnion_tty.reading import Verb
+
+JobAction = Literal["list", "show", "follow", "cancel", "result", "rerun", "export"]
+
+
+class Wanted:
+    """Which runs ``jobs`` lists.
+
+    Attributes:
+        every: all the host knows, not only those of this shell.
+        filters: arguments of ``runs.list``.
+    """
+
+    def __init__(self, *, every: bool, filters: Mapping[str, object]) -> None:
+        self.filters = {name: value for name, value in filters.items() if value is not None}
+        self.every = every or bool(self.filters.keys() - {"limit"})
+
+
+class Actions(Protocol):
+    """What the words do; the shell."""
+
+    async def use(self, console: str) -> None:
+        """Enter a console."""
+
+    async def back(self) -> None:
+        """Leave the console."""
+
+    async def quit(self) -> None:
+        """End the shell."""
+
+    async def help(self, name: str) -> None:
+        """Say what there is, or how something is called."""
+
+    async def list_jobs(self, wanted: Wanted) -> None:
+        """List runs."""
+
+    async def job(self, action: JobAction, name: str, to: Path | None) -> None:
+        """Do something with one run."""
+
+    async def foreground(self, name: str) -> None:
+        """Wait for a run."""
+
+    async def wait(self, name: str) -> None:
+        """Wait for runs in the background."""
+
+    async def alias(self, name: str, line: Sequence[str]) -> None:
+        """List, show or set words that stand for others."""
+
+    async def source(self, file: Path, keep_going: bool) -> None:
+        """Do what is in a file."""
+
+    async def record(self, to: str) -> None:
+        """Write down what is done."""
+
+    async def history(self, count: int) -> None:
+        """List earlier lines."""
+
+    async def theme(self, name: Literal["dark", "light", "mono"]) -> None:
+        """Change colours."""
+
+    async def clear(self) -> None:
+        """Make the screen empty."""
+
+
+async def use(ctx: Actions, console: str) -> None:
+    """Enter a console: what is in it is then called by its short name.
+
+    Args:
+        console: below this one, or its full name.
+    """
+    await ctx.use(console)
+
+
+async def back(ctx: Actions) -> None:
+    """Go back to the console this one was entered from."""
+    await ctx.back()
+
+
+async def leave(ctx: Actions) -> None:
+    """End the shell; runs go on, and so does the host, unless this shell started it."""
+    await ctx.quit()
+
+
+async def explain(ctx: Actions, name: str = "") -> None:
+    """List what can be done here, or say how something is called.
+
+    Args:
+        name: of a command, a query, a console or a word of the shell.
+    """
+    await ctx.help(name)
+
+
+async def jobs(
+    ctx: Actions,
+    action: JobAction = "list",
+    job: str = "",
+    *,
+    all: bool = False,
+    status: list[Status] | None = None,
+    command: str | None = None,
+    principal: str | None = None,
+    source: str | None = None,
+    limit: int | None = None,
+    to: Path | None = None,
+) -> None:
+    """List runs of this shell, or of all with a filter; show, follow, cancel, repeat or export one.
+
+    Args:
+        action: what to do with the job.
+        job: its number, its tag, or its run's id.
+        all: list what all doors have started.
+        status: list only these.
+        command: list only this command; ``device.*`` takes all that begin so.
+        principal: list only what this principal asked for.
+        source: list only what came by this door.
+        limit: list so many at most.
+        to: the file an export is written to.
+    """
+    if action == "list" and not job:
+        filters = {"status": status, "command": command, "principal": principal, "source": source, "limit": limit}
+        await ctx.list_jobs(Wanted(every=all, filters=filters))
+    else:
+        await ctx.job("show" if action == "list" else action, job, to)
+
+
+async def fg(ctx: Actions, job: str = "") -> None:
+    """Wait for a run again that goes on in the background; Ctrl-C cancels it then.
+
+    Args:
+        job: its number, its tag, or its run's id; the newest one without it.
+    """
+    await ctx.foreground(job)
+
+
+async def wait(ctx: Actions, job: str = "") -> None:
+    """Wait for the end of runs in the background.
+
+    Args:
+        job: only for this one: its number, its tag, or its run's id.
+    """
+    await ctx.wait(job)
+
+
+async def alias(ctx: Actions, name: str = "", *line: str) -> None:
+    """List words that stand for others, show one, or set one for this shell.
+
+    Args:
+        name: the word.
+        line: what it stands for at the beginning of a line.
+    """
+    await ctx.alias(name, line)
+
+
+async def source(ctx: Actions, file: Path, *, keep_going: bool = False) -> None:
+    """Do what is in a file, line by line; the first error ends it.
+
+    Args:
+        file: lines as they are typed here; those that begin with # are comments.
+        keep_going: go on after an error.
+    """
+    await ctx.source(file, keep_going)
+
+
+async def record(ctx: Actions, to: str = "") -> None:
+    """Write what is done from now on to a file that source can read; off ends it, nothing says what is recorded.
+
+    Args:
+        to: a file that is not there yet, or off.
+    """
+    await ctx.record(to)
+
+
+async def history(ctx: Actions, count: int = 20) -> None:
+    """List earlier lines.
+
+    Args:
+        count: how many.
+    """
+    await ctx.history(count)
+
+
+async def theme(ctx: Actions, name: Literal["dark", "light", "mono"]) -> None:
+    """Change the colours of this shell.
+
+    Args:
+        name: for a dark or a light terminal, or no colours.
+    """
+    await ctx.theme(name)
+
+
+async def clear(ctx: Actions) -> None:
+    """Make the screen empty."""
+    await ctx.clear()
+
+
+Function = Callable[..., Awaitable[None]]
+
+_DECLARED: Mapping[str, tuple[Function, Mapping[str, str]]] = {
+    "use": (use, {"console": ":consoles"}),
+    "back": (back, {}),
+    "help": (explain, {"name": ":names"}),
+    "?": (explain, {"name": ":names"}),
+    "jobs": (jobs, {"job": ":jobs", "command": ":commands"}),
+    "fg": (fg, {"job": ":jobs"}),
+    "wait": (wait, {"job": ":jobs"}),
+    "alias": (alias, {}),
+    "source": (source, {}),
+    "record": (record, {}),
+    "history": (history, {}),
+    "theme": (theme, {}),
+    "clear": (clear, {}),
+    "quit": (leave, {}),
+    "exit": (leave, {}),
+}
+"""Name -> the function, and where values of its arguments come from: ``:`` and a word for what the shell knows."""
+
+NOT_RECORDED = frozenset({"record", "history", "clear", "help", "?", "quit", "exit", "theme", "jobs"})
+"""Words that a recording leaves out: done again they would change nothing."""
+
+
+def declared() -> dict[str, Verb]:
+    """All words, by name."""
+    return {name: _verb(name, function, complete) for name, (function, complete) in _DECLARED.items()}
+
+
+def _verb(name: str, function: Function, complete: Mapping[str, str]) -> Verb:
+    parameters = compile_parameters(function, complete=complete)
+    title = (function.__doc__ or "").partition("\n")[0].rstrip(".")
+    return Verb(name, parameters, title, only_below=name == "back", plain_after=1 if name == "alias" else None)
+
+
+async def perform(verb: Verb, actions: Actions, bound: Bound) -> None:
+    """Do what a word says.
+
+    Args:
+        verb: the word.
+        actions: the shell.
+        bound: its arguments.
+    """
+    function, _ = _DECLARED[verb.name]
+    await cast(Awaitable[None], verb.parameters.call(function, actions, bound))
