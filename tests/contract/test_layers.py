@@ -23,6 +23,7 @@ LAYERS = (
     {"access"},
     {"arguments", "store", "process", "config", "isolation"},
     {"hookspecs"},
+    {"rendering"},
     {"model", "_version"},
 )
 """Top to bottom. The package itself (``trunnion/__init__.py``) only re-exports and is judged apart."""

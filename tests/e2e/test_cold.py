@@ -322,7 +322,7 @@ def test_help_and_version_import_no_plugin_and_nothing_heavy(place):
     trap.write_text("import os\nos._exit(99)\n")
     listing = (
         "import sys\nfrom trunnion.launcher.main import run\ncode = run({args!r})\n"
-        "heavy = {{'asyncio', 'msgspec', 'rich', 'pluggy', 'sqlite3', 'jsonschema', 'anyio', 'uvloop', 'pathlib',"
+        "heavy = {{'asyncio', 'msgspec', 'wcwidth', 'pluggy', 'sqlite3', 'jsonschema', 'anyio', 'uvloop', 'pathlib',"
         " 'importlib.metadata', 'trunnion.host', 'trunnion.kernel'}}\n"
         "print(sorted(heavy & set(sys.modules)), code, file=sys.stderr)\n"
     )

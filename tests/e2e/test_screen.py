@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from trunnion.launcher.failures import report, run_status
 from trunnion.launcher.render import Renderer, show_table
 from trunnion.launcher.screen import Screen
-from trunnion.launcher.visible import visible
 from trunnion.model.errors import Busy, ErrorInfo
 from trunnion.model.events import Event
 from trunnion.model.runs import Run
+from trunnion.rendering import visible
 
 
 class Terminal(io.StringIO):

@@ -18,9 +18,9 @@ import pyte
 import pytest
 from faults_kit import PATIENCE, Ground, until
 
-from trunnion.launcher.visible import visible
 from trunnion.model.names import is_dotted, is_stream_name
 from trunnion.model.runs import Invocation
+from trunnion.rendering import visible
 
 NASTY = {
     "title": "\x1b]0;owned\x07",
@@ -73,7 +73,7 @@ def nasty(ground: Ground) -> Ground:
 
 
 LAUNCHER = "from trunnion.launcher.main import main; main()"
-BARE = "from trunnion.launcher import screen; screen.visible = lambda text: text; " + LAUNCHER
+BARE = "from trunnion.rendering import neutral; neutral.visible = lambda text: text; " + LAUNCHER
 
 
 def words(ground: Ground, *args: str, program: str = LAUNCHER) -> list[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from trunnion.launcher.failures import exit_status, run_status
@@ -15,6 +18,7 @@ from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.events import run_stream
 from trunnion.model.json import Json, decode, encode
 from trunnion.model.runs import Run
+from trunnion.rendering.folding import fold
 
 if TYPE_CHECKING:
     from trunnion.protocol.client import Client
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 Abandon: TypeAlias = Callable[[], Coroutine[object, object, None]]
 Tell: TypeAlias = Callable[[Screen, Run], int]
 """Says what came of a run; returns the exit status."""
+ROOM_BELOW = 4
+"""Lines of the terminal that are left for what is said after a result."""
 
 
 class Attendance:
@@ -34,6 +40,7 @@ class Attendance:
         to_reach: the options by which another terminal finds this host.
         abandon: ends the host and its runs, when the host is this very process.
         tell: says what came of the run; by default ``tell_end``.
+        artifacts: the folder of files kept with runs.
     """
 
     def __init__(
@@ -45,13 +52,15 @@ class Attendance:
         to_reach: str = "",
         abandon: Abandon | None = None,
         tell: Tell | None = None,
+        artifacts: Path | None = None,
     ) -> None:
         self._client = client
         self._screen = screen
         self._interrupts = interrupts
         self._to_reach = to_reach
         self._abandon = abandon
-        self._tell = tell or tell_end
+        self._artifacts = artifacts
+        self._tell = tell or partial(tell_end, to_reach=to_reach)
 
     async def stay(self, run: Run) -> int:
         """Show the run until it ends or the person leaves; returns the exit status."""
@@ -85,7 +94,7 @@ class Attendance:
             await _drop(waiting)
 
     async def _show_events(self, run: Run) -> None:
-        renderer = Renderer(self._screen)
+        renderer = Renderer(self._screen, artifacts=self._artifacts)
         try:
             async for batch in self._client.follow(run_stream(run.id)):
                 for event in batch if not self._screen.as_json else ():
@@ -133,24 +142,44 @@ class Attendance:
         return f"come back with: trunnion {self._to_reach}follow {run_stream(run.id)}"
 
 
-def tell_end(screen: Screen, run: Run) -> int:
+def tell_end(screen: Screen, run: Run, *, to_reach: str = "") -> int:
     """Print what came of a run, and on standard error how it ended; returns the exit status.
 
     Standard output carries what the command printed; a result beside that is a line on standard error, so
     that ``trunnion run X > file`` holds one or the other.
+
+    Args:
+        screen: where to.
+        run: it has ended.
+        to_reach: the options by which its host is found again.
     """
     if screen.as_json:
         screen.value(plain(run))
-    elif isinstance(run.result, str):
-        screen.out(run.result.rstrip("\n") + "\n")
-    elif run.result is not None and screen.has_output:
-        screen.note(f"result: {as_text(run.result)}")
     elif run.result is not None:
-        screen.value(run.result)
+        _tell_value(screen, run, to_reach)
     if run.error is not None and run.status != "succeeded":
         screen.error(run.error.code, run.error.message, run.error.details)
     screen.note(f"run {run.id} {run.status.replace('_', ' ')}{_duration(run)}")
     return run_status(run)
+
+
+def _tell_value(screen: Screen, run: Run, to_reach: str) -> None:
+    """A result: on a terminal no more of it than fits, if the rest can be asked for."""
+    beside = screen.has_output and not isinstance(run.result, str)
+    is_terminal = screen.err_is_terminal if beside else screen.out_is_terminal
+    if is_terminal and not isinstance(run.result, str):
+        lines = screen.height() - ROOM_BELOW if run.last_seq else sys.maxsize
+        folded = fold(run.result, width=screen.width(), lines=lines, palette=screen.palette(error=beside))
+        label = ("result:\n" if "\n" in folded.text[:-1] else "result: ") if beside else ""
+        screen.put(label + folded.text, error=beside)
+        if not folded.is_whole:
+            screen.note(f"all of the result: trunnion {to_reach}runs result {run.id}")
+    elif beside:
+        screen.note(f"result: {as_text(run.result)}")
+    elif isinstance(run.result, str):
+        screen.out(run.result.rstrip("\n") + "\n")
+    else:
+        screen.value(run.result)
 
 
 def tell_result(show: Callable[[Screen, Json], None], screen: Screen, run: Run) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 from trunnion.launcher.attend import tell_end
 from trunnion.launcher.failures import exit_status
@@ -33,10 +34,11 @@ async def follow_stream(options: Options, screen: Screen, stream: str, after: in
     Raises:
         TrunnionError: no host is running, or it refuses.
     """
-    async with await Client.connect(locate(options).data.socket) as client:
+    data = locate(options).data
+    async with await Client.connect(data.socket) as client:
         refuse_start_options(options)
         with Interrupts() as interrupts:
-            showing = asyncio.create_task(_show(client, screen, stream, after, live=live))
+            showing = asyncio.create_task(_show(client, screen, stream, after, live=live, artifacts=data.artifacts))
             leaving = asyncio.create_task(interrupts.reached(1))
             await asyncio.wait([showing, leaving], return_when=asyncio.FIRST_COMPLETED)
             left = not showing.done()
@@ -49,11 +51,11 @@ async def follow_stream(options: Options, screen: Screen, stream: str, after: in
         await showing
         if not (live and stream.startswith(RUN_STREAM)) or screen.as_json:
             return 0
-        return tell_end(screen, await client.wait(stream.removeprefix(RUN_STREAM)))
+        return tell_end(screen, await client.wait(stream.removeprefix(RUN_STREAM)), to_reach=options.to_reach)
 
 
-async def _show(client: Client, screen: Screen, stream: str, after: int, *, live: bool) -> None:
-    renderer = Renderer(screen, states=True)
+async def _show(client: Client, screen: Screen, stream: str, after: int, *, live: bool, artifacts: Path) -> None:
+    renderer = Renderer(screen, states=True, artifacts=artifacts)
     try:
         async with contextlib.aclosing(client.follow(stream, after, live=live)) as batches:
             async for batch in batches:

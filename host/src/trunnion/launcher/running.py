@@ -65,7 +65,13 @@ async def run_command(
         if detach:
             return _detached(screen, run, options.to_reach)
         attendance = Attendance(
-            client, screen, interrupts, to_reach=options.to_reach, abandon=_abandon(host), tell=tell
+            client,
+            screen,
+            interrupts,
+            to_reach=options.to_reach,
+            abandon=_abandon(host),
+            tell=tell,
+            artifacts=locate(options).data.artifacts,
         )
         try:
             return await attendance.stay(run)
@@ -74,7 +80,7 @@ async def run_command(
             ended = await _on_record(options, run.id) if host is None else None
             if ended is None:
                 raise
-            return (tell or tell_end)(screen, ended)
+            return tell(screen, ended) if tell is not None else tell_end(screen, ended, to_reach=options.to_reach)
 
 
 class _Reach(NamedTuple):

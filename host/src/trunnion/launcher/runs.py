@@ -75,16 +75,10 @@ def show_pruned(screen: Screen, value: Json) -> None:
 
 
 def _amounts(item: Mapping[str, Json]) -> list[str]:
+    from trunnion.rendering import readable_size
+
     size = item.get("bytes")
     return [*text_of(item, "runs", "events"), readable_size(size if isinstance(size, int) else 0)]
-
-
-def readable_size(amount: int) -> str:
-    """Bytes for people: ``12.3 MiB``."""
-    value, units = float(amount), ["B", "KiB", "MiB", "GiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.1f} {units[0]}" if units[0] != "B" else f"{amount} B"
 
 
 def show_imported(screen: Screen, value: Json) -> None:

@@ -5,15 +5,20 @@ A host in the same process redirects ``sys.stdout`` into its runs, so the launch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from trunnion.launcher.visible import visible
+from trunnion.rendering.neutral import visible
 
 if TYPE_CHECKING:
     from trunnion.model.json import Json
+    from trunnion.rendering.palette import Palette
+
+WIDTH, HEIGHT = 80, 24
+"""Of a terminal that does not tell."""
 
 
 class Screen:
@@ -36,9 +41,39 @@ class Screen:
         self.err_is_terminal = self._err.isatty()
 
     @property
-    def stderr(self) -> TextIO:
-        """For what draws on the terminal itself."""
-        return self._err
+    def draws(self) -> bool:
+        """Whether something can be drawn on standard error that does not stay."""
+        from trunnion.rendering.palette import is_dumb
+
+        return self.err_is_terminal and not is_dumb(os.environ)
+
+    @property
+    def speaks_unicode(self) -> bool:
+        """Whether standard error takes characters beyond ASCII."""
+        return (self._err.encoding or "utf-8").lower().startswith("utf")
+
+    def palette(self, *, error: bool = False) -> Palette:
+        """The colours of standard output or standard error."""
+        from trunnion.rendering.palette import palette_of
+
+        return palette_of("dark", os.environ, is_terminal=self.err_is_terminal if error else self.out_is_terminal)
+
+    def width(self) -> int:
+        """Columns of the terminal; ``COLUMNS`` counts before what it says itself."""
+        return self._size("COLUMNS", 0) or WIDTH
+
+    def height(self) -> int:
+        """Lines of the terminal, in the same way."""
+        return self._size("LINES", 1) or HEIGHT
+
+    def _size(self, variable: str, number: int) -> int:
+        said = os.environ.get(variable, "")
+        if said.isascii() and said.isdigit() and int(said):
+            return int(said)
+        for stream in (self._out, self._err):
+            with contextlib.suppress(OSError, ValueError):  # no terminal, none of the system's, or closed
+                return os.get_terminal_size(stream.fileno())[number]
+        return 0
 
     def out(self, text: str) -> None:
         """Write to standard output as it is; neutralised if that is a terminal."""
@@ -48,6 +83,11 @@ class Screen:
     def err(self, text: str) -> None:
         """Write to standard error; neutralised if that is a terminal."""
         _write(self._err, visible(text) if self.err_is_terminal else text)
+
+    def put(self, text: str, *, error: bool = False) -> None:
+        """Write what is rendered for the stream it goes to: nothing more is done to it."""
+        self.has_output = self.has_output or not error
+        _write(self._err if error else self._out, text)
 
     def note(self, text: str) -> None:
         """One line for the person at the terminal, on standard error; nothing with ``--json``."""

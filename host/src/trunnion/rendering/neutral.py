@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import re
 
-_COLOUR = r"\x1b\[[0-9;:]*m"
+RESET = "\x1b[0m"
+COLOUR = r"\x1b\[[0-9;:]*m"
+"""What sets colours, as a pattern."""
+
 _ACTING = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     r"\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-_either = re.compile(f"({_COLOUR})|{_ACTING}")
-RESET = "\x1b[0m"
+_acting = re.compile(_ACTING)
+_either = re.compile(f"({COLOUR})|{_ACTING}")
+_PLAIN = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
 
 
 def visible(text: str) -> str:
@@ -25,6 +29,15 @@ def visible(text: str) -> str:
     A carriage return before a newline is dropped. Text with colour ends with a reset, so that nothing
     after it is coloured.
     """
+    if text.isascii():  # ten times quicker than the pattern, and most output is nothing else
+        if not text.encode().translate(None, _PLAIN):
+            return text
+    elif _acting.search(text) is None:
+        return text
+    return _neutralised(text)
+
+
+def _neutralised(text: str) -> str:
     coloured = False
 
     def shown(match: re.Match[str]) -> str:
