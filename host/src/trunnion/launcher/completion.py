@@ -9,8 +9,8 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from trunnion.launcher.options import options_of
-from trunnion.launcher.visible import visible
 from trunnion.model.json import Json
+from trunnion.rendering import visible
 
 if TYPE_CHECKING:
     from trunnion.protocol.blocking import BlockingClient

@@ -9,7 +9,7 @@ from typing import Protocol
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from trunnion.launcher.visible import visible
+from trunnion.rendering import visible
 from trunnion_tty.completing import Offer, Proposal, Question, offer, values
 from trunnion_tty.lines import CONTINUED, last_statement
 from trunnion_tty.reading import Place

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prompt_toolkit.document import Document
 from prompt_toolkit.validation import ValidationError, Validator
 
-from trunnion.launcher.visible import visible
+from trunnion.rendering import visible
 from trunnion_tty.checking import Fault, check
 from trunnion_tty.lines import last_statement, statements
 from trunnion_tty.reading import Place
