@@ -19,7 +19,7 @@ from doors_kit.served import PATIENCE, Served
 from trunnion.launcher.main import run as trunnion
 from trunnion.model.errors import ErrorInfo, TrunnionError
 from trunnion.model.events import Event, decode_event, run_stream
-from trunnion.model.runs import Run
+from trunnion.model.runs import LocalDoor, Run
 from trunnion.protocol.blocking import BlockingClient
 from trunnion.protocol.client import Client
 
@@ -82,10 +82,10 @@ class InProcess:
 class Socket:
     """The local socket by the asynchronous client: submit, follow, cancel, wait."""
 
-    name, source, keyed = "socket submit", "cli", True
+    keyed = True
 
-    def __init__(self, served: Served) -> None:
-        self._served = served
+    def __init__(self, served: Served, source: LocalDoor = "cli") -> None:
+        self.name, self.source, self._served = f"socket submit {source}", source, served
 
     def takes(self, call: Call) -> bool:
         return not call.who
@@ -94,7 +94,7 @@ class Socket:
         return self._served.do(self._call(call, key))
 
     async def _call(self, call: Call, key: str) -> Told:
-        async with Client(self._served.socket) as client:
+        async with Client(self._served.socket, door=self.source) as client:
             try:
                 if call.kind == "query":
                     return Told(result=await client.query(call.name, call.args, argv=call.argv))
@@ -268,6 +268,7 @@ def doors_of(served: Served) -> list[DoorUnderTest]:
         InProcess(served),
         InProcess(served, "tty"),
         Socket(served),
+        Socket(served, "tty"),
         SocketRun(served),
         SocketById(served),
         Launcher(served),

@@ -14,9 +14,9 @@ import pytest
 
 from trunnion.kernel.authentication import local_caller
 from trunnion.model.access import LocalUser
-from trunnion.model.errors import NotFound, Unauthenticated
+from trunnion.model.errors import InvalidArguments, NotFound, Unauthenticated
 from trunnion.model.events import Event
-from trunnion.model.runs import Caller, Invocation, Run
+from trunnion.model.runs import LOCAL_DOORS, Caller, Invocation, Run
 from trunnion.protocol.client import Client
 from trunnion.protocol.connection import Connection, Limits
 from trunnion.protocol.server import SocketServer
@@ -162,8 +162,16 @@ class Bench(SimpleNamespace):
 @pytest.fixture
 def make_host():
     def make(run: Path | None = None) -> SimpleNamespace:
+        door = StandInDoor()
+
+        def local_door(source: str) -> StandInDoor:
+            if door.source not in LOCAL_DOORS:
+                raise InvalidArguments(f"the door is {door.source} here, not {source}")
+            return door
+
         return SimpleNamespace(
-            door=StandInDoor(),
+            door=door,
+            local_door=local_door,
             host_id="h1",
             boot_id="b1",
             version="0.1.0",

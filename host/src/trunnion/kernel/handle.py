@@ -19,7 +19,7 @@ from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError
 from trunnion.model.events import event_word
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import Caller
+from trunnion.model.runs import LOCAL_DOORS, Caller
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -140,6 +140,19 @@ class HostHandle:
         """The plugin itself as a caller: ``system:<plugin>``, operator unless the configuration says otherwise."""
         name = f"{SYSTEM}{self.owner}"
         return Caller(name, name, self._kernel.identities.system_role(self.owner))
+
+    def local_door(self, source: str) -> Door:
+        """The way in for another kind of local client, for a frontend that serves several of them.
+
+        Args:
+            source: the kind, as in ``LOCAL_DOORS``.
+
+        Raises:
+            InvalidArguments: there is no such kind, or the holder's own door is not local.
+        """
+        if self.door.source not in LOCAL_DOORS or source not in LOCAL_DOORS:
+            raise InvalidArguments(f"the door is {self.door.source} here, not {source}", {"source": self.door.source})
+        return Door(self._kernel, source)
 
     def shown(self, error: TrunnionError) -> ErrorInfo:
         """An error as a client may be told of it: without what the host keeps from sight."""

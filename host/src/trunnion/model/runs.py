@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -15,6 +15,10 @@ ROLES: dict[Role, int] = {"viewer": 1, "operator": 2, "admin": 3}
 
 LOCAL_SOURCES: frozenset[str] = frozenset({"cli", "tty", "command"})
 """Doors only the owner of the data directory can reach; every other source is remote."""
+
+LocalDoor: TypeAlias = Literal["cli", "tty"]
+LOCAL_DOORS: tuple[LocalDoor, ...] = get_args(LocalDoor)
+"""What a client of the local socket can be: single calls of the launcher and of programs, or a shell."""
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import msgspec
 from trunnion.model.errors import ErrorInfo, TrunnionError, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.json import Json, decode
-from trunnion.model.runs import Invocation, Run
+from trunnion.model.runs import Invocation, LocalDoor, Run
 from trunnion.protocol import address
 from trunnion.protocol.client_errors import RemoteError, no_host
 from trunnion.protocol.messages import (
@@ -101,11 +101,15 @@ class Client:
     Args:
         path: the host's socket.
         patience: seconds ``follow`` tries to reconnect before it gives up.
+        door: what the client is, ``tty`` for a shell; the host stamps the runs it starts so. Each new line begins
+            with it; a host that refuses it is left, and the calls on that line fail for its reason.
     """
 
-    def __init__(self, path: Path, *, patience: float = 30.0) -> None:
+    def __init__(self, path: Path, *, patience: float = 30.0, door: LocalDoor = "cli") -> None:
         self.path = path
         self._patience = patience
+        self._greeting = {} if door == "cli" else {"door": door}
+        self._greeted: CallId | None = None
         self._ids = itertools.count(1)
         self._calls: dict[CallId, asyncio.Future[msgspec.Raw]] = {}
         self._feeds: dict[str, _Feed] = {}
@@ -115,14 +119,14 @@ class Client:
         self._connecting = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, path: Path, *, patience: float = 30.0) -> Client:
+    async def connect(cls, path: Path, *, patience: float = 30.0, door: LocalDoor = "cli") -> Client:
         """Connect and greet.
 
         Raises:
             Unavailable: no host serves the socket.
             RemoteError: it refuses, for instance because it speaks another protocol.
         """
-        client = cls(path, patience=patience)
+        client = cls(path, patience=patience, door=door)
         try:
             await client.hello()
         except BaseException:
@@ -156,7 +160,7 @@ class Client:
 
     async def hello(self) -> Hello:
         """Greet; the host answers who it is."""
-        return await self._typed(Hello, "hello", {})
+        return await self._typed(Hello, "hello", self._greeting)
 
     async def submit(self, invocation: Invocation, *, cancel_on_disconnect: bool = False) -> Run:
         """Start a run; returns once it is on record."""
@@ -271,7 +275,14 @@ class Client:
                 except OSError as error:
                     raise no_host(self.path, error) from None
                 self._reading = asyncio.create_task(self._read(reader, self._writer), name="trunnion client")
+                self._greet(self._writer)
             return self._writer
+
+    def _greet(self, writer: asyncio.StreamWriter) -> None:
+        """Say first what the client is, where that matters. The host takes calls in order: nobody waits for this."""
+        if self._greeting:
+            self._greeted = next(self._ids)
+            writer.write(call_frame(self._greeted, "hello", self._greeting) + b"\n")
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parts: list[bytes] = []
@@ -295,10 +306,14 @@ class Client:
         match answer:
             case Result():
                 self._settle(answer.id, answer.result, None)
-            case Failure(id=None):
-                return ErrorInfo(answer.code, answer.message, answer.details)
             case Failure():
-                self._settle(answer.id, None, ErrorInfo(answer.code, answer.message, answer.details))
+                error = ErrorInfo(answer.code, answer.message, answer.details)
+                if answer.id == self._greeted and self._writer is not None:
+                    self._writer.close()  # what is still asked on this line would be stamped otherwise
+                    return error
+                if answer.id is None:
+                    return error
+                self._settle(answer.id, None, error)
             case Notice(event="stream"):
                 data = msgspec.json.decode(answer.data, type=StreamData)
                 feed = self._feeds.get(data.subscription) or self._early.setdefault(data.subscription, _Feed())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from trunnion.kernel.handle import HostHandle
     from trunnion.model.events import Event
-    from trunnion.model.runs import Caller, Invocation, Run
+    from trunnion.model.runs import Caller, Invocation, LocalDoor, Run
 
 log = logging.getLogger("trunnion.protocol")
 
@@ -92,6 +92,7 @@ class Connection:
         encoder: EventEncoder | None = None,
     ) -> None:
         self.host = host
+        self.door = host.door
         self.caller = caller
         self.limits = limits or Limits()
         self._outlet = outlet
@@ -125,6 +126,16 @@ class Connection:
             self._outlet.write(error_frame(call_id, self.host.shown(error)))
             return
         self._calls[call.id] = asyncio.create_task(self._answer(call), name=f"rpc {call.method}")
+
+    def come_by(self, source: LocalDoor) -> None:
+        """The client says which kind of local client it is: what it asks for from now on is stamped so.
+
+        Raises:
+            InvalidArguments: this connection does not come by a local door.
+        """
+        if source != self.door.source:
+            self.door = self.host.local_door(source)
+            self.caller = msgspec.structs.replace(self.caller, source=source)
 
     def close(self) -> None:
         """The client is gone: its calls and subscriptions end, its runs go on unless they were tied to it."""
@@ -207,7 +218,7 @@ class Connection:
         return await asyncio.shield(self._keep(task))
 
     async def _submit(self, invocation: Invocation, tied: bool) -> Run:
-        run = await self.host.door.submit(self.caller, invocation)
+        run = await self.door.submit(self.caller, invocation)
         if tied and self._closed:
             return await self._cancel(run.id) or run
         if tied:
@@ -215,7 +226,7 @@ class Connection:
         return run
 
     async def _cancel(self, run_id: str) -> Run:
-        return await self.host.door.cancel(self.caller, run_id)
+        return await self.door.cancel(self.caller, run_id)
 
     def _keep(self, task: asyncio.Task[Run]) -> asyncio.Task[Run]:
         self._background.add(task)

@@ -15,7 +15,7 @@ import msgspec
 from trunnion.model.errors import Conflict, ErrorInfo, InvalidArguments, TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import Invocation, Run
+from trunnion.model.runs import Invocation, LocalDoor, Run
 from trunnion.protocol.messages import PROTOCOL, Call, CallId
 
 if TYPE_CHECKING:
@@ -40,9 +40,13 @@ class NoParams(Params, frozen=True):
 
 
 class HelloParams(Params, frozen=True):
-    """``protocol`` is the generation the client speaks."""
+    """``protocol`` is the generation the client speaks.
+
+    ``door``: what the client is, ``cli`` or ``tty`` (a shell); without it the door stays what it was, ``cli`` at first.
+    """
 
     protocol: int = PROTOCOL
+    door: LocalDoor | None = None
 
 
 class SubmitParams(Params, frozen=True, kw_only=True):
@@ -126,9 +130,15 @@ class CancelCallParams(Params, frozen=True):
 
 
 async def hello(connection: Connection, params: HelloParams) -> Reply:
-    """Say who is there: protocol, host_id, boot_id, version. Refused when the generations differ."""
+    """Say who is there: protocol, host_id, boot_id, version. Refused when the generations differ.
+    A client of the local socket may say by `door` that it is `tty`, a shell, or `cli`, as which each begins; calls
+    sent after it, also those sent before it is answered, are stamped so.
+    """
+    # Nothing may be awaited in here: calls start in order of arrival, and none may overtake its own greeting.
     if params.protocol != PROTOCOL:
         raise Conflict(f"this host speaks protocol {PROTOCOL}, the client {params.protocol}; upgrade the older one")
+    if params.door is not None:
+        connection.come_by(params.door)
     host = connection.host
     return Reply({"protocol": PROTOCOL, "host_id": host.host_id, "boot_id": host.boot_id, "version": host.version})
 
@@ -151,19 +161,19 @@ async def command_run(connection: Connection, params: SubmitParams) -> Reply:
 
 async def run_cancel(connection: Connection, params: RunParams) -> Reply:
     """Ask for a run's end; answered with the run once the request is on record."""
-    return Reply(await connection.host.door.cancel(connection.caller, params.run_id))
+    return Reply(await connection.door.cancel(connection.caller, params.run_id))
 
 
 async def run_wait(connection: Connection, params: WaitParams) -> Reply:
     """Wait for a run's end; answered with the ended run."""
-    run = await connection.host.door.wait(connection.caller, params.run_id, params.timeout)
+    run = await connection.door.wait(connection.caller, params.run_id, params.timeout)
     connection.untie(run.id)
     return Reply(run)
 
 
 async def query(connection: Connection, params: QueryParams) -> Reply:
     """Ask a query; answered with its value."""
-    door = connection.host.door
+    door = connection.door
     return Reply(await door.query(connection.caller, params.query_id, params.args, argv=params.argv))
 
 
@@ -171,7 +181,7 @@ async def stream_subscribe(connection: Connection, params: SubscribeParams) -> R
     """Follow a stream; answered with ``{"subscription"}``, then events come in batches until ``ended``."""
     if not is_stream_name(params.stream):
         raise InvalidArguments(f"{params.stream!r} is not a stream name such as run/<id>")
-    batches = connection.host.door.follow(connection.caller, params.stream, params.after, live=params.live)
+    batches = connection.door.follow(connection.caller, params.stream, params.after, live=params.live)
     name, start = connection.subscribe(params.stream, batches)
     return Reply({"subscription": name}, start)
 
@@ -184,7 +194,7 @@ async def stream_unsubscribe(connection: Connection, params: UnsubscribeParams) 
 
 async def meta_get(connection: Connection, params: MetaParams) -> Reply:
     """Describe everything the caller may see: ``{revision, generation, modified, meta?}``."""
-    meta = connection.host.door.meta(connection.caller)
+    meta = connection.door.meta(connection.caller)
     answer: dict[str, object] = {"revision": meta.revision, "generation": meta.generation, "modified": False}
     if params.revision != meta.revision:
         answer |= {"modified": True, "meta": msgspec.Raw(meta.body)}
@@ -193,7 +203,7 @@ async def meta_get(connection: Connection, params: MetaParams) -> Reply:
 
 async def command_complete(connection: Connection, params: CompleteParams) -> Reply:
     """Offer values for the word being typed."""
-    door = connection.host.door
+    door = connection.door
     return Reply(await door.complete(connection.caller, params.command_id, params.words, params.incomplete))
 
 
@@ -252,7 +262,7 @@ async def dispatch(connection: Connection, call: Call) -> Reply:
 
 async def _by_id(connection: Connection, call: Call) -> Reply:
     """A command's or a query's own id as the method. Whether it may be seen is for the door to say."""
-    door = connection.host.door
+    door = connection.door
     if door.is_query(connection.caller, call.method):
         return Reply(await door.query(connection.caller, call.method, call.params))
     invocation = Invocation(command_id=call.method, args=dict(call.params))
@@ -278,6 +288,6 @@ class RunFailed(TrunnionError):
 async def _run_to_end(connection: Connection, invocation: Invocation, *, tied: bool) -> Run:
     run = await connection.submit(invocation, tied=tied)
     # One that keeps no record has ended by now, and cannot be asked for.
-    ended = run if run.ended else await connection.host.door.wait(connection.caller, run.id)
+    ended = run if run.ended else await connection.door.wait(connection.caller, run.id)
     connection.untie(run.id)
     return ended
