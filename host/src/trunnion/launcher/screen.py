@@ -41,6 +41,11 @@ class Screen:
         self.err_is_terminal = self._err.isatty()
 
     @property
+    def streams(self) -> tuple[TextIO, TextIO]:
+        """Standard output and standard error, for another screen on the same ones."""
+        return self._out, self._err
+
+    @property
     def draws(self) -> bool:
         """Whether something can be drawn on standard error that does not stay."""
         from trunnion.rendering.palette import is_dumb

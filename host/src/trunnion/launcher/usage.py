@@ -57,12 +57,13 @@ def print_usage(options: Options, screen: Screen, kind: Kind, name: str, call: s
         screen.out(usage(found, call or f"trunnion {VERBS[kind]} {found['id']}"))
 
 
-def usage(descriptor: Mapping[str, Json], call: str) -> str:
+def usage(descriptor: Mapping[str, Json], call: str, *, in_shell: bool = False) -> str:
     """Help for a person.
 
     Args:
         descriptor: of a command or query, as in meta.
         call: how it is called, without arguments.
+        in_shell: whether that is at the prompt of a shell, which asks for secrets itself.
     """
     from trunnion.arguments.parameters import compile_parameters
 
@@ -72,18 +73,23 @@ def usage(descriptor: Mapping[str, Json], call: str) -> str:
     parameters = compile_parameters(_nothing, schema if isinstance(schema, Mapping) else {}, positional)
     about = str(descriptor.get("description") or descriptor.get("title") or "").partition("\n\nArgs:")[0]
     examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
-    said = _on_secrets(schema, call)
+    said = _on_secrets(schema, call, in_shell=in_shell)
     parts = [about, parameters.usage(call), said, f"Examples:{examples}" if examples else ""]
     return "\n\n".join(part for part in parts if part).replace("``", "'") + "\n"
 
 
-def _on_secrets(schema: Json, call: str) -> str:
+def _on_secrets(schema: Json, call: str, *, in_shell: bool) -> str:
     """How secret texts among the arguments are given; ``""`` where there are none."""
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     named = properties.items() if isinstance(properties, Mapping) else ()
     secret = [name for name, part in named if isinstance(part, Mapping) and part.get("writeOnly") and "type" in part]
     if not secret:
         return ""
+    if in_shell:
+        return (
+            f"Secret, so never typed in a line: {', '.join(secret)}. It is asked for where it is needed, or comes\n"
+            f"from {secret[0]}=env:VARIABLE or {secret[0]}=file:PATH"
+        )
     verb = f"trunnion {VERBS['commands']} "
     option = f"--secret {secret[0]}=env:VARIABLE"
     example = f"{verb}{option} {call.removeprefix(verb)} ..." if call.startswith(verb) else f"{call} {option} ..."

@@ -85,7 +85,7 @@ class Jobs:
             job = self._jobs[run.id] = Job(len(self._jobs) + 1, run, self._tag(run.id))
             job.cursor = after
         if not job.active:
-            job.task = asyncio.create_task(self._follow(job), name=f"trunnion shell: {run.id}")
+            job.task = asyncio.create_task(self.show(job), name=f"trunnion shell: {run.id}")
         return job
 
     def find(self, name: str) -> Job | None:
@@ -115,7 +115,8 @@ class Jobs:
         taken = {job.tag for job in self}
         return next((t for size in range(SHORT, len(run_id)) if (t := run_id[-size:]) not in taken), run_id)
 
-    async def _follow(self, job: Job) -> None:
+    async def show(self, job: Job) -> None:
+        """Have the watcher told all a job says behind its cursor, and of its end."""
         try:
             if not job.run.ended or job.run.last_seq:
                 async for batch in self._client.follow(run_stream(job.run.id), job.cursor):

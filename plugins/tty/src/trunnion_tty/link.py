@@ -51,7 +51,7 @@ class Link:
     def __init__(
         self, socket: Path, on_health: Callable[[Health, Health], None], on_catalog: Callable[[Catalog], None]
     ) -> None:
-        self.client = Client(socket, patience=float("inf"))
+        self.client = Client(socket, patience=float("inf"), door="tty")
         self.health = Health("gone")
         self.catalog = Catalog({})
         self.principal = ""

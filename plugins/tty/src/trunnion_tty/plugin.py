@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from trunnion import Json, MetaSection, Setting, hookimpl
+from trunnion import Json, LazyCommand, MetaSection, Setting, hookimpl
+
+if TYPE_CHECKING:
+    import click
 
 POINT = "tty"
 """The point of meta under which shells find their settings, wherever they run."""
+
+
+def _shell() -> click.Command:
+    from trunnion_tty.command import shell
+
+    return shell
+
+
+@hookimpl
+def trunnion_cli() -> Iterable[LazyCommand]:
+    """``trunnion shell``."""
+    yield LazyCommand(name="shell", help="Open a shell on the host; start one if none is running.", load=_shell)
 
 
 @hookimpl

@@ -1,0 +1,189 @@
+"""The shell without a person who sees it drawn: lines from a file or a pipe, or from a terminal that can do nothing.
+
+Output is that of ``trunnion run``: what commands print on standard output, all else on standard error, a run in the
+background marked line by line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from typing import TextIO
+
+from trunnion import Console, Event, InvalidArguments, Json
+from trunnion.launcher.attend import tell_end
+from trunnion.launcher.render import Renderer
+from trunnion.launcher.screen import Screen
+from trunnion.launcher.views import show_value
+from trunnion.rendering import tagged
+from trunnion_tty.jobs import Job
+from trunnion_tty.lines import is_unfinished
+from trunnion_tty.listing import announced
+from trunnion_tty.settings import Theme
+from trunnion_tty.signals import Signals
+
+
+class TaggedScreen(Screen):
+    """Marks each line with the run it belongs to."""
+
+    def __init__(self, screen: Screen, tag: str) -> None:
+        out, err = screen.streams
+        super().__init__(out=out, err=err)
+        self._tag = f"{tag}| "
+
+    @property
+    def draws(self) -> bool:
+        """Nothing is drawn of what runs behind."""
+        return False
+
+    def err(self, text: str) -> None:
+        """Write to standard error, marked."""
+        super().err(tagged(text, self._tag))
+
+    def put(self, text: str, *, error: bool = False) -> None:
+        """Write what is rendered, marked."""
+        super().put(tagged(text, self._tag), error=error)
+
+
+class BatchFace:
+    """See ``face.Face``.
+
+    Args:
+        screen: standard output and error.
+        ending: told of a signal that ends the shell.
+    """
+
+    def __init__(self, screen: Screen, signals: Signals) -> None:
+        self.screen = screen
+        self._signals = signals
+        self._renderers: dict[str, tuple[bool, Renderer]] = {}
+        self._quiet: dict[str, Screen] = {}
+
+    async def events(self, job: Job, batch: Sequence[Event]) -> None:
+        """Show what a job says."""
+        renderer = self._renderer(job)
+        for event in batch:
+            renderer.show(event)
+
+    def ended(self, job: Job) -> None:
+        """A job has ended; one in the background says so."""
+        _, renderer = self._renderers.pop(job.run.id, (True, None))
+        if renderer is not None:
+            renderer.close()
+        if not job.foreground:
+            self.screen.note(announced(job))
+
+    def tell_end(self, job: Job) -> None:
+        """Show what came of a job that was waited for."""
+        if job.lost:
+            return
+        tell_end(self._quiet.pop(job.run.id, self.screen), job.run)
+
+    def value(self, value: Json) -> None:
+        """Show the answer of a query."""
+        show_value(self.screen, value)
+
+    def banner(self, console: Console) -> None:
+        """Nobody looks at one."""
+
+    def theme(self, name: Theme) -> None:
+        """Nothing is coloured here."""
+
+    async def may_leave(self) -> bool:
+        """Whoever wrote the line has thought about it."""
+        return True
+
+    async def secret(self, name: str) -> str:
+        """Nobody is there to ask."""
+        raise InvalidArguments(
+            f"{name} is secret and nobody is there to ask: say {name}=env:VARIABLE or {name}=file:PATH"
+        )
+
+    async def agrees(self, question: str) -> bool:
+        """Whoever wrote the line does."""
+        return True
+
+    async def signal(self) -> signal.Signals:
+        """The next Ctrl-C."""
+        return await self._signals.next()
+
+    def attend(self) -> None:
+        """From now on Ctrl-C is about what is being waited for."""
+        self._signals.attend()
+
+    def dismiss(self) -> None:
+        """Nobody waits any more."""
+        self._signals.dismiss()
+
+    def clear(self) -> None:
+        """There is no screen."""
+
+    def earlier(self, count: int) -> list[str]:
+        """There is no history but the file itself."""
+        return []
+
+    def _renderer(self, job: Job) -> Renderer:
+        """One for each job, another one when it goes to the background or comes from there."""
+        foreground, renderer = self._renderers.get(job.run.id, (not job.foreground, None))
+        if renderer is None or foreground != job.foreground:
+            if renderer is not None:
+                renderer.close()
+            out, err = self.screen.streams
+            screen = Screen(out=out, err=err)
+            self._quiet[job.run.id] = screen
+            renderer = Renderer(screen if job.foreground else TaggedScreen(self.screen, job.tag))
+            self._renderers[job.run.id] = (job.foreground, renderer)
+        return renderer
+
+
+async def typed(stream: TextIO, prompt: str = "") -> AsyncIterator[str]:
+    """Statements from a stream, as they come: several lines for one that goes on. Signals are served meanwhile."""
+    source = _Lines(stream)
+    held = ""
+    while True:
+        if prompt:
+            sys.stderr.write("... " if held else prompt)
+            sys.stderr.flush()
+        line = await source.next()
+        if not line:
+            break
+        held += line
+        if not is_unfinished(held.rstrip("\n")):
+            yield held.rstrip("\n")
+            held = ""
+    if held:
+        yield held.rstrip("\n")
+
+
+class _Lines:
+    """Reads one line at a time in a thread of its own: the loop goes on, and no more is read than is asked for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._wanted = threading.Semaphore(0)
+        self._answer: asyncio.Future[str] | None = None
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, name="trunnion shell: lines", daemon=True).start()
+
+    async def next(self) -> str:
+        """The next line with its end, ``""`` at the end."""
+        self._answer = self._loop.create_future()
+        self._wanted.release()
+        return await self._answer
+
+    def _read(self) -> None:
+        line = "\n"
+        while line:
+            self._wanted.acquire()
+            try:
+                line = self._stream.readline()
+            except (OSError, ValueError):  # closed, or no text
+                line = ""
+            self._loop.call_soon_threadsafe(self._give, line)
+
+    def _give(self, line: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(line)

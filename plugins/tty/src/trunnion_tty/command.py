@@ -1,0 +1,44 @@
+"""``trunnion shell``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trunnion.launcher.options import options_of
+
+
+@click.command()
+@click.option("--plain", is_flag=True, help="Draw nothing: for pipes, logs and terminals that only print.")
+@click.option("--keep-going", is_flag=True, help="Of lines that are not typed: go on after one that failed.")
+@click.option("--no-start", is_flag=True, help="Start no host if none is running.")
+@click.option("--no-history", is_flag=True, help="Read and keep no history.")
+@click.option("--theme", type=click.Choice(["dark", "light", "mono"]), help="Colours, instead of those configured.")
+@click.option("-c", "line", metavar="LINE", help="Do this line and end.")
+@click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.pass_context
+def shell(
+    context: click.Context,
+    *,
+    plain: bool,
+    keep_going: bool,
+    no_start: bool,
+    no_history: bool,
+    theme: str | None,
+    line: str | None,
+    file: Path | None,
+) -> int:
+    """Open a shell on the host: type commands, see what runs; help lists what there is.
+
+    Without a running host one is started, and ends with the shell. Lines that come from FILE, from -c or from a
+    pipe are done one after the other up to the first that fails.
+    """
+    import asyncio
+
+    from trunnion_tty.main import Wish, main
+
+    if line is not None and file is not None:
+        raise click.UsageError("-c and FILE both say what to do: leave one out")
+    wish = Wish(plain, keep_going, not no_start, not no_history, theme, line, file)
+    return asyncio.run(main(options_of(context), wish))

@@ -1,0 +1,131 @@
+"""What is printed about what there is: help, and lists of jobs. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from trunnion import Json, Run
+from trunnion.launcher.usage import usage
+from trunnion_tty.catalog import Catalog, Entry
+from trunnion_tty.jobs import SHORT, Job
+from trunnion_tty.reading import Place, Verb
+
+Row = tuple[str, str]
+
+
+def overview(place: Place) -> str:
+    """What can be done in a console: its commands and queries, consoles below it, and the shell's own words."""
+    catalog = place.catalog
+    here = sorted(catalog.here(place.console), key=lambda found: found.shown)
+    below = sorted(catalog.below(place.console), key=lambda console: (console.order, console.path))
+    described = catalog.console(place.console)
+    title = " ".join(part for part in (place.console, described.title) if part)
+    parts = [title, described.description] if title else []
+    sections = [
+        ("Commands", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "command"]),
+        ("Queries", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "query"]),
+        ("Consoles", [(f"use {_below(c.path, place.console)}", c.title) for c in below]),
+        ("Aliases", [(name, f"= {line}") for name, line in sorted(place.aliases.items())]),
+        ("The shell", [*((n, v.title) for n, v in place.verbs.items() if place.verb(n)), *MARKS]),
+    ]
+    parts += [f"{heading}\n{_aligned(rows)}" for heading, rows in sections if rows]
+    parts.append("A command of another console is called by its full name. help NAME says how something is called.")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+MARKS: Sequence[Row] = (
+    ("COMMAND &", "Run it in the background"),
+    ("!LINE", "Have the host's system shell run a line"),
+)
+
+
+def explained(name: str, place: Place) -> str | None:
+    """How something is called; None if there is nothing of that name."""
+    verb = place.verb(name)
+    if verb is not None:
+        return _verb(verb)
+    if name in place.aliases:
+        return f"{name} stands for: {place.aliases[name]}\n"
+    entry = place.catalog.find(name, place.console)
+    if entry is not None:
+        return called(entry)
+    console = place.catalog.find_console(name, place.console)
+    return overview(place._replace(console=console)) if console is not None else None
+
+
+def called(entry: Entry) -> str:
+    """How a command or query is called here."""
+    text = usage(entry.described, entry.id, in_shell=True)
+    return text if entry.available else text + "\nIt is not available just now.\n"
+
+
+def own_jobs(jobs: Iterable[Job]) -> list[list[str]]:
+    """Rows about jobs of this shell, the header first."""
+    rows = [["job", "tag", "command", "status", "since", "took"]]
+    for job in jobs:
+        run = job.run
+        status = run.status if not job.lost else "lost"
+        rows.append([str(job.number), job.tag, run.command_id, status, _moment(run.created), _took(run)])
+    return rows
+
+
+def all_runs(items: Iterable[Mapping[str, Json]], numbers: Mapping[str, int]) -> list[list[str]]:
+    """Rows about runs the host lists, the header first; ``numbers`` are those of jobs of this shell."""
+    rows = [["job", "tag", "command", "status", "principal", "source", "created"]]
+    for item in items:
+        run_id, created = str(item.get("id")), item.get("created")
+        number = str(numbers.get(run_id, ""))
+        texts = [str(item.get(key) or "") for key in ("command_id", "status", "principal", "source")]
+        rows.append([number, run_id[-SHORT:], *texts, _moment(created if isinstance(created, int) else 0)])
+    return rows
+
+
+def announced(job: Job) -> str:
+    """One line about a job in the background that is over."""
+    if job.lost:
+        return f"[{job.number}] {job.tag} {job.run.command_id} is lost: {job.lost}"
+    error = f": {job.run.error.message}" if job.run.error is not None and job.run.status != "succeeded" else ""
+    return f"[{job.number}] {job.tag} {job.run.command_id} {job.run.status.replace('_', ' ')}{_after(job.run)}{error}"
+
+
+def _after(run: Run) -> str:
+    took = _took(run)
+    return f" after {took}" if took else ""
+
+
+def _took(run: Run) -> str:
+    if run.finished is None or run.started is None:
+        return ""
+    return f"{(run.finished - run.started) / 1e6:.3g} s"
+
+
+def _moment(microseconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(microseconds / 1e6)) if microseconds else ""
+
+
+def _about(entry: Entry) -> str:
+    return entry.title + ("" if entry.available else " (not available)")
+
+
+def _below(path: str, console: str) -> str:
+    return path.removeprefix(f"{console}.") if console else path
+
+
+def _verb(verb: Verb) -> str:
+    return f"{verb.title}\n\n{verb.parameters.usage(verb.name)}\n"
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    width = max(len(call) for call, _ in rows)
+    return "\n".join(_lines(rows, width))
+
+
+def _lines(rows: Sequence[Row], width: int) -> Iterator[str]:
+    for call, about in rows:
+        yield f"  {call:<{width}}  {about}".rstrip()
+
+
+def meta_of(catalog: Catalog) -> str:
+    """The version and place of the host, for the bar."""
+    return str(catalog.host.get("version") or "")

@@ -1,0 +1,89 @@
+"""From ``trunnion shell`` to a shell with somebody in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from trunnion.launcher.hosted import refuse_start_options
+from trunnion.launcher.options import Options
+from trunnion.launcher.place import locate
+from trunnion.launcher.screen import Screen
+from trunnion_tty.batch import BatchFace, typed
+from trunnion_tty.catalog import Catalog
+from trunnion_tty.link import Health, Link
+from trunnion_tty.shell import Shell
+from trunnion_tty.signals import Signals
+
+BATCH_PATIENCE = 15.0
+"""Seconds lines that nobody watches wait for a host that is gone."""
+
+
+class Wish(NamedTuple):
+    """What the person asked of ``trunnion shell``."""
+
+    plain: bool = False
+    keep_going: bool = False
+    start: bool = True
+    keep_history: bool = True
+    theme: str | None = None
+    line: str | None = None
+    file: Path | None = None
+
+
+async def main(options: Options, wish: Wish) -> int:
+    """Open a shell, and be with it until it ends; returns the exit status.
+
+    Raises:
+        TrunnionError: there is no host and none can be started.
+    """
+    async with AsyncExitStack() as stack:
+        link = Link(locate(options).data.socket, _nothing, _unseen)
+        stack.push_async_callback(link.close)
+        await link.open()
+        refuse_start_options(options)
+        return await _batch(link, wish, stack)
+
+
+async def _batch(link: Link, wish: Wish, stack: AsyncExitStack) -> int:
+    task = asyncio.current_task()
+    signals = Signals(lambda: False, partial(_end, task))
+    stack.enter_context(signals)
+    face = BatchFace(Screen(), signals)
+    shell = Shell(link, face, patience=BATCH_PATIENCE)
+    stack.push_async_callback(shell.close)
+    status = 0
+    async for text in _texts(wish):
+        status = await shell.perform(text, keep_going=wish.keep_going) or status
+        if shell.leaving or (status and not wish.keep_going):
+            break
+    return status
+
+
+async def _texts(wish: Wish) -> AsyncIterator[str]:
+    if wish.line is not None:
+        yield wish.line
+    elif wish.file is not None:
+        yield await asyncio.to_thread(wish.file.read_text, encoding="utf-8")
+    else:
+        async for text in typed(sys.stdin, "> " if sys.stdin.isatty() else ""):
+            yield text
+
+
+def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:
+    if task is not None:
+        task.cancel()
+
+
+def _nothing(before: Health, now: Health) -> None:
+    """Nobody watches the host's health."""
+
+
+def _unseen(catalog: Catalog) -> None:
+    """The catalog is read when it is needed."""

@@ -1,0 +1,192 @@
+"""Runs from a line on: submitted, waited for, cancelled by Ctrl-C, sent to the background by Ctrl-Z."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from trunnion import Invocation, Json, Run, TrunnionError, Unavailable
+from trunnion.launcher.place import here
+from trunnion.protocol.client import Client
+from trunnion_tty.face import Face
+from trunnion_tty.jobs import SHORT, Job, Jobs
+
+PAUSE = 0.05
+"""Seconds before a host that is gone is asked again; doubles up to one second."""
+
+
+class GivenUp(TrunnionError):
+    """The person at the terminal would not wait for the host's answer."""
+
+    code = "cancelled"
+
+
+class Running:
+    """Starts runs and stays with them.
+
+    Args:
+        client: the connection to the host.
+        jobs: takes over what was started.
+        face: whoever is in front.
+        patience: seconds a host that is gone is waited for.
+    """
+
+    def __init__(self, client: Client, jobs: Jobs, face: Face, patience: float) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._face = face
+        self._patience = patience
+        self._orphans: set[asyncio.Task[None]] = set()
+
+    async def start(self, invocation: Invocation) -> Job:
+        """Submit, and have the run looked after.
+
+        A first Ctrl-C before the host has answered cancels the run as soon as it is on record; a second one does not
+        wait for that.
+
+        Raises:
+            TrunnionError: it was refused, or no host answered.
+        """
+        wish = msgspec.structs.replace(invocation, idempotency_key=uuid.uuid4().hex, cwd=here())
+        self._face.attend()
+        submitting = asyncio.create_task(self._submit(wish), name=f"submit {wish.command_id}")
+        try:
+            interrupted = await self._answered(submitting, wish)
+        finally:
+            self._face.dismiss()
+        job = self._jobs.follow(submitting.result())
+        if interrupted:
+            await self._cancel(job)
+        return job
+
+    async def stay(self, job: Job) -> None:
+        """Wait for a job's end, or until the person lets it go on by itself."""
+        job.foreground = True
+        self._face.attend()
+        cancelling: asyncio.Task[None] | None = None
+        over = asyncio.ensure_future(job.over())
+        try:
+            while not over.done() and job.foreground:
+                told = await self._next_signal(over)
+                if told == signal.SIGTSTP or (told == signal.SIGINT and cancelling is not None):
+                    job.foreground = False
+                    self._face.screen.note(
+                        f"[{job.number}] {job.tag} {job.run.command_id} goes on; fg {job.number} waits"
+                    )
+                elif told == signal.SIGINT:
+                    self._face.screen.note(f"cancelling {job.run.command_id}; Ctrl-C again to leave it to itself")
+                    cancelling = asyncio.create_task(self._cancel(job), name=f"cancel {job.run.id}")
+        finally:
+            over.cancel()
+            self._face.dismiss()
+            if cancelling is not None:
+                self._keep(cancelling)
+        if job.foreground:
+            self._face.tell_end(job)
+
+    async def look_on(self, run: Run) -> None:
+        """Show all a run says from its beginning, to its end or until Ctrl-C; it goes on either way."""
+        job = Job(0, run, run.id[-SHORT:])
+        job.task = asyncio.create_task(self._jobs.show(job), name=f"look on {run.id}")
+        self._face.attend()
+        try:
+            while job.active:
+                if await self._next_signal(job.task) == signal.SIGINT:
+                    self._face.screen.note(f"no longer looking on; {run.command_id} goes on by itself")
+                    return
+            self._face.tell_end(job)
+        finally:
+            job.task.cancel()
+            self._face.dismiss()
+
+    async def cancel(self, run_id: str) -> Run:
+        """Ask for a run's end; returns once the request is on record."""
+        return await self._client.cancel(run_id)
+
+    async def waited(self, question: asyncio.Future[Json]) -> Json:
+        """The answer of a question; Ctrl-C gives it up.
+
+        Raises:
+            GivenUp: the person would not wait.
+            TrunnionError: it was refused or failed.
+        """
+        self._face.attend()
+        try:
+            while not question.done():
+                if await self._next_signal(question) == signal.SIGINT:
+                    raise GivenUp("the question was given up")
+            return question.result()
+        finally:
+            question.cancel()
+            self._face.dismiss()
+
+    # -- submitting -------------------------------------------------------------------------------
+
+    async def _answered(self, submitting: asyncio.Task[Run], wish: Invocation) -> bool:
+        """Wait for the host's answer; returns whether the person wants the run no more."""
+        interrupts = 0
+        while not submitting.done():
+            if await self._next_signal(submitting) != signal.SIGINT:
+                continue
+            interrupts += 1
+            if interrupts > 1:
+                self._keep(asyncio.create_task(self._cancel_unseen(submitting), name=f"give up {wish.command_id}"))
+                raise GivenUp(f"the host has not answered; {wish.command_id} is cancelled should it have begun")
+            self._face.screen.note("cancelling as soon as the host answers; Ctrl-C again not to wait for that")
+        return interrupts > 0
+
+    async def _submit(self, wish: Invocation) -> Run:
+        """Submit until there is an answer: the key makes it the same run however often it is asked for."""
+        loop = asyncio.get_running_loop()
+        until, pause, told = loop.time() + self._patience, PAUSE, False
+        while True:
+            try:
+                return await self._client.submit(wish)
+            except TrunnionError as error:
+                gone = isinstance(error, Unavailable) or bool(error.details.get("stopping"))
+                if not gone or loop.time() + pause > until:
+                    raise
+            if not told:
+                told = True
+                self._face.screen.note("the host is gone; waiting for it, Ctrl-C gives up")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    async def _cancel_unseen(self, submitting: asyncio.Task[Run]) -> None:
+        """What was given up is cancelled if it came to be after all."""
+        with contextlib.suppress(TrunnionError):
+            await self._client.cancel((await submitting).id)
+
+    async def _cancel(self, job: Job) -> None:
+        try:
+            await self._client.cancel(job.run.id)
+        except TrunnionError as error:
+            self._face.screen.note(f"{job.run.command_id} could not be cancelled: {error.message}")
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    async def _next_signal(
+        self, until: asyncio.Future[object] | asyncio.Future[Run] | asyncio.Future[None] | asyncio.Future[Json]
+    ) -> signal.Signals | None:
+        """The next Ctrl-C or Ctrl-Z; None if what is waited for was done before."""
+        asking = asyncio.create_task(self._face.signal(), name="trunnion shell: a signal")
+        try:
+            await asyncio.wait([asking, until], return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            asking.cancel()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Hold on to something nobody waits for until it is done."""
+        self._orphans.add(task)
+        task.add_done_callback(self._orphans.discard)
+
+
+def by_name(command_id: str, args: Mapping[str, Json], revision: str = "") -> Invocation:
+    """A call with arguments by name."""
+    return Invocation(command_id=command_id, args=dict(args), revision=revision or None)
