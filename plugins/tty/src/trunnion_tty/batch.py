@@ -106,7 +106,7 @@ class BatchFace:
         """Whoever wrote the line does."""
         return True
 
-    async def signal(self) -> signal.Signals:
+    async def keyboard(self) -> signal.Signals:
         """The next Ctrl-C."""
         return await self._signals.next()
 

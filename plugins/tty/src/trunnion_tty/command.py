@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from trunnion.launcher.options import options_of
+from trunnion_tty.settings import Theme
 
 
 @click.command()
@@ -25,7 +26,7 @@ def shell(
     keep_going: bool,
     no_start: bool,
     no_history: bool,
-    theme: str | None,
+    theme: Theme | None,
     line: str | None,
     file: Path | None,
 ) -> int:

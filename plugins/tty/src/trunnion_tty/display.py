@@ -8,14 +8,15 @@ stays whole whatever comes. Of a great backlog a frame takes only a part, and be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 FRAME = 1 / 30
 """Seconds between two frames while there is more than one to write."""
 
-FRAME_BYTES = 256 << 10
+FRAME_SIZE = 256 << 10
 """Roughly what one frame takes of a backlog, characters."""
 
 BACKLOG = 1 << 20
@@ -25,10 +26,14 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 class Above(Protocol):
-    """A prompt that makes room: it takes itself away, has the lines written and draws itself again."""
+    """A prompt that makes room: it takes itself away, has lines written and draws itself again."""
 
-    def above(self, text: str) -> bool:
-        """Write whole lines above; False if nobody is being asked for a line just now."""
+    @property
+    def ready(self) -> bool:
+        """Whether it can do so just now: it is on the screen."""
+
+    def above(self, text: str) -> None:
+        """Write whole lines above it; without any, only draw again what has changed around it."""
 
 
 class Display:
@@ -36,21 +41,20 @@ class Display:
 
     Args:
         write: writes to the terminal and flushes.
-        draws: whether a line may be drawn and rewritten; without it what is live is not shown.
     """
 
-    def __init__(self, write: Callable[[str], None], *, draws: bool = True) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._draws = draws
         self._waiting: deque[str] = deque()
         self._size = 0
         self._live: dict[str, str] = {}
+        self._front = ""
         self._drawn = ""
         self._next = 0.0
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._room.set()
-        self.prompt: Above | None = None
+        self._prompt: Above | None = None
 
     def put(self, text: str) -> None:
         """Show whole lines in the next frame."""
@@ -63,9 +67,15 @@ class Display:
             self._room.clear()
         self._schedule()
 
+    def front(self, text: str) -> None:
+        """Draw a line below what was written, in place of the last one; ``""`` takes it away."""
+        if text != self._front:
+            self._front = text
+            self._schedule()
+
     def live(self, key: str, text: str) -> None:
-        """Draw a line below what was written, in place of the one under this key; ``""`` takes it away."""
-        if self._live.get(key, "") == text:
+        """What a run in the background is at, for the bar below the prompt; ``""`` for nothing any more."""
+        if text == self._live.get(key, ""):
             return
         if text:
             self._live[key] = text
@@ -75,46 +85,55 @@ class Display:
 
     @property
     def lives(self) -> list[str]:
-        """What is live now, for who draws it elsewhere."""
+        """What runs in the background are at."""
         return list(self._live.values())
 
     async def room(self) -> None:
         """Return once no more waits than can be written soon."""
         await self._room.wait()
 
+    @contextlib.contextmanager
+    def asking(self, prompt: Above) -> Iterator[None]:
+        """While entered, the terminal is the prompt's: lines are written above it, or wait while it is not ready."""
+        self.flush()
+        before, self._prompt = self._prompt, prompt
+        try:
+            yield
+        finally:
+            self._prompt = before
+
     def flush(self) -> None:
-        """Write all that waits now."""
+        """Write all that waits, and draw nothing below it."""
+        self._front = ""
         while self._waiting:
-            self._frame()
-        self._frame()
+            self._draw(self._take())
+        self._draw("")
 
     def _schedule(self) -> None:
-        if self._timer is not None:
-            return
-        loop = asyncio.get_running_loop()
-        delay = self._next - loop.time()
-        self._timer = loop.call_later(delay, self._frame) if delay > 0 else loop.call_soon(self._frame)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(self._next, loop.time()), self._frame)
 
     def _frame(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        text = self._take()
-        prompted = self.prompt is not None and self.prompt.above(text)
-        if not prompted:
-            self._draw(text)
-        elif self._drawn:
-            self._drawn = ""
+        self._timer = None
         loop = asyncio.get_running_loop()
-        # A backlog goes on as soon as keys were served; else whoever writes little by little is collected for a frame.
-        self._next = loop.time() + (0.0 if self._waiting else FRAME)
+        if self._prompt is not None and not self._prompt.ready:
+            self._next = loop.time() + FRAME
+        else:
+            text = self._take()
+            if self._prompt is not None:
+                self._prompt.above(text)
+            else:
+                self._draw(text)
+            # A backlog goes on once keys were served; else what comes little by little is collected for a frame.
+            self._next = loop.time() + (0.0 if self._waiting else FRAME)
         if self._waiting:
-            self._timer = loop.call_later(0.001, self._frame)
+            self._schedule()
 
     def _take(self) -> str:
         pieces: list[str] = []
         size = 0
-        while self._waiting and size < FRAME_BYTES:
+        while self._waiting and size < FRAME_SIZE:
             pieces.append(self._waiting.popleft())
             size += len(pieces[-1])
         self._size -= size
@@ -123,9 +142,8 @@ class Display:
         return "".join(pieces)
 
     def _draw(self, text: str) -> None:
-        live = next(reversed(self._live.values()), "") if self._draws else ""
-        if not text and live == self._drawn:
+        if not text and self._front == self._drawn:
             return
         clear = CLEAR_LINE if self._drawn else ""
-        self._drawn = live
-        self._write(clear + text + live)
+        self._drawn = self._front
+        self._write(clear + text + self._front)

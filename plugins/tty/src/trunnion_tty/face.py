@@ -53,7 +53,7 @@ class Face(Protocol):
     async def agrees(self, question: str) -> bool:
         """Ask for consent; where nobody is there to ask, whoever wrote the line has given it."""
 
-    async def signal(self) -> signal.Signals:
+    async def keyboard(self) -> signal.Signals:
         """The next Ctrl-C or Ctrl-Z."""
 
     def attend(self) -> None:

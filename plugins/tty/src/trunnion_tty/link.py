@@ -56,7 +56,7 @@ class Link:
         self.catalog = Catalog({})
         self.principal = ""
         self.boot_id = ""
-        self._on_health = on_health
+        self.on_health = on_health
         self._on_catalog = on_catalog
         self._looking: asyncio.Task[None] | None = None
 
@@ -131,4 +131,4 @@ class Link:
 
     def _tell(self, health: Health) -> None:
         before, self.health = self.health, health
-        self._on_health(before, health)
+        self.on_health(before, health)

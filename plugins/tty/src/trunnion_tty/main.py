@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from trunnion.launcher.screen import Screen
 from trunnion_tty.batch import BatchFace, typed
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.link import Health, Link
+from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 
@@ -32,7 +34,7 @@ class Wish(NamedTuple):
     keep_going: bool = False
     start: bool = True
     keep_history: bool = True
-    theme: str | None = None
+    theme: Theme | None = None
     line: str | None = None
     file: Path | None = None
 
@@ -44,11 +46,35 @@ async def main(options: Options, wish: Wish) -> int:
         TrunnionError: there is no host and none can be started.
     """
     async with AsyncExitStack() as stack:
-        link = Link(locate(options).data.socket, _nothing, _unseen)
+        data = locate(options).data
+        link = Link(data.socket, _nothing, _unseen)
         stack.push_async_callback(link.close)
         await link.open()
         refuse_start_options(options)
-        return await _batch(link, wish, stack)
+        if wish.line is not None or wish.file is not None or wish.plain or not _is_drawn():
+            return await _batch(link, wish, stack)
+        return await _interactive(link, wish, data.root.name, stack)
+
+
+def _is_drawn() -> bool:
+    """Whether somebody is in front of a terminal that can be drawn on."""
+    from trunnion.rendering import is_dumb
+
+    return sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb(os.environ)
+
+
+async def _interactive(link: Link, wish: Wish, host: str, stack: AsyncExitStack) -> int:
+    from trunnion_tty.history import HistoryFile, default_path
+    from trunnion_tty.interactive import InteractiveFace, converse
+
+    history = HistoryFile(default_path() if wish.keep_history else None, link.catalog.settings.history_lines)
+    face = InteractiveFace(link, host, wish.theme, history, sys.stdin, sys.stdout)
+    shell = Shell(link, face, patience=float("inf"))
+    face.attach(shell)
+    stack.push_async_callback(shell.close)
+    link.on_health = face.on_health
+    link.watch()
+    return await converse(face, shell)
 
 
 async def _batch(link: Link, wish: Wish, stack: AsyncExitStack) -> int:

@@ -100,12 +100,13 @@ class Prompt:
                 stdout, self._size, default_color_depth=None if colours else ColorDepth.DEPTH_1_BIT, enable_cpr=False
             ),
         )
+        self._apps = [self._session.app]
         self._add_toolbar()
 
     @property
     def app(self) -> Application[str]:
-        """The application that is running while a line is asked for."""
-        return self._session.app
+        """The application that is running while something is asked for."""
+        return self._apps[-1]
 
     @property
     def asking(self) -> bool:
@@ -121,22 +122,52 @@ class Prompt:
         self._session.style = self._around.style()
         return await self._session.prompt_async(default=default, handle_sigint=False)
 
+    async def plain(self, question: str) -> str:
+        """An answer that is no line: nothing is offered or remembered.
+
+        Raises:
+            EOFError: there is none.
+        """
+        return await self._answer(question, is_password=False)
+
+    async def hidden(self, question: str) -> str:
+        """An answer that nobody sees.
+
+        Raises:
+            EOFError: there is none.
+        """
+        return await self._answer(question, is_password=True)
+
+    async def _answer(self, question: str, *, is_password: bool) -> str:
+        keys = KeyBindings()
+        keys.add("c-c")(lambda event: event.app.exit(exception=EOFError()))
+        session: PromptSession[str] = PromptSession(
+            question, is_password=is_password, key_bindings=keys, input=self._session.input, output=self._session.output
+        )
+        self._apps.append(session.app)
+        try:
+            return await session.prompt_async(handle_sigint=False)
+        finally:
+            self._apps.pop()
+
     def clear(self) -> None:
         """Take away what is typed; the prompt stays."""
         self._buffer.reset()
         self.app.invalidate()
 
-    def above(self, text: str) -> bool:
+    @property
+    def ready(self) -> bool:
+        """See ``display.Above``."""
+        return self.app.is_running and not self.app.is_done
+
+    def above(self, text: str) -> None:
         """See ``display.Above``."""
         app = self.app
-        if not app.is_running or app.is_done:
-            return False
         if text:
             app.renderer.erase(leave_alternate_screen=False)
             app.output.write_raw(text)
             app.output.flush()
         app.invalidate()
-        return True
 
     @property
     def _buffer(self) -> Buffer:

@@ -174,7 +174,7 @@ class Running:
         self, until: asyncio.Future[object] | asyncio.Future[Run] | asyncio.Future[None] | asyncio.Future[Json]
     ) -> signal.Signals | None:
         """The next Ctrl-C or Ctrl-Z; None if what is waited for was done before."""
-        asking = asyncio.create_task(self._face.signal(), name="trunnion shell: a signal")
+        asking = asyncio.create_task(self._face.keyboard(), name="trunnion shell: a signal")
         try:
             await asyncio.wait([asking, until], return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else None

@@ -1,0 +1,140 @@
+"""How prompt, bar and menus look, by theme and by what consoles say of themselves. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.styles import BaseStyle, Style
+
+from trunnion import Console
+from trunnion.rendering import visible
+from trunnion_tty.link import Health
+from trunnion_tty.settings import Theme
+
+_COMMON = {
+    "auto-suggestion": "#888888",
+    "validation-toolbar": "bg:#aa2222 #ffffff",
+    "bar.up": "#00aa00",
+    "bar.busy": "#aa6600 bold",
+    "bar.gone": "#cc0000 bold",
+}
+
+STYLES: Mapping[Theme, Mapping[str, str]] = {
+    "dark": {
+        **_COMMON,
+        "prompt.who": "ansigreen",
+        "prompt.console": "ansicyan bold",
+        "prompt.jobs": "ansiyellow",
+        "prompt.mark": "bold",
+        "bar": "bg:#262626 #bcbcbc",
+        "completion-menu.completion": "bg:#303030 #d0d0d0",
+        "completion-menu.completion.current": "bg:#005f87 #ffffff",
+        "completion-menu.meta.completion": "bg:#262626 #9e9e9e",
+        "completion-menu.meta.completion.current": "bg:#005f87 #ffffff",
+        "bar.up": "#5faf5f",
+        "bar.busy": "#ffaf00 bold",
+        "bar.gone": "#ff5f5f bold",
+    },
+    "light": {
+        **_COMMON,
+        "prompt.who": "#005f00",
+        "prompt.console": "#005f87 bold",
+        "prompt.jobs": "#875f00",
+        "prompt.mark": "bold",
+        "bar": "bg:#e4e4e4 #303030",
+        "completion-menu.completion": "bg:#e4e4e4 #262626",
+        "completion-menu.completion.current": "bg:#0087af #ffffff",
+        "completion-menu.meta.completion": "bg:#eeeeee #585858",
+        "completion-menu.meta.completion.current": "bg:#0087af #ffffff",
+    },
+    "mono": {
+        "prompt.console": "bold",
+        "bar": "reverse",
+        "validation-toolbar": "reverse",
+        "completion-menu.completion.current": "reverse",
+        "bar.busy": "bold",
+        "bar.gone": "bold",
+    },
+}
+PARTS = {"prompt": "prompt.own", "banner": "banner", "toolbar": "bar"}
+"""What consoles may style -> the class it is."""
+
+_field = re.compile(r"\{(\w+)\}")
+
+
+def style_of(theme: Theme, console: Console) -> BaseStyle:
+    """All styles in a console. A style of the console's that cannot be read counts as none."""
+    rules = dict(STYLES[theme])
+    for part, look in console.style.items() if theme != "mono" else ():
+        if part in PARTS and _readable(look):
+            rules[PARTS[part]] = look
+    return Style.from_dict(rules)
+
+
+def _readable(look: str) -> bool:
+    try:
+        Style.from_dict({"x": look})
+    except ValueError:
+        return False
+    return True
+
+
+def prompt_of(console: Console, principal: str, host: str, jobs: int, main_title: str) -> StyleAndTextTuples:
+    """What stands before the line.
+
+    Args:
+        console: where the person is; its own prompt counts, with its fields filled in.
+        principal: who that is.
+        host: which host.
+        jobs: how many runs of this shell are under way.
+        main_title: of the main console.
+    """
+    if console.prompt:
+        facts = {
+            "console": console.path,
+            "title": console.title or console.path or main_title,
+            "principal": principal,
+            "host": host,
+            "jobs": str(jobs) if jobs else "",
+        }
+        return [("class:prompt.own", one_line(_field.sub(lambda m: facts.get(m[1], m[0]), console.prompt)))]
+    name = f"{main_title}:{console.path}" if console.path else main_title
+    parts = [("class:prompt.who", one_line(principal)), ("", "@"), ("class:prompt.console", one_line(name))]
+    parts += [("class:prompt.jobs", f" [{jobs}]")] if jobs else []
+    return [*parts, ("class:prompt.mark", "> ")]
+
+
+def bar_of(
+    host: str, health: Health, jobs: int, lives: Sequence[str], recording: str, columns: int
+) -> StyleAndTextTuples:
+    """The line below: the host and how it fares, runs under way, and what they are about."""
+    told = {"up": f"{health.lag * 1000:.0f} ms", "busy": f"no answer for {health.lag:.0f} s", "gone": "gone"}
+    parts: StyleAndTextTuples = [
+        (f"class:bar.{health.state}", " ● "),
+        ("", f"{one_line(host)} "),
+        (f"class:bar.{health.state}", told[health.state]),
+    ]
+    if jobs:
+        parts.append(("", f" │ {jobs} running"))
+    if recording:
+        parts.append(("", f" │ recording to {one_line(recording)}"))
+    parts += [("", f" │ {live}") for live in lives]
+    return _within(parts, columns)
+
+
+def one_line(text: str) -> str:
+    """Text from elsewhere as one line that acts on nothing."""
+    return re.sub(r"\x1b\[[0-9;:]*m", "", visible(text)).replace("\n", " ").replace("\t", " ")
+
+
+def _within(parts: StyleAndTextTuples, columns: int) -> StyleAndTextTuples:
+    """As much as fits one line of the terminal."""
+    found: StyleAndTextTuples = []
+    for style, text, *_ in parts:
+        found.append((style, text[:columns]))
+        columns -= len(text)
+        if columns <= 0:
+            break
+    return found
