@@ -5,30 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import TextIO, cast
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.styles import BaseStyle
 
-from trunnion import Console, Event, Json, TrunnionError
+from trunnion import Console, Json
 from trunnion.launcher.screen import Screen
-from trunnion.rendering import EventRenderer, Live, Palette, bar, fold, palette_of, tagged, visible
+from trunnion.rendering import Palette, palette_of, visible
 from trunnion_tty import terminal
-from trunnion_tty.completing import Question, answered
 from trunnion_tty.display import Display
 from trunnion_tty.history import HistoryFile
-from trunnion_tty.jobs import Job
 from trunnion_tty.link import Health, Link
-from trunnion_tty.listing import announced
 from trunnion_tty.look import bar_of, one_line, prompt_of, style_of
+from trunnion_tty.offering import Offers
 from trunnion_tty.prompting import Prompt
 from trunnion_tty.reading import Place
+from trunnion_tty.reporter import Reporter
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 from trunnion_tty.terminal_out import Printed, TerminalOut
-from trunnion_tty.throttle import Throttle
 
 RESULT_LINES = 40
 """Lines of a result that are shown; ``jobs result`` shows all."""
@@ -82,15 +80,16 @@ class InteractiveFace:
         self._theme = theme
         self._history = history
         self._fd = stdout.fileno()
-        out = TerminalOut(stdout, self._terminal_gone)
-        self.display = Display(out.say)
-        self.screen: Screen = ShellScreen(Printed(self.display.put, out), self._current_theme)  # type: ignore[arg-type]
+        self._stdin = stdin
+        self._out = TerminalOut(stdout, self._terminal_gone)
+        self.display = Display(self._out.say)
+        self.screen: Screen = ShellScreen(cast(TextIO, Printed(self.display.put, self._out)), self._current_theme)
         self.signals = Signals(self._clear_line, self._end)
-        self.prompt_line = Prompt(self, self, history, stdin, out, colours=bool(self.screen.palette()))  # type: ignore[arg-type]
-        self._renderers: dict[str, EventRenderer] = {}
-        self._throttles: dict[str, Throttle] = {}
-        self._notices: dict[str, asyncio.TimerHandle] = {}
+        self._reporter = Reporter(link, self.display, self.screen)
+        self.events, self.ended = self._reporter.events, self._reporter.ended
+        self.tell_end, self.value = self._reporter.tell_end, self._reporter.value
         self._shell: Shell | None = None
+        self._prompt: Prompt | None = None
         self._main = asyncio.current_task()
         self._warned = False
         self.ended_by: signal.Signals | None = None
@@ -101,6 +100,16 @@ class InteractiveFace:
     def attach(self, shell: Shell) -> None:
         """The shell this is in front of."""
         self._shell = shell
+        colours = bool(self.screen.palette())
+        self._prompt = Prompt(
+            self, Offers(self._link, shell), self._history, self._stdin, cast(TextIO, self._out), colours=colours
+        )
+
+    @property
+    def prompt_line(self) -> Prompt:
+        """Where the person types."""
+        assert self._prompt is not None
+        return self._prompt
 
     @property
     def shell(self) -> Shell:
@@ -150,130 +159,6 @@ class InteractiveFace:
     def pasted_too_much(self, size: int) -> None:
         """See ``prompting.Surroundings``."""
         self.screen.note(f"{size} characters are no line: put them in a file, and let source or an argument name it")
-
-    async def answers(self, question: Question) -> list[tuple[str, str]]:
-        """See ``completer.Values``."""
-        if question.source.startswith(":"):
-            return self._own_values(question.source)
-        client, patience = self._link.client, self._link.catalog.settings.completion_timeout
-        words = list(question.words)
-        params = {"command_id": question.name, "words": words, "incomplete": question.typed}
-        try:
-            async with asyncio.timeout(patience):
-                if question.prefix:
-                    return answered(await client.query(question.source))
-                return answered(await client.call("command.complete", params))
-        except (TrunnionError, TimeoutError):
-            return []
-
-    async def here(self, line: str) -> list[tuple[str, str]]:
-        """See ``completer.Values``."""
-        try:
-            async with asyncio.timeout(self._link.catalog.settings.completion_timeout):
-                return answered(await self.shell.offered(line))
-        except (TrunnionError, TimeoutError):
-            return []
-
-    def _own_values(self, source: str) -> list[tuple[str, str]]:
-        catalog, console = self._link.catalog, self.shell.console
-        if source == ":jobs":
-            return [(str(job.number), f"{job.run.command_id} {job.run.status}") for job in self.shell.jobs]
-        if source == ":consoles":
-            below = [(_relative(c.path, console), c.title) for c in catalog.below(console)]
-            return below + [(path, c.title) for path, c in catalog.consoles.items() if path]
-        names = [(found.shown, found.entry.title) for found in catalog.names(console)]
-        verbs = [(name, verb.title) for name, verb in self.place().verbs.items()]
-        return names if source == ":commands" else names + verbs
-
-    # -- what jobs say ----------------------------------------------------------------------------
-
-    async def events(self, job: Job, batch: Sequence[Event]) -> None:
-        """Show what a job says: whole where it is waited for, else marked and no more than can be read."""
-        renderer = self._renderer(job)
-        for event in batch:
-            made = renderer.render(event)
-            if made.live is not None:
-                self._draw_live(job, made.live)
-            if made.text:
-                self._draw_live(job, None)
-                self._show(job, made.text)
-        await self.display.room()
-
-    def _draw_live(self, job: Job, live: Live | None) -> None:
-        """What a job is at: a line of its own where it is waited for, else a few words in the bar."""
-        if job.foreground:
-            drawn = bar(live, self.columns()[1] - 1, self.screen.palette()) if live is not None else ""
-            self.display.front(drawn)
-        else:
-            self.display.live(job.run.id, f"{job.tag} {bar(live, BAR)}" if live is not None else "")
-
-    def _show(self, job: Job, text: str) -> None:
-        job.has_output = True
-        if job.foreground:
-            self.display.put(text)
-            return
-        throttle = self._throttles.get(job.run.id)
-        if throttle is None:
-            throttle = self._throttles[job.run.id] = Throttle(self._link.catalog.settings.background_lines)
-        loop = asyncio.get_running_loop()
-        shown = throttle.admit(text, loop.time())
-        if shown:
-            self.display.put(tagged(shown, self._tag(job)))
-        if throttle.held and job.run.id not in self._notices:
-            self._notices[job.run.id] = loop.call_later(NOTICE_EVERY, self._tell_held, job)
-
-    def _tell_held(self, job: Job) -> None:
-        timer = self._notices.pop(job.run.id, None)
-        if timer is not None:
-            timer.cancel()
-        throttle = self._throttles.get(job.run.id)
-        held = throttle.told() if throttle is not None else 0
-        if held:
-            text = self.screen.palette().paint("muted", f"… {held} lines more; jobs follow {job.number} shows all")
-            self.display.put(self._tag(job) + text)
-
-    def ended(self, job: Job) -> None:
-        """A job has ended or is lost; one in the background announces itself."""
-        self._tell_held(job)
-        self._throttles.pop(job.run.id, None)
-        self._renderers.pop(job.run.id, None)
-        self._draw_live(job, None)
-        if not job.foreground:
-            self.display.put(self._end_line(job, announced(job)))
-
-    def tell_end(self, job: Job) -> None:
-        """Show what came of a job that was waited for."""
-        run, palette = job.run, self.screen.palette()
-        if run.result is not None and run.status == "succeeded":
-            folded = fold(run.result, width=self.screen.width(), lines=RESULT_LINES, palette=palette)
-            self.display.put(folded.text)
-            if not folded.is_whole:
-                self.screen.note(f"jobs result {job.number or run.id} shows all of it")
-        if run.error is not None and run.status != "succeeded":
-            self.screen.error(run.error.code, run.error.message, run.error.details)
-        if not job.lost:
-            took = f" after {(run.finished - run.started) / 1e6:.3g} s" if run.finished and run.started else ""
-            self.display.put(self._end_line(job, f"{run.status.replace('_', ' ')}{took}, run {job.tag}"))
-
-    def _end_line(self, job: Job, text: str) -> str:
-        failed = bool(job.lost) or job.run.status in ("failed", "timed_out", "interrupted")
-        role = "error" if failed else "success" if not job.foreground else "muted"
-        return self.screen.palette().paint(role, visible(text))
-
-    def value(self, value: Json) -> None:
-        """Show the answer of a query."""
-        self.display.put(fold(value, width=self.screen.width(), lines=400, palette=self.screen.palette()).text)
-
-    def _renderer(self, job: Job) -> EventRenderer:
-        renderer = self._renderers.get(job.run.id)
-        if renderer is None:
-            states = self._link.catalog.settings.show_states
-            renderer = EventRenderer(self.screen.palette(), self.screen.width, states=states)
-            self._renderers[job.run.id] = renderer
-        return renderer
-
-    def _tag(self, job: Job) -> str:
-        return self.screen.palette().paint("tag", f"{job.tag}│") + " "
 
     # -- the person -------------------------------------------------------------------------------
 
@@ -335,13 +220,13 @@ class InteractiveFace:
         elif now.state == "busy" and before.lag < TOLD_AFTER <= now.lag:
             text = f"the host has not answered for {now.lag:.0f} s; runs and this shell go on waiting for it"
             self.screen.put(self.screen.palette().paint("warning", text) + "\n")
-        elif now.state == "up" and (before.state == "gone" or before.lag >= TOLD_AFTER):
+        elif now.state == "up" and (before.state == "gone" or (before.state == "busy" and before.lag >= TOLD_AFTER)):
             self.screen.note("the host answers again")
 
     def _clear_line(self) -> bool:
-        if not self.prompt_line.asking:
+        if self._prompt is None or not self._prompt.asking:
             return False
-        self.prompt_line.clear()
+        self._prompt.clear()
         return True
 
     def _end(self, number: signal.Signals) -> None:
@@ -365,7 +250,7 @@ async def converse(face: InteractiveFace, shell: Shell) -> int:
                 try:
                     text = await face.read()
                 except EOFError:
-                    await shell.quit()
+                    await shell.acting.quit()
                 else:
                     await shell.perform(text)
         except asyncio.CancelledError:
@@ -375,7 +260,3 @@ async def converse(face: InteractiveFace, shell: Shell) -> int:
         finally:
             face.display.flush()
     return 0
-
-
-def _relative(path: str, console: str) -> str:
-    return path.removeprefix(f"{console}.") if console else path

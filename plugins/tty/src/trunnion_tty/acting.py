@@ -1,0 +1,232 @@
+"""What the shell's own words do; see ``verbs.Actions``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from trunnion import Conflict, Json, NotFound, Unavailable
+from trunnion.launcher.render import show_table
+from trunnion.launcher.views import show_value
+from trunnion.model.names import nearest
+from trunnion_tty.catalog import Catalog
+from trunnion_tty.checking import unknown
+from trunnion_tty.jobs import Job
+from trunnion_tty.listing import all_runs, explained, overview, own_jobs
+from trunnion_tty.running import by_name
+from trunnion_tty.verbs import JobAction, Wanted
+
+if TYPE_CHECKING:
+    from trunnion_tty.shell import Shell
+
+DEEPEST_SOURCE = 16
+"""Files that may read one another."""
+
+
+class Acting:
+    """The shell's own words.
+
+    Args:
+        shell: whose they are.
+
+    Attributes:
+        sourcing: how many files are being read, one within the other.
+        status: the exit status of the last word.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self.sourcing = 0
+        self.status = 0
+
+    async def use(self, console: str) -> None:
+        """Enter a console."""
+        catalog = self._shell.link.catalog
+        path = catalog.find_console(console, self._shell.console)
+        if path is None:
+            raise NotFound(unknown_console(console, catalog))
+        described = catalog.console(path)
+        if described.banner:
+            self._shell.face.banner(described)
+        if described.on_enter and await self._shell.run(by_name(described.on_enter, {})):
+            raise Unavailable(f"{path} was not entered, since {described.on_enter} did not succeed")
+        self._shell.consoles.append(path)
+
+    async def back(self) -> None:
+        """Leave the console for the one it was entered from."""
+        path = self._shell.consoles.pop()
+        leaving = self._shell.link.catalog.console(path).on_leave
+        if leaving:
+            await self._shell.run(by_name(leaving, {}))
+
+    async def quit(self) -> None:
+        """End the shell, out of all consoles."""
+        if not await self._shell.face.may_leave():
+            return
+        while len(self._shell.consoles) > 1:
+            await self.back()
+        self._shell.leaving = True
+
+    async def help(self, name: str) -> None:
+        """Say what there is, or how something is called."""
+        text = explained(name, self._shell.place()) if name else overview(self._shell.place())
+        if text is None:
+            raise NotFound(unknown(name, self._shell.place()))
+        self._shell.face.screen.out(text)
+
+    async def list_jobs(self, wanted: Wanted) -> None:
+        """List runs."""
+        if not wanted.every:
+            header, *rows = own_jobs(self._shell.jobs)
+            more = "" if rows else "this shell has started nothing yet; jobs --all lists what all doors have\n"
+        else:
+            page = await self._shell.finder.page(wanted)
+            numbers = {job.run.id: job.number for job in self._shell.jobs}
+            header, *rows = all_runs(page, numbers)
+            more = "" if rows else "there are no such runs\n"
+        if rows:
+            show_table(self._shell.face.screen, rows, header)
+        self._shell.face.screen.err(more)
+
+    async def job(self, action: JobAction, name: str, to: Path | None) -> None:
+        """Do something with one run."""
+        run_id = await self._shell.finder.run_id(name)
+        client = self._shell.link.client
+        if action == "cancel":
+            run = await self._shell.running.cancel(run_id)
+            self._shell.face.screen.note(f"{run.command_id} {'is being cancelled' if not run.ended else run.status}")
+        elif action == "follow":
+            await self._look_on(run_id)
+        elif action == "rerun":
+            await self._again(run_id)
+        elif action == "export":
+            self._export(await client.query("runs.export", {"run_id": run_id}), to)
+        elif action == "result":
+            await self._result(run_id)
+        else:
+            show_value(self._shell.face.screen, await client.query("runs.get", {"run_id": run_id}))
+
+    async def foreground(self, name: str) -> None:
+        """Wait for a run that goes on in the background, or that another door started."""
+        job = self._shell.jobs.find(name)
+        if job is None and not name:
+            raise NotFound("nothing runs in the background")
+        if job is None or not job.active:
+            run_id = job.run.id if job is not None else await self._shell.finder.run_id(name)
+            job = self._shell.jobs.follow(await self._shell.finder.run(run_id))
+        self._shell.face.screen.note(f"{job.run.command_id}, {job.tag}")
+        await self._shell.stay(job)
+
+    async def wait(self, name: str) -> None:
+        """Wait for runs in the background; Ctrl-C stops waiting."""
+        jobs = self._shell.jobs.active
+        if name:
+            job = self._shell.jobs.find(name)
+            if job is None:
+                raise NotFound(f"this shell has no job {name!r}")
+            jobs = [job]
+        over: asyncio.Future[Json] = asyncio.ensure_future(_all_over(jobs))
+        await self._shell.running.waited(over)
+
+    async def alias(self, name: str, line: Sequence[str]) -> None:
+        """List words that stand for others, show one, or set one."""
+        known = self._shell.place().aliases
+        if name and line:
+            if name in self._shell.verbs:
+                raise Conflict(f"{name} is a word of the shell's own; choose another")
+            self._shell.aliases[name] = " ".join(line)
+        elif name and name not in known:
+            raise NotFound(f"there is no alias {name!r}")
+        else:
+            shown = {name: known[name]} if name else known
+            self._shell.face.screen.out("".join(f"{key} = {value}\n" for key, value in sorted(shown.items())))
+
+    async def source(self, file: Path, keep_going: bool) -> None:
+        """Do what is in a file; the first error ends it unless told otherwise."""
+        if self.sourcing >= DEEPEST_SOURCE:
+            raise Conflict(f"{DEEPEST_SOURCE} files read one another: {file} is not read once more")
+        try:
+            text = await asyncio.to_thread(file.read_text, encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unavailable(f"{file} cannot be read: {error}") from None
+        self.sourcing += 1
+        try:
+            self.status = await self._shell.perform(text, keep_going=keep_going)
+        finally:
+            self.sourcing -= 1
+
+    async def record(self, to: str) -> None:
+        """Write down what is done, or stop it."""
+        if to == "off":
+            path = self._shell.recorder.end()
+            self._shell.face.screen.note(f"recorded to {path}" if path else "nothing was being recorded")
+        elif to:
+            self._shell.recorder.begin(Path(to), self._shell.console)
+            self._shell.face.screen.note(f"recording to {self._shell.recorder.path}; record off ends it")
+        else:
+            path = self._shell.recorder.path
+            self._shell.face.screen.note(f"recording to {path}" if path else "nothing is being recorded")
+
+    async def history(self, count: int) -> None:
+        """List earlier lines."""
+        self._shell.face.screen.out("".join(f"{line}\n" for line in self._shell.face.earlier(count)))
+
+    async def theme(self, name: Literal["dark", "light", "mono"]) -> None:
+        """Change colours."""
+        self._shell.face.theme(name)
+
+    async def clear(self) -> None:
+        """Make the screen empty."""
+        self._shell.face.clear()
+
+    # -- one run ----------------------------------------------------------------------------------
+
+    async def _look_on(self, run_id: str) -> None:
+        """All a run says, from its beginning to its end; Ctrl-C stops looking on."""
+        await self._shell.running.look_on(await self._shell.finder.run(run_id))
+
+    async def _again(self, run_id: str) -> None:
+        job = await self._shell.running.start(by_name("runs.rerun", {"run_id": run_id}))
+        await job.over()
+        if job.run.status != "succeeded" or not isinstance(job.run.result, Mapping):
+            self._shell.face.tell_end(job)
+            return
+        await self._shell.stay(self._shell.jobs.follow(await self._shell.finder.run(str(job.run.result.get("id")))))
+
+    async def _result(self, run_id: str) -> None:
+        run = await self._shell.finder.run(run_id)
+        if run.error is not None:
+            raise Unavailable(f"run {run_id} {run.status.replace('_', ' ')}: {run.error.message}")
+        if not run.ended:
+            raise Conflict(f"run {run_id} has not ended: fg waits for it")
+        show_value(self._shell.face.screen, run.result)
+
+    def _export(self, answer: Json, to: Path | None) -> None:
+        text = str(answer.get("text")) if isinstance(answer, Mapping) else ""
+        if to is None:
+            self._shell.face.screen.out(text)
+            return
+        try:
+            descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise Conflict(f"{to} is there already; choose another name, or remove it first") from None
+        except OSError as error:
+            raise Unavailable(f"{to} cannot be written: {error.strerror}") from None
+        self._shell.face.screen.note(f"written to {to}")
+
+
+def unknown_console(name: str, catalog: Catalog) -> str:
+    """The sentence about a console that nothing has."""
+    close = nearest(name, [path for path in catalog.consoles if path])
+    return f"there is no console {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "; help lists them")
+
+
+async def _all_over(jobs: Sequence[Job]) -> Json:
+    for job in jobs:
+        await job.over()
+    return None

@@ -1,0 +1,61 @@
+"""Where values for completion come from: the shell itself, queries of the host, the console. Nobody waits long."""
+
+from __future__ import annotations
+
+import asyncio
+
+from trunnion import TrunnionError
+from trunnion_tty.completing import Question, answered
+from trunnion_tty.link import Link
+from trunnion_tty.shell import Shell
+
+
+class Offers:
+    """See ``completer.Values``.
+
+    Args:
+        link: the line to the host.
+        shell: whose jobs and consoles are offered.
+    """
+
+    def __init__(self, link: Link, shell: Shell) -> None:
+        self._link = link
+        self._shell = shell
+
+    async def answers(self, question: Question) -> list[tuple[str, str]]:
+        """See ``completer.Values``."""
+        if question.source.startswith(":"):
+            return self._own_values(question.source)
+        client, patience = self._link.client, self._link.catalog.settings.completion_timeout
+        words = list(question.words)
+        params = {"command_id": question.name, "words": words, "incomplete": question.typed}
+        try:
+            async with asyncio.timeout(patience):
+                if question.prefix:
+                    return answered(await client.query(question.source))
+                return answered(await client.call("command.complete", params))
+        except (TrunnionError, TimeoutError):
+            return []
+
+    async def here(self, line: str) -> list[tuple[str, str]]:
+        """See ``completer.Values``."""
+        try:
+            async with asyncio.timeout(self._link.catalog.settings.completion_timeout):
+                return answered(await self._shell.offered(line))
+        except (TrunnionError, TimeoutError):
+            return []
+
+    def _own_values(self, source: str) -> list[tuple[str, str]]:
+        catalog, console = self._link.catalog, self._shell.console
+        if source == ":jobs":
+            return [(str(job.number), f"{job.run.command_id} {job.run.status}") for job in self._shell.jobs]
+        if source == ":consoles":
+            below = [(_relative(c.path, console), c.title) for c in catalog.below(console)]
+            return below + [(path, c.title) for path, c in catalog.consoles.items() if path]
+        names = [(found.shown, found.entry.title) for found in catalog.names(console)]
+        verbs = [(name, verb.title) for name, verb in self._shell.place().verbs.items()]
+        return names if source == ":commands" else names + verbs
+
+
+def _relative(path: str, console: str) -> str:
+    return path.removeprefix(f"{console}.") if console else path

@@ -1,0 +1,148 @@
+"""What runs say, on its way to the terminal: whole where somebody waits, else marked and as much as can be read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from trunnion import Event, Json
+from trunnion.launcher.screen import Screen
+from trunnion.model.events import STATE
+from trunnion.model.status import TERMINAL
+from trunnion.rendering import EventRenderer, Live, bar, fold, tagged, visible
+from trunnion_tty import terminal
+from trunnion_tty.display import Display
+from trunnion_tty.jobs import Job
+from trunnion_tty.link import Link
+from trunnion_tty.listing import announced
+from trunnion_tty.throttle import Throttle
+
+RESULT_LINES = 40
+"""Lines of a result that are shown; ``jobs result`` shows all."""
+
+ANSWER_LINES = 400
+"""Lines of a query's answer."""
+
+NOTICE_EVERY = 1.0
+"""Seconds between two notices of lines that were held back."""
+
+BAR = 30
+"""Columns of a run's progress in the bar."""
+
+
+class Reporter:
+    """See ``jobs.Watcher``.
+
+    Args:
+        link: whose settings say how much is shown.
+        display: where lines go.
+        screen: for colours, and for the shell's own words.
+    """
+
+    def __init__(self, link: Link, display: Display, screen: Screen) -> None:
+        self._link = link
+        self._display = display
+        self._screen = screen
+        self._renderers: dict[str, EventRenderer] = {}
+        self._throttles: dict[str, Throttle] = {}
+        self._notices: dict[str, asyncio.TimerHandle] = {}
+
+    async def events(self, job: Job, batch: Sequence[Event]) -> None:
+        """Show what a job says: whole where it is waited for, else marked and no more than can be read."""
+        renderer = self._renderer(job)
+        for event in batch:
+            if _is_end(event):
+                continue  # what came of it is told once, with the result
+            made = renderer.render(event)
+            if made.live is not None:
+                self._draw_live(job, made.live)
+            if made.text:
+                self._draw_live(job, None)
+                self._show(job, made.text)
+        await self._display.room()
+
+    def _draw_live(self, job: Job, live: Live | None) -> None:
+        """What a job is at: a line of its own where it is waited for, else a few words in the bar."""
+        if job.foreground:
+            drawn = (
+                bar(live, terminal.size(self._screen.streams[0].fileno())[1] - 1, self._screen.palette())
+                if live is not None
+                else ""
+            )
+            self._display.front(drawn)
+        else:
+            self._display.live(job.run.id, f"{job.tag} {bar(live, BAR)}" if live is not None else "")
+
+    def _show(self, job: Job, text: str) -> None:
+        job.has_output = True
+        if job.foreground:
+            self._display.put(text)
+            return
+        throttle = self._throttles.get(job.run.id)
+        if throttle is None:
+            throttle = self._throttles[job.run.id] = Throttle(self._link.catalog.settings.background_lines)
+        loop = asyncio.get_running_loop()
+        shown = throttle.admit(text, loop.time())
+        if shown:
+            self._display.put(tagged(shown, self._tag(job)))
+        if throttle.held and job.run.id not in self._notices:
+            self._notices[job.run.id] = loop.call_later(NOTICE_EVERY, self._tell_held, job)
+
+    def _tell_held(self, job: Job) -> None:
+        timer = self._notices.pop(job.run.id, None)
+        if timer is not None:
+            timer.cancel()
+        throttle = self._throttles.get(job.run.id)
+        held = throttle.told() if throttle is not None else 0
+        if held:
+            text = self._screen.palette().paint("muted", f"… {held} lines more; jobs follow {job.number} shows all")
+            self._display.put(self._tag(job) + text)
+
+    def ended(self, job: Job) -> None:
+        """A job has ended or is lost; one in the background announces itself."""
+        self._tell_held(job)
+        self._throttles.pop(job.run.id, None)
+        self._renderers.pop(job.run.id, None)
+        self._draw_live(job, None)
+        if not job.foreground:
+            self._display.put(self._end_line(job, announced(job)))
+
+    def tell_end(self, job: Job) -> None:
+        """Show what came of a job that was waited for."""
+        run, palette = job.run, self._screen.palette()
+        if run.result is not None and run.status == "succeeded":
+            folded = fold(run.result, width=self._screen.width(), lines=RESULT_LINES, palette=palette)
+            self._display.put(folded.text)
+            if not folded.is_whole:
+                self._screen.note(f"jobs result {job.number or run.id} shows all of it")
+        if run.error is not None and run.status not in ("succeeded", "cancelled"):
+            self._screen.error(run.error.code, run.error.message, run.error.details)
+        if not job.lost:
+            took = f" after {(run.finished - run.started) / 1e6:.3g} s" if run.finished and run.started else ""
+            self._display.put(self._end_line(job, f"{run.status.replace('_', ' ')}{took}, run {job.tag}"))
+
+    def _end_line(self, job: Job, text: str) -> str:
+        failed = bool(job.lost) or job.run.status in ("failed", "timed_out", "interrupted")
+        role = "error" if failed else "success" if not job.foreground else "muted"
+        return self._screen.palette().paint(role, visible(text))
+
+    def value(self, value: Json) -> None:
+        """Show the answer of a query."""
+        self._display.put(fold(value, width=self._screen.width(), lines=400, palette=self._screen.palette()).text)
+
+    def _renderer(self, job: Job) -> EventRenderer:
+        renderer = self._renderers.get(job.run.id)
+        if renderer is None:
+            states = self._link.catalog.settings.show_states
+            renderer = EventRenderer(self._screen.palette(), self._screen.width, states=states)
+            self._renderers[job.run.id] = renderer
+        return renderer
+
+    def _tag(self, job: Job) -> str:
+        return self._screen.palette().paint("tag", f"{job.tag}│") + " "
+
+
+def _is_end(event: Event) -> bool:
+    """Whether an event is the last one of a run."""
+    data = event.data if event.kind == STATE else None
+    return isinstance(data, Mapping) and data.get("status") in TERMINAL
