@@ -253,5 +253,6 @@ class EventLog:
         log = self.logs.get(name)
         newest = log.seq if log is not None else max(end, self._last_seq(name))
         if after > newest and log is not None and not log.closed:
-            raise InvalidArguments(f"{name} cannot be followed from {after}: its newest event is {newest}")
+            message = f"{name} cannot be followed from {after}: its newest event is {newest}"
+            raise InvalidArguments(message, {"stream": name, "newest": newest})
         return min(after, newest)

@@ -11,7 +11,7 @@ from typing import TextIO, cast
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.styles import BaseStyle
 
-from trunnion import Console, Json
+from trunnion import Console, Event, Json
 from trunnion.launcher.screen import Screen
 from trunnion.rendering import Palette, palette_of, visible
 from trunnion_tty import terminal
@@ -222,6 +222,11 @@ class InteractiveFace:
             self.screen.put(self.screen.palette().paint("warning", text) + "\n")
         elif now.state == "up" and (before.state == "gone" or (before.state == "busy" and before.lag >= TOLD_AFTER)):
             self.screen.note("the host answers again")
+
+    def on_notice(self, event: Event) -> None:
+        """Something operators should know: it is about the host, not about a run of this shell."""
+        palette = self.screen.palette()
+        self.screen.put(f"{palette.paint(event.level, 'host:')} {visible(event.text)}\n")
 
     def _clear_line(self) -> bool:
         if self._prompt is None or not self._prompt.asking:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from trunnion import Json, TrunnionError, Unavailable
+from trunnion import Event, Json, TrunnionError, Unavailable
+from trunnion.model.events import HOST_STREAM, LEVELS, LOG, META
 from trunnion.protocol.client import Client, MetaAnswer
 from trunnion_tty.catalog import Catalog
 
@@ -21,6 +22,12 @@ LOOK_EVERY = 1.0
 
 BUSY_AFTER = 1.0
 """Seconds without an answer after which the host counts as busy."""
+
+BEYOND = 2**53
+"""A place no stream has come to."""
+
+OF_A_RUN = frozenset({"handler.raised", "query.raised", "handler.returned", "result.lost", "isolated.died"})
+"""Codes of what whoever waits for a run or an answer is told anyway."""
 
 State = Literal["up", "busy", "gone"]
 
@@ -44,21 +51,24 @@ class Link:
 
     Args:
         socket: the host's.
-        on_health: told of each look's outcome, and at once of a state that is another one.
-        on_catalog: told of what the host offers, when that has changed.
+
+    Attributes:
+        catalog: what the host offers, as far as it has said so.
+        health: how the host fares.
+        principal: who the host takes this shell for.
+        on_health: told of the health before and now, at each look.
+        on_notice: told of what the host has to say to operators.
     """
 
-    def __init__(
-        self, socket: Path, on_health: Callable[[Health, Health], None], on_catalog: Callable[[Catalog], None]
-    ) -> None:
+    def __init__(self, socket: Path) -> None:
         self.client = Client(socket, patience=float("inf"), door="tty")
         self.health = Health("gone")
         self.catalog = Catalog({})
         self.principal = ""
         self.boot_id = ""
-        self.on_health = on_health
-        self._on_catalog = on_catalog
-        self._looking: asyncio.Task[None] | None = None
+        self.on_health: Callable[[Health, Health], None] = _ignored
+        self.on_notice: Callable[[Event], None] = _unheard
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Connect and learn who and what is there.
@@ -74,14 +84,18 @@ class Link:
         self.health = Health("up")
 
     def watch(self) -> None:
-        """Begin to look at the host each second."""
-        self._looking = asyncio.create_task(self._look(), name="trunnion shell: the host's health")
+        """Begin to look at the host each second, and to listen to what it says."""
+        self._tasks = [
+            asyncio.create_task(self._look(), name="trunnion shell: the host's health"),
+            asyncio.create_task(self._listen(), name="trunnion shell: the host's words"),
+        ]
 
     async def close(self) -> None:
         """Stop looking and disconnect."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self.client.close()
 
     async def refresh(self, patience: float) -> None:
@@ -103,7 +117,6 @@ class Link:
     def _take(self, answer: MetaAnswer) -> None:
         if answer.modified and isinstance(answer.meta, Mapping):
             self.catalog = Catalog(answer.meta)
-            self._on_catalog(self.catalog)
 
     async def _look(self) -> None:
         while True:
@@ -129,6 +142,39 @@ class Link:
         finally:
             asking.cancel()
 
+    async def _listen(self) -> None:
+        """What the host says from now on: that meta has changed, and what operators should know."""
+        with contextlib.suppress(TrunnionError):  # it is not for everybody
+            async for batch in self.client.follow(HOST_STREAM, await self._newest()):
+                if any(event.kind == META for event in batch):
+                    await self.refresh(LOOK_EVERY)
+                for event in batch:
+                    if event.kind == LOG and LEVELS.get(event.level, 0) >= LEVELS["warning"] and not _of_a_run(event):
+                        self.on_notice(event)
+
+    async def _newest(self) -> int:
+        """The number of the host's newest event: asked for what cannot be there yet, it says so."""
+        try:
+            async for _ in self.client.follow(HOST_STREAM, BEYOND, live=False):
+                pass
+        except TrunnionError as error:
+            newest = error.details.get("newest")
+            return newest if isinstance(newest, int) else 0
+        return 0
+
     def _tell(self, health: Health) -> None:
         before, self.health = self.health, health
         self.on_health(before, health)
+
+
+def _of_a_run(event: Event) -> bool:
+    data = event.data
+    return isinstance(data, Mapping) and data.get("code") in OF_A_RUN
+
+
+def _ignored(before: Health, now: Health) -> None:
+    """Nobody watches the host's health."""
+
+
+def _unheard(event: Event) -> None:
+    """Nobody listens to the host."""

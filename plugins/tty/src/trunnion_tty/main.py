@@ -17,8 +17,7 @@ from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.launcher.screen import Screen
 from trunnion_tty.batch import BatchFace, typed
-from trunnion_tty.catalog import Catalog
-from trunnion_tty.link import Health, Link
+from trunnion_tty.link import Link
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
@@ -47,7 +46,7 @@ async def main(options: Options, wish: Wish) -> int:
     """
     async with AsyncExitStack() as stack:
         data = locate(options).data
-        link = Link(data.socket, _nothing, _unseen)
+        link = Link(data.socket)
         stack.push_async_callback(link.close)
         await link.open()
         refuse_start_options(options)
@@ -72,7 +71,7 @@ async def _interactive(link: Link, wish: Wish, host: str, stack: AsyncExitStack)
     shell = Shell(link, face, patience=float("inf"))
     face.attach(shell)
     stack.push_async_callback(shell.close)
-    link.on_health = face.on_health
+    link.on_health, link.on_notice = face.on_health, face.on_notice
     link.watch()
     return await converse(face, shell)
 
@@ -105,11 +104,3 @@ async def _texts(wish: Wish) -> AsyncIterator[str]:
 def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:
     if task is not None:
         task.cancel()
-
-
-def _nothing(before: Health, now: Health) -> None:
-    """Nobody watches the host's health."""
-
-
-def _unseen(catalog: Catalog) -> None:
-    """The catalog is read when it is needed."""
