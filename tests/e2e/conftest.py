@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import behind_kit
 import pexpect
 import pytest
+from faults_kit import TAG, tagged
 
 PROGRAM = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
 PATIENCE = 20
@@ -238,3 +241,21 @@ def shared(tmp_path_factory):
     made.host = made.up()
     yield made
     made.close()
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    """A place whose configuration this process, being in front, uses too."""
+    place.tag = f"b{os.getpid()}{os.urandom(6).hex()}"
+    place.config.write_text(behind_kit.CONFIG)
+    odd = place.root / "plugins" / "odd.py"
+    place.odd = lambda at_import="": odd.write_text(behind_kit.ODD.format(at_import=at_import))
+    place.odd()
+    for name, value in {"TRUNNION_CONFIG": str(place.config), TAG: place.tag}.items():
+        monkeypatch.setenv(name, value)
+    place.env[TAG] = place.tag
+    monkeypatch.chdir(place.root)
+    yield place
+    for pid in tagged(place.tag).keys() - {os.getpid()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

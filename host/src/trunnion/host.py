@@ -162,7 +162,7 @@ class Host:
         self._stop_wish.set()
         try:
             if self.options.mode != "readonly":
-                await wind_down(self.kernel, self._hurry)
+                await wind_down(self.kernel, self._hurry, self.stop_reason)
         finally:
             await self._stack.aclose()
 

@@ -14,7 +14,7 @@ IMPATIENCE = 0.1
 """Seconds handlers have to end even when there is a hurry."""
 
 
-async def wind_down(kernel: Kernel, hurry: asyncio.Event) -> None:
+async def wind_down(kernel: Kernel, hurry: asyncio.Event, reason: str) -> None:
     """Let what runs go on for the grace, then interrupt it, then settle without it what does not end."""
     hurried = asyncio.create_task(hurry.wait())
     await _unless(hurried, kernel.drain(kernel.limits.shutdown_grace))
@@ -26,7 +26,7 @@ async def wind_down(kernel: Kernel, hurry: asyncio.Event) -> None:
     await kernel.settled(SETTLE_TIMEOUT)
     kernel.give_up(dying=True)
     await kernel.settled(SETTLE_TIMEOUT)
-    kernel.host_log.report("host.stopped", "the host stops")
+    kernel.host_log.report("host.stopped", f"the host stops: {reason}" if reason else "the host stops")
 
 
 async def flushed(kernel: Kernel) -> None:

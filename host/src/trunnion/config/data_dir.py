@@ -58,6 +58,11 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "logs" / "host.jsonl"
 
     @property
+    def behind_log(self) -> Path:
+        """What a host behind a shell writes to its standard error; made new at each start."""
+        return self.root / "logs" / "up.log"
+
+    @property
     def run(self) -> Path:
         """Sockets; only the owner may look inside."""
         return self.root / "run"

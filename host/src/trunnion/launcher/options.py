@@ -40,6 +40,19 @@ class Options(NamedTuple):
         return "".join(f"{option} {shlex.quote(value)} " for option, value in given if value)
 
     @property
+    def words(self) -> list[str]:
+        """The same options as words of a command line, for another process of this program."""
+        valued = [("--config", self.config), ("--data-dir", self.data_dir)]
+        if self.only is not None:
+            valued.append(("--only", ",".join(self.only)))
+        valued.append(("--without", ",".join(self.without) or None))
+        valued += [("--plugin-dir", folder) for folder in self.plugin_dirs]
+        valued += [("--set", pair) for pair in self.set]
+        flags = {"--safe-mode": self.safe_mode, "--strict": self.strict, "--debug": self.debug}
+        given = [f"{option}={value}" for option, value in valued if value is not None]
+        return given + [flag for flag, is_given in flags.items() if is_given]
+
+    @property
     def for_start(self) -> list[str]:
         """Those given that only a host that is starting can take into account."""
         given = {

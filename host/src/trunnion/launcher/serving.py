@@ -7,7 +7,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from trunnion.model.errors import TrunnionError
 from trunnion.running import tune_collector
 
 if TYPE_CHECKING:
+    from trunnion.launcher.lifeline import Lifeline
     from trunnion.model.json import Json
 
 DESCRIPTORS = 65_536
@@ -38,21 +39,27 @@ TRY_NEXT = (
 )
 
 
-async def serve(options: Options, screen: Screen) -> int:
+async def serve(options: Options, screen: Screen, lifeline: Lifeline | None = None) -> int:
     """Run a host until it is asked to stop; returns the exit status.
+
+    Args:
+        options: the global options.
+        screen: where it says that it is up.
+        lifeline: of the shell that started it, which it does not outlive.
 
     Raises:
         TrunnionError: it cannot start.
     """
     _raise_descriptor_limit()
-    signals = _Signals()
+    signals = _Signals(lifeline)
     with signals:
         asked = msgspec.structs.replace(host_options(options, "serve"), told=partial(_tell_operator, screen))
         async with launched(asked) as host:
             signals.is_up(host)
             await _tell(host, screen, options.to_reach)
             tune_collector()
-            await host.run_until_stopped()
+            async with _kept_short(lifeline is not None):
+                await host.run_until_stopped()
             if host.failure:
                 screen.error("unavailable", f"the host stops: {host.failure}", {})
             elif not signals.terminal_closed:
@@ -60,16 +67,33 @@ async def serve(options: Options, screen: Screen) -> int:
     return exit_status("unavailable") if host.failure else 0
 
 
+@contextlib.asynccontextmanager
+async def _kept_short(is_behind: bool) -> AsyncIterator[None]:
+    """Look after the file behind standard error meanwhile, where it is this host's alone."""
+    if not is_behind:
+        yield
+        return
+    from trunnion.launcher.lifeline import keep_short
+
+    looking = asyncio.create_task(keep_short(), name="keep up.log short")
+    try:
+        yield
+    finally:
+        looking.cancel()
+
+
 class _Signals:
     """What signals do while entered: those of ``ENDING`` end the host or its start, SIGHUP has it reload.
 
-    SIGHUP is also what a terminal sends as it closes; the host it had in its foreground stops in order then.
+    SIGHUP is also what a terminal sends as it closes; the host it had in its foreground stops in order then. So does
+    one behind a shell when that has ended.
 
     Attributes:
         terminal_closed: whether it did, so that nobody can be told anything any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lifeline: Lifeline | None) -> None:
+        self._lifeline = lifeline
         self._host: Host | None = None
         self._on_terminal = on_terminal()
         self.terminal_closed = False
@@ -79,8 +103,10 @@ class _Signals:
 
     def __enter__(self) -> None:
         for number in ENDING:
-            self._loop.add_signal_handler(number, self._stop, number)
+            self._loop.add_signal_handler(number, self._stop, number.name)
         self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        if self._lifeline is not None:
+            self._lifeline.watch(self._shell_ended)
 
     def __exit__(self, *_: object) -> None:
         for number in (*ENDING, signal.SIGHUP):
@@ -92,16 +118,20 @@ class _Signals:
         if self._reload:
             host.request_reload()
 
-    def _stop(self, number: signal.Signals) -> None:
+    def _stop(self, reason: str) -> None:
         if self._host is not None:
-            self._host.request_stop(number.name)
+            self._host.request_stop(reason)
         elif self._task is not None:
             self._task.cancel()
+
+    def _shell_ended(self) -> None:
+        if self._host is None or not self._host.stop_reason:  # that it also leaves is no second wish to stop
+            self._stop("the shell in front of it has ended")
 
     def _hung_up(self) -> None:
         self.terminal_closed = self._on_terminal and not on_terminal()
         if self.terminal_closed:
-            self._stop(signal.SIGHUP)
+            self._stop(signal.SIGHUP.name)
         elif self._host is not None:
             self._host.request_reload()
         else:
