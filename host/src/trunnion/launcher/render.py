@@ -27,7 +27,7 @@ class Renderer:
     def __init__(self, screen: Screen, *, states: bool = False, artifacts: Path | None = None) -> None:
         self._screen = screen
         self._line = _Drawn(screen) if screen.draws else _Said(screen)
-        path = _path_below(artifacts) if artifacts is not None else None
+        path = path_below(artifacts) if artifacts is not None else None
         self._out, self._err = (
             EventRenderer(
                 screen.palette(error=error),
@@ -94,7 +94,8 @@ class _Drawn:
             self._screen.put("\r\x1b[K", error=True)
 
 
-def _path_below(artifacts: Path) -> ArtifactPath:
+def path_below(artifacts: Path) -> ArtifactPath:
+    """What tells the paths of kept files, for who is on the same machine."""
     from trunnion.store.files import RunFiles
 
     files = RunFiles(artifacts)

@@ -9,6 +9,9 @@ import click
 from trunnion.launcher.options import options_of
 from trunnion_tty.settings import Theme
 
+BY_UP = "trunnion.up"
+"""A key of click's ``meta``: the shell is in front of a host that ``trunnion up`` was asked for."""
+
 
 @click.command()
 @click.option("--plain", is_flag=True, help="Draw nothing: for pipes, logs and terminals that only print.")
@@ -41,5 +44,7 @@ def shell(
 
     if line is not None and file is not None:
         raise click.UsageError("-c and FILE both say what to do: leave one out")
-    wish = Wish(plain, keep_going, not no_start, not no_history, theme, line, file)
+    always = context.meta.get(BY_UP, False)
+    start = "always" if always else "never" if no_start else "missing"
+    wish = Wish(plain, keep_going, start, not no_history, theme, line, file)
     return asyncio.run(main(options_of(context), wish))

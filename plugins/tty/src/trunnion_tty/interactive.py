@@ -12,13 +12,16 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.styles import BaseStyle
 
 from trunnion import Console, Event, Json
+from trunnion.config.data_dir import DataDir
 from trunnion.launcher.screen import Screen
 from trunnion.rendering import Palette, palette_of, visible
 from trunnion_tty import terminal
 from trunnion_tty.display import Display
-from trunnion_tty.history import HistoryFile
+from trunnion_tty.history import HistoryFile, default_path
+from trunnion_tty.hosting import OwnHost
+from trunnion_tty.lines import last_statement
 from trunnion_tty.link import Health, Link
-from trunnion_tty.look import bar_of, one_line, prompt_of, style_of
+from trunnion_tty.look import bar_of, hint_of, one_line, painted, prompt_of, style_of
 from trunnion_tty.offering import Offers
 from trunnion_tty.prompting import Prompt
 from trunnion_tty.reading import Place
@@ -66,26 +69,26 @@ class InteractiveFace:
 
     Args:
         link: the line to the host.
-        host: what the host is called in the bar.
+        own: the host this shell has started, if it has.
+        data: the places of the host, whose name stands in the bar.
         theme: colours the person asked for; None takes those configured.
-        history: earlier lines.
         stdin, stdout: the terminal.
     """
 
     def __init__(
-        self, link: Link, host: str, theme: Theme | None, history: HistoryFile, stdin: TextIO, stdout: TextIO
+        self, link: Link, own: OwnHost, data: DataDir, theme: Theme | None, stdin: TextIO, stdout: TextIO
     ) -> None:
         self._link = link
-        self._host = host
+        self._own = own
+        self._host = data.root.name
         self._theme = theme
-        self._history = history
         self._fd = stdout.fileno()
         self._stdin = stdin
         self._out = TerminalOut(stdout, self._terminal_gone)
         self.display = Display(self._out.say)
         self.screen: Screen = ShellScreen(cast(TextIO, Printed(self.display.put, self._out)), self._current_theme)
         self.signals = Signals(self._clear_line, self._end)
-        self._reporter = Reporter(link, self.display, self.screen)
+        self._reporter = Reporter(link, self.display, self.screen, data.artifacts)
         self.events, self.ended = self._reporter.events, self._reporter.ended
         self.tell_end, self.value = self._reporter.tell_end, self._reporter.value
         self._shell: Shell | None = None
@@ -93,13 +96,14 @@ class InteractiveFace:
         self._main = asyncio.current_task()
         self._warned = False
         self.ended_by: signal.Signals | None = None
-        self.owns_host = False
 
     # -- the prompt -------------------------------------------------------------------------------
 
-    def attach(self, shell: Shell) -> None:
-        """The shell this is in front of."""
+    def attach(self, shell: Shell, *, keep_history: bool) -> None:
+        """The shell this is in front of, once the host has said how it is to be."""
         self._shell = shell
+        path = default_path() if keep_history else None
+        self._history = HistoryFile(path, self._link.catalog.settings.history_lines)
         colours = bool(self.screen.palette())
         self._prompt = Prompt(
             self, Offers(self._link, shell), self._history, self._stdin, cast(TextIO, self._out), colours=colours
@@ -145,7 +149,8 @@ class InteractiveFace:
         lives = [one_line(live) for live in self.display.lives]
         shown = str(recording.name) if recording is not None else ""
         jobs = len(self.shell.jobs.active)
-        return bar_of(self._host, self._link.health, jobs, lives, shown, self.columns()[1])
+        hint = hint_of(last_statement(self.prompt_line.typed), self.place())
+        return bar_of(self._host, self._link.health, jobs, lives, shown, hint, self.columns()[1])
 
     def style(self) -> BaseStyle:
         """See ``prompting.Surroundings``."""
@@ -164,7 +169,8 @@ class InteractiveFace:
 
     def banner(self, console: Console) -> None:
         """Show what a console says when it is entered."""
-        self.screen.out(console.banner.rstrip("\n") + "\n")
+        look = console.style.get("banner", "") if self.screen.palette() else ""
+        self.screen.put(painted(visible(console.banner.rstrip("\n")) + "\n", look))
 
     def theme(self, name: Theme) -> None:
         """Change colours, from the next line on."""
@@ -184,7 +190,7 @@ class InteractiveFace:
     async def may_leave(self) -> bool:
         """Whether the shell may end: of runs that end with its host the person is told once."""
         active = len(self.shell.jobs.active)
-        if not self.owns_host or not active or self._warned or self.ended_by is not None:
+        if not self._own.started or not active or self._warned or self.ended_by is not None:
             return True
         self._warned = True
         runs = "1 run is" if active == 1 else f"{active} runs are"
@@ -215,13 +221,23 @@ class InteractiveFace:
 
     def on_health(self, before: Health, now: Health) -> None:
         """The host fares otherwise: the bar says so, and a line if it lasts."""
-        if now.state == "gone" and before.state != "gone":
+        if now.state == "gone" and before.state != "gone" and not self._own.started:
             self.screen.put(self.screen.palette().paint("error", f"the host is gone: {visible(now.why)}") + "\n")
         elif now.state == "busy" and before.lag < TOLD_AFTER <= now.lag:
             text = f"the host has not answered for {now.lag:.0f} s; runs and this shell go on waiting for it"
             self.screen.put(self.screen.palette().paint("warning", text) + "\n")
         elif now.state == "up" and (before.state == "gone" or (before.state == "busy" and before.lag >= TOLD_AFTER)):
             self.screen.note("the host answers again")
+
+    def on_own_host(self, text: str) -> None:
+        """What became of the host this shell has started."""
+        self.screen.put(self.screen.palette().paint("error", visible(text)) + "\n")
+
+    def welcome(self, place: str) -> None:
+        """Say where the person is."""
+        catalog = self._link.catalog
+        whose = "started by this shell, ends with it" if self._own.started else "running"
+        self.screen.note(f"trunnion {catalog.host.get('version')} on {place} ({whose}); help lists what there is")
 
     def on_notice(self, event: Event) -> None:
         """Something operators should know: it is about the host, not about a run of this shell."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import BaseStyle, Style
 
 from trunnion import Console
 from trunnion.rendering import visible
 from trunnion_tty.link import Health
+from trunnion_tty.reading import Place, read
 from trunnion_tty.settings import Theme
 
 _COMMON = {
     "auto-suggestion": "#888888",
     "validation-toolbar": "bg:#aa2222 #ffffff",
     "bar.up": "#00aa00",
+    "bar.hint": "italic",
     "bar.busy": "#aa6600 bold",
     "bar.gone": "#cc0000 bold",
 }
@@ -107,7 +114,7 @@ def prompt_of(console: Console, principal: str, host: str, jobs: int, main_title
 
 
 def bar_of(
-    host: str, health: Health, jobs: int, lives: Sequence[str], recording: str, columns: int
+    host: str, health: Health, jobs: int, lives: Sequence[str], recording: str, hint: str, columns: int
 ) -> StyleAndTextTuples:
     """The line below: the host and how it fares, runs under way, and what they are about."""
     told = {"up": f"{health.lag * 1000:.0f} ms", "busy": f"no answer for {health.lag:.0f} s", "gone": "gone"}
@@ -121,7 +128,27 @@ def bar_of(
     if recording:
         parts.append(("", f" │ recording to {one_line(recording)}"))
     parts += [("", f" │ {live}") for live in lives]
+    if hint:
+        parts.append(("class:bar.hint", f" │ {one_line(hint)}"))
     return _within(parts, columns)
+
+
+def painted(text: str, look: str) -> str:
+    """Neutralised text in a style that a console names; one that cannot be read counts as none."""
+    if not look or not _readable(look):
+        return text
+    made = io.StringIO()
+    output = Vt100_Output(made, lambda: Size(rows=24, columns=80), default_color_depth=ColorDepth.DEPTH_8_BIT)
+    print_formatted_text(output, [(look, text)], Style([]))
+    return made.getvalue().replace("\r\n", "\n")
+
+
+def hint_of(line: str, place: Place) -> str:
+    """How what is being typed is called, once its name stands there; ``""`` before that."""
+    reading = read(line, place)
+    if reading.parameters is None or reading.name is None or (len(line.rstrip()) == len(line) and not reading.words):
+        return ""
+    return reading.parameters.usage(reading.name.text).partition("\n\n")[0].removeprefix("Usage: ").replace("\n", " ")
 
 
 def one_line(text: str) -> str:

@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from trunnion import Conflict, Unavailable
 from trunnion.launcher.hosted import refuse_start_options
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.launcher.screen import Screen
+from trunnion.protocol.address import is_served
 from trunnion_tty.batch import BatchFace, typed
+from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
@@ -27,15 +30,28 @@ BATCH_PATIENCE = 15.0
 
 
 class Wish(NamedTuple):
-    """What the person asked of ``trunnion shell``."""
+    """What the person asked of ``trunnion shell``.
+
+    Attributes:
+        start: whether a host may be started: not at all, if none is running, or always a new one (``trunnion up``).
+    """
 
     plain: bool = False
     keep_going: bool = False
-    start: bool = True
+    start: str = "missing"
     keep_history: bool = True
     theme: Theme | None = None
     line: str | None = None
     file: Path | None = None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether somebody is in front of a terminal that can be drawn on."""
+        from trunnion.rendering import is_dumb
+
+        if self.line is not None or self.file is not None or self.plain:
+            return False
+        return sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb(os.environ)
 
 
 async def main(options: Options, wish: Wish) -> int:
@@ -44,44 +60,44 @@ async def main(options: Options, wish: Wish) -> int:
     Raises:
         TrunnionError: there is no host and none can be started.
     """
+    link = Link(locate(options).data.socket)
+    own = OwnHost(options, link)
     async with AsyncExitStack() as stack:
-        data = locate(options).data
-        link = Link(data.socket)
         stack.push_async_callback(link.close)
+        served = is_served(link.client.path)
+        if served and wish.start == "always":
+            raise Conflict("a host is running on this data directory: join it with trunnion shell, or stop it first")
+        if not served and wish.start != "never":
+            own.launch()
+        opened = _interactive if wish.is_drawn else _batch
+        return await opened(options, link, own, wish, stack)
+
+
+async def _connect(options: Options, link: Link, own: OwnHost, wish: Wish) -> None:
+    """Be connected to the host, its start waited for.
+
+    Raises:
+        TrunnionError: there is none, or it could not start.
+    """
+    if own.started:
+        if not await own.up() and wish.start == "always":
+            raise Conflict("another process has just started a host on this data directory; join it: trunnion shell")
         await link.open()
-        refuse_start_options(options)
-        if wish.line is not None or wish.file is not None or wish.plain or not _is_drawn():
-            return await _batch(link, wish, stack)
-        return await _interactive(link, wish, data.root.name, stack)
+        return
+    await link.open()
+    refuse_start_options(options)
 
 
-def _is_drawn() -> bool:
-    """Whether somebody is in front of a terminal that can be drawn on."""
-    from trunnion.rendering import is_dumb
-
-    return sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb(os.environ)
+# -- lines of a file or a pipe ------------------------------------------------------------------------
 
 
-async def _interactive(link: Link, wish: Wish, host: str, stack: AsyncExitStack) -> int:
-    from trunnion_tty.history import HistoryFile, default_path
-    from trunnion_tty.interactive import InteractiveFace, converse
-
-    history = HistoryFile(default_path() if wish.keep_history else None, link.catalog.settings.history_lines)
-    face = InteractiveFace(link, host, wish.theme, history, sys.stdin, sys.stdout)
-    shell = Shell(link, face, patience=float("inf"))
-    face.attach(shell)
-    stack.push_async_callback(shell.close)
-    link.on_health, link.on_notice = face.on_health, face.on_notice
-    link.watch()
-    return await converse(face, shell)
-
-
-async def _batch(link: Link, wish: Wish, stack: AsyncExitStack) -> int:
+async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
     task = asyncio.current_task()
-    signals = Signals(lambda: False, partial(_end, task))
-    stack.enter_context(signals)
+    signals = stack.enter_context(Signals(lambda: False, partial(_end, task)))
+    stack.push_async_callback(own.stop)
+    await _connect(options, link, own, wish)
     face = BatchFace(Screen(), signals)
-    shell = Shell(link, face, patience=BATCH_PATIENCE)
+    shell = Shell(link, face, own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
     status = 0
     async for text in _texts(wish):
@@ -95,12 +111,61 @@ async def _texts(wish: Wish) -> AsyncIterator[str]:
     if wish.line is not None:
         yield wish.line
     elif wish.file is not None:
-        yield await asyncio.to_thread(wish.file.read_text, encoding="utf-8")
+        yield await asyncio.to_thread(_read, wish.file)
     else:
         async for text in typed(sys.stdin, "> " if sys.stdin.isatty() else ""):
             yield text
 
 
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"{file} cannot be read: {error}") from None
+
+
 def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:
     if task is not None:
         task.cancel()
+
+
+# -- somebody at a terminal ---------------------------------------------------------------------------
+
+
+async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
+    from trunnion_tty.interactive import InteractiveFace, converse
+
+    data = locate(options).data
+    face = InteractiveFace(link, own, data, wish.theme, sys.stdin, sys.stdout)
+    try:
+        await _connect(options, link, own, wish)
+    except BaseException:
+        await own.stop()
+        raise
+    shell = Shell(link, face, own, patience=float("inf"))
+    face.attach(shell, keep_history=wish.keep_history)
+    link.on_health, link.on_notice, own.told = face.on_health, face.on_notice, face.on_own_host
+    link.watch()
+    face.welcome(str(data.root))
+    status = await converse(face, shell)
+    await shell.close()
+    if own.started and face.ended_by != signal.SIGHUP:
+        face.screen.note("stopping the host; Ctrl-C does not wait for its runs")
+        face.display.flush()
+        await _stopped(own)
+    return status
+
+
+async def _stopped(own: OwnHost) -> None:
+    """Wait until the shell's own host has stopped; Ctrl-C hurries it."""
+    loop = asyncio.get_running_loop()
+    stopping = [asyncio.create_task(own.stop())]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: stopping.append(asyncio.create_task(own.stop())))
+    try:
+        await stopping[0]
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        for task in stopping:
+            task.cancel()

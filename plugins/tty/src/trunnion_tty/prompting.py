@@ -109,6 +109,12 @@ class Prompt:
         return self._apps[-1]
 
     @property
+    def typed(self) -> str:
+        """What stands before the cursor; nothing of what is too long to look at."""
+        text = self._buffer.document.text_before_cursor
+        return text if len(text) <= LONGEST >> 4 else ""
+
+    @property
     def asking(self) -> bool:
         """Whether somebody is being asked for a line just now."""
         return self.app.is_running

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from trunnion import Event, Json
+from trunnion.launcher.render import path_below
 from trunnion.launcher.screen import Screen
 from trunnion.model.events import STATE
 from trunnion.model.status import TERMINAL
 from trunnion.rendering import EventRenderer, Live, bar, fold, tagged, visible
 from trunnion_tty import terminal
+from trunnion_tty.answers import shown
 from trunnion_tty.display import Display
 from trunnion_tty.jobs import Job
 from trunnion_tty.link import Link
@@ -19,9 +22,6 @@ from trunnion_tty.throttle import Throttle
 
 RESULT_LINES = 40
 """Lines of a result that are shown; ``jobs result`` shows all."""
-
-ANSWER_LINES = 400
-"""Lines of a query's answer."""
 
 NOTICE_EVERY = 1.0
 """Seconds between two notices of lines that were held back."""
@@ -37,12 +37,14 @@ class Reporter:
         link: whose settings say how much is shown.
         display: where lines go.
         screen: for colours, and for the shell's own words.
+        artifacts: the folder of kept files.
     """
 
-    def __init__(self, link: Link, display: Display, screen: Screen) -> None:
+    def __init__(self, link: Link, display: Display, screen: Screen, artifacts: Path) -> None:
         self._link = link
         self._display = display
         self._screen = screen
+        self._artifact_path = path_below(artifacts)
         self._renderers: dict[str, EventRenderer] = {}
         self._throttles: dict[str, Throttle] = {}
         self._notices: dict[str, asyncio.TimerHandle] = {}
@@ -128,13 +130,15 @@ class Reporter:
 
     def value(self, value: Json) -> None:
         """Show the answer of a query."""
-        self._display.put(fold(value, width=self._screen.width(), lines=400, palette=self._screen.palette()).text)
+        self._display.put(shown(value, self._screen.width(), self._screen.palette()))
 
     def _renderer(self, job: Job) -> EventRenderer:
         renderer = self._renderers.get(job.run.id)
         if renderer is None:
             states = self._link.catalog.settings.show_states
-            renderer = EventRenderer(self._screen.palette(), self._screen.width, states=states)
+            renderer = EventRenderer(
+                self._screen.palette(), self._screen.width, states=states, artifact_path=self._artifact_path
+            )
             self._renderers[job.run.id] = renderer
         return renderer
 

@@ -15,6 +15,7 @@ from trunnion_tty.catalog import Entry
 from trunnion_tty.checking import check
 from trunnion_tty.face import Face
 from trunnion_tty.finding import Finder
+from trunnion_tty.hosting import OwnHost
 from trunnion_tty.jobs import Job, Jobs
 from trunnion_tty.lines import statements
 from trunnion_tty.link import Link
@@ -36,6 +37,7 @@ class Shell:
     Args:
         link: the line to the host.
         face: whoever is in front.
+        own: the host this shell has started, if it has.
         patience: seconds a host that is gone is waited for.
 
     Attributes:
@@ -46,9 +48,10 @@ class Shell:
         leaving: whether it is to end.
     """
 
-    def __init__(self, link: Link, face: Face, *, patience: float) -> None:
+    def __init__(self, link: Link, face: Face, own: OwnHost, *, patience: float) -> None:
         self.link = link
         self.face = face
+        self._own = own
         self.jobs = Jobs(link.client, face)
         self.running = Running(link.client, self.jobs, face, patience)
         self.finder = Finder(link, self.jobs)
@@ -110,6 +113,7 @@ class Shell:
         return self._recorded(line, status)
 
     async def _line(self, line: str) -> int:
+        await self._own.ensure()
         reading = read(line, self.place())
         if reading.kind == "undefined" and self.link.catalog.console(self.console).accept_undefined is False:
             await self.link.refresh(REFRESH)
