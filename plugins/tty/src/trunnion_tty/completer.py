@@ -49,6 +49,8 @@ class LineCompleter(Completer):
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
         """The same, then what has to be asked. A line typed on meanwhile cancels it."""
+        if complete_event.text_inserted and not document.text.strip():
+            return  # what was typed when this was asked for is gone by now, by Ctrl-C
         line, offered = self._offer(document)
         for proposal in offered.proposals:
             yield _completion(proposal, line)

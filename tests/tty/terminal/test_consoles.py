@@ -1,0 +1,93 @@
+"""Consoles: entered, left, looked into; and one that is like a remote device's own."""
+
+from __future__ import annotations
+
+from tty_kit.place import Place, Shell
+
+
+def where(shell: Shell) -> str:
+    return shell.ready().line
+
+
+def test_a_console_makes_names_short(used: Shell) -> None:
+    used.do("use odd")
+    assert where(used).endswith("trunnion:odd> ")
+    assert "hello Ada" in used.do("hello Ada")
+    assert "hello Ada" in used.do("odd.hello Ada")
+    used.do("back")
+    assert where(used).endswith("@trunnion> ")
+
+
+def test_back_is_absent_in_the_main_console(used: Shell) -> None:
+    used.enter("back")
+    used.until("there is no command 'back'")
+    used.key("c-c")
+    assert "back" not in [line.split(" ")[0] for line in used.do("help").replace("  ", "\n").split("\n")]
+    used.do("use odd")
+    assert "\n  back  " in used.do("?")
+
+
+def test_quit_leaves_from_any_console(shell: Shell, hosted: Place) -> None:
+    shell.do("use odd")
+    shell.enter("quit")
+    assert shell.wait() == 0
+    assert hosted.batch("-c", "odd.hello").returncode == 0, "the host goes on"
+
+
+def test_help_says_how_something_is_called(used: Shell) -> None:
+    shown = used.do("help odd.hello")
+    assert "--tone" in shown
+    assert "how it is said." in shown
+    assert "Console" in used.do("help")
+    assert "Greet somebody" in used.do("help odd")
+    used.do("use odd")
+    assert "Greet somebody" in used.do("?")
+    assert "List runs" in used.do("? jobs")
+    assert "there is no command 'helo'; did you mean" in used.do("help helo")
+
+
+def test_a_console_that_is_not_there(used: Shell) -> None:
+    assert "there is no console 'old'; did you mean odd?" in used.do("use old")
+
+
+def test_a_line_to_a_device(used: Shell) -> None:
+    """Banner, prompt, words of its own, what it does not understand, and commands of the host all the same."""
+    used.ready()
+    used.start("use plc")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    assert used.text().startswith("Press nothing.\nconnected\n")
+    row = used.look().buffer[used.look().cursor.y]
+    assert (row[0].fg, row[0].bold) == ("red", True)
+    used.type("re")
+    used.until("reboot now  start anew")
+    used.type("boot now please")
+    used.mark()
+    used.key("enter")
+    used.until("to the device: 'reboot now please'\nok from plc")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("bad idea")
+    used.until("error: the device knows no such word")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("status")
+    used.until("ready\nsucceeded")
+    used.enter("back")
+    used.until("disconnected")
+    used.ready()
+
+
+def test_a_raw_line_reaches_the_device_as_it_was_typed(used: Shell) -> None:
+    used.start("use plc")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    line = "set  x='1  2' \"y\" --z=$HOME # note"
+    used.enter(line)
+    used.until(f"to the device: {line!r}")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("back")
+    used.ready()
+
+
+def test_one_that_cannot_be_entered(used: Shell) -> None:
+    shown = used.do("use dead")
+    assert "the line is dead" in shown
+    assert "dead was not entered" in shown
+    assert where(used).endswith("@trunnion> ")
