@@ -1,7 +1,7 @@
 """Types a session into a real shell on the quick-start host and keeps what the terminal showed: ``make screenshots``.
 
-Writes ``docs/shell.cast`` (asciicast 2, for players of terminal recordings) and ``docs/shell.svg``, the same as a moving
-picture. Nothing of it is made up: what is seen is what the shell wrote.
+Writes ``docs/shell.cast`` (asciicast 2, for players of terminal recordings) and ``docs/shell.svg``, the same as a
+moving picture. Nothing of it is made up: what is seen is what the shell wrote.
 """
 
 from __future__ import annotations

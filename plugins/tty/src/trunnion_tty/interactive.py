@@ -265,7 +265,7 @@ class InteractiveFace:
 
 async def converse(face: InteractiveFace, shell: Shell) -> int:
     """Take lines until the person leaves; returns the exit status."""
-    with terminal.quiet(face._fd), face.signals:
+    with face.signals:
         try:
             while not shell.leaving:
                 try:

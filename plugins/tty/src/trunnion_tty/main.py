@@ -24,6 +24,7 @@ from trunnion_tty.link import Link
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
+from trunnion_tty.terminal import quiet
 
 BATCH_PATIENCE = 15.0
 """Seconds lines that nobody watches wait for a host that is gone."""
@@ -135,6 +136,7 @@ def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:
 async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
     from trunnion_tty.interactive import InteractiveFace, converse
 
+    stack.enter_context(quiet(sys.stdout.fileno()))
     data = locate(options).data
     face = InteractiveFace(link, own, data, wish.theme, sys.stdin, sys.stdout)
     try:
