@@ -8,12 +8,10 @@ from collections.abc import Mapping
 import msgspec
 
 from trunnion import InvalidArguments, Json
+from trunnion.kernel.programs import passed
 from trunnion.process import Spawn
 from trunnion_scripts.declaration import Script
 from trunnion_scripts.template import as_text, invalid, text_of, words
-
-PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_*", "TZ", "TMPDIR")
-"""The host's variables every script sees; the rest may hold what is nobody's business."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -37,7 +35,7 @@ def request(script: Script, values: Mapping[str, Json], environ: Mapping[str, st
     said = script.said
     stdin = _stdin(script, values)
     argv = words(script.run, values, {name for name, key in script.keys.items() if key.option})
-    env = {**_passed(environ, said.pass_env), **_variables(script, values)}
+    env = {**passed(environ, said.pass_env), **_variables(script, values)}
     _refuse_nul(values)
     spawn = Spawn(
         argv=tuple(argv),
@@ -71,12 +69,6 @@ def _variables(script: Script, values: Mapping[str, Json]) -> dict[str, str]:
         key.env: as_text(values[name]) for name, key in script.keys.items() if key.env and values.get(name) is not None
     }
     return {**fixed, **given}
-
-
-def _passed(environ: Mapping[str, str], wanted: list[str]) -> dict[str, str]:
-    names = (*PASSED, *wanted)
-    beginnings = tuple(name[:-1] for name in names if name.endswith("*"))
-    return {name: environ[name] for name in environ if name in names or name.startswith(beginnings)}
 
 
 def _refuse_nul(values: Mapping[str, Json]) -> None:
