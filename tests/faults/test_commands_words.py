@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -104,9 +105,28 @@ SHELLS = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_
 STARTERS = {"run", "Popen", "call", "check_call", "check_output", "create_subprocess_exec", "posix_spawn", "execv"}
 
 
+THE_ONE = "host/src/trunnion/builtin/shell_command.py"
+"""``shell.run``: by name, for admins, local; see ``test_commands_shell``."""
+
+
 def shell_lines(source: str) -> list[str]:
-    """Calls by which a line, not a list of words, would start a program."""
-    return [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and _is_shell(node)]
+    """Where a line, not a list of words, would start a program, or a shell would be one of the words."""
+    nodes = list(ast.walk(ast.parse(source)))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and _is_shell(node)]
+    words = [node for node in nodes if isinstance(node, ast.List | ast.Tuple) and _asks_a_shell(node)]
+    names = [node for node in nodes if isinstance(node, ast.Constant) and _names_a_shell(node)]
+    return [ast.unparse(node) for node in (*calls, *words, *names)]
+
+
+def _asks_a_shell(words: ast.List | ast.Tuple) -> bool:
+    """Words with ``-c`` among them; Python's own are no line for a shell."""
+    options = [w.value for w in words.elts if isinstance(w, ast.Constant) and isinstance(w.value, str)]
+    takes_a_line = any(re.fullmatch(r"-[a-z]*c", option) for option in options)
+    return takes_a_line and ast.unparse(words.elts[0]) != "sys.executable"
+
+
+def _names_a_shell(word: ast.Constant) -> bool:
+    return isinstance(word.value, str) and re.fullmatch(r"(/[a-z/]*)/[a-z]*sh|SHELL", word.value) is not None
 
 
 def _is_shell(call: ast.Call) -> bool:
@@ -130,17 +150,20 @@ def _is_shell(call: ast.Call) -> bool:
 def test_i1_no_source_starts_a_shell_line() -> None:
     files = [*(ROOT / "host" / "src").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")]
     assert len(files) > 100
-    assert {str(file): found for file in files if (found := shell_lines(file.read_text()))} == {}
+    found = {str(file.relative_to(ROOT)): lines for file in files if (lines := shell_lines(file.read_text()))}
+    assert found == {THE_ONE: ["(shell, '-c', text)", "'/bin/sh'", "'SHELL'", "'SHELL'"]}
 
 
 @pytest.mark.parametrize(
     "source",
     ["subprocess.run(x, shell=True)", "subprocess.Popen(x, shell=flag)", "os.system(x)", "os.popen('ls')",
-     "await asyncio.create_subprocess_shell(x)", "subprocess.getoutput(x)", "subprocess.run(f'ls {x}')"],
+     "await asyncio.create_subprocess_shell(x)", "subprocess.getoutput(x)", "subprocess.run(f'ls {x}')",
+     "Spawn(argv=(shell, '-c', x))", "words = ['bash', '-lc', x]", "argv = ['/bin/sh', script]",
+     "os.environ.get('SHELL')", "words = [python, '-c', x]"],
 )  # fmt: skip
 def test_i1_the_scan_finds_what_it_looks_for(source: str) -> None:
     assert shell_lines(f"async def f():\n    {source}\n")
-    assert not shell_lines("subprocess.run(['ls', x], shell=False)")
+    assert not shell_lines("subprocess.run(['ls', x], shell=False); [sys.executable, '-I', '-c', x]; 'not /bin/sh'")
 
 
 # -- I2: options ----------------------------------------------------------------------------------

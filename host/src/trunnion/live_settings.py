@@ -64,7 +64,8 @@ def consume_settings(
     doors = {frontend.name for contributed in contributions for frontend in contributed.frontends}
     settings.checks.append(lambda config: refuse_unknown_frontends(config, doors))
     sources = _sources(contributions)
-    settings.doubts.append(lambda config: doubtful(config.section("access"), sources))
+    local = {command.id for c in contributions for command in c.commands if command.local}
+    settings.doubts.append(lambda config: doubtful(config.section("access"), sources, local))
     settings.consume("executor", executor)
     settings.consume("state", documents)
     settings.consume("bytes", files)

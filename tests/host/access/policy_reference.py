@@ -89,6 +89,11 @@ def in_scope(directory, caller, kind, name) -> bool:
 def verdict(directory, target, caller, now) -> str:
     if not proof_is_good(directory, caller, now):
         return "unauthenticated"
+    if target.local and not (
+        caller.credential == ""
+        and all(source in ("cli", "tty", "command") for source in [*caller.chain, caller.source])
+    ):
+        return "not_found"
     if not all(is_open(directory, target, source) for source in [*caller.chain, caller.source]):
         return "not_found"
     if target.kind == "stream" and target.name == "run/*":

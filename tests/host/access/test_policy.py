@@ -90,6 +90,7 @@ callers = st.builds(
 kinds = st.sampled_from(["command", "query"])
 targets = st.one_of(
     st.builds(Target, kinds, st.sampled_from(IDS), st.just("1"), st.sampled_from(ROLES), doors),
+    st.builds(Target, kinds, st.sampled_from(IDS), st.just("1"), st.sampled_from(ROLES), doors, st.just(True)),
     st.builds(Target, st.just("stream"), st.sampled_from(STREAMS), st.just("1"), st.sampled_from(ROLES), doors),
 )
 

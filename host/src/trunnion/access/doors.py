@@ -11,15 +11,20 @@ COMMON = frozenset({"web", "rpc", "schedule", "agent"})
 """Remote doors that a configuration may name before a plugin brings them."""
 
 
-def doubtful(section: JsonObject, known: Collection[str]) -> Iterator[str]:
-    """What the section ``[access]`` opens to, or closes for, doors that nobody knows.
+def doubtful(section: JsonObject, known: Collection[str], local: Collection[str] = ()) -> Iterator[str]:
+    """What the section ``[access]`` opens to, or closes for, doors that nobody knows, and opens although nothing can.
 
     No error: one file serves many hosts, and not all of them have the same plugins.
 
     Args:
         section: as it is in force.
         known: the doors that there are or may be.
+        local: ids of commands that are local.
     """
+    exposed = section.get("expose")
+    for name in exposed if isinstance(exposed, Mapping) else ():
+        if name in local:
+            yield f'access.expose."{name}": the command is local, so this opens nothing'
     for table in ("expose", "withhold"):
         patterns = section.get(table)
         for pattern, doors in patterns.items() if isinstance(patterns, Mapping) else ():

@@ -14,7 +14,16 @@ import msgspec
 from trunnion.access.directory import Directory, covers, encloses, in_token_scope
 from trunnion.access.identity import ADMIN, PASSWORD, credential_problem, role_everywhere, role_on, token_of
 from trunnion.access.ownership import reaches_run, run_role
-from trunnion.access.policy import Decision, Target, closed_door, decide, is_local, is_of_runs
+from trunnion.access.policy import (
+    LOCAL_ALONE,
+    Decision,
+    Target,
+    closed_door,
+    decide,
+    is_local,
+    is_of_runs,
+    is_owner_here,
+)
 from trunnion.model.access import Kind, Token
 from trunnion.model.runs import ROLES, Caller, Role, Run
 
@@ -91,6 +100,8 @@ def _scope(token: Token, *, inside: bool) -> Check:
 
 
 def _exposure(directory: Directory, target: Target, caller: Caller) -> Check:
+    if target.local:
+        return Check("exposure", is_owner_here(caller), LOCAL_ALONE)
     closed = closed_door(directory, target, caller)
     if closed is None and all(map(is_local, (*caller.chain, caller.source))):
         return Check("exposure", True, f"{caller.source} is a local door: it reaches everything")
@@ -121,6 +132,9 @@ def _role(directory: Directory, target: Target, caller: Caller) -> Check:
 def _remedies(directory: Directory, target: Target, caller: Caller, now: int) -> Iterator[str]:
     """In the order in which the rules are asked; whatever is refused for two reasons has two remedies."""
     yield from _for_credential(directory, target.role, caller, now)
+    if target.local and not is_owner_here(caller):
+        yield _line("run", target.name)
+        return
     closed = closed_door(directory, target, caller)
     if closed is not None:
         yield from _for_exposure(directory, target, closed)

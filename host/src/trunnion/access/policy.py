@@ -1,8 +1,9 @@
 """The one decision: may this caller, at this door, reach this target?
 
 Local doors reach everything their role allows. Every remote source is refused unless the target is exposed
-to it. A nested run is judged by its whole chain of doors, so it can never do what its origin may not. Whoever
-proved who they are by a credential is judged by what the directory says of them now.
+to it; what is declared local is exposed to none. A nested run is judged by its whole chain of doors, so it can never
+do what its origin may not. Whoever proved who they are by a credential is judged by what the directory says of them
+now.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trunnion.model.events import RUN_STREAM
 from trunnion.model.runs import LOCAL_SOURCES, ROLES, Caller, Role, Run
 
 RUN_STREAMS = RUN_STREAM + "*"
+LOCAL_ALONE = "it is local: for the owner of the data directory alone, at the doors cli and tty"
 Verdict: TypeAlias = Literal["allowed", "forbidden", "not_found", "unauthenticated"]
 
 
@@ -32,6 +34,7 @@ class Target(msgspec.Struct, eq=False):
         revision: of the descriptor.
         role: the least role that may reach it.
         expose: remote sources that may reach it, as declared.
+        local: for the owner of the data directory at this machine alone; nothing opens it to others.
     """
 
     kind: Kind
@@ -39,6 +42,7 @@ class Target(msgspec.Struct, eq=False):
     revision: str
     role: Role
     expose: frozenset[str]
+    local: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -69,6 +73,14 @@ def is_local(source: str) -> bool:
     return source in LOCAL_SOURCES or source.startswith(SYSTEM)
 
 
+def is_owner_here(caller: Caller) -> bool:
+    """Whether it is the owner of the data directory, all the way by doors that only they can open.
+
+    A plugin that acts by itself is none: it may act because of something that came from afar.
+    """
+    return not caller.credential and LOCAL_SOURCES.issuperset((*caller.chain, caller.source))
+
+
 def decide(directory: Directory, target: Target, caller: Caller, now: int) -> Decision:
     """Judge one caller and one target; the first rule that refuses decides.
 
@@ -82,6 +94,8 @@ def decide(directory: Directory, target: Target, caller: Caller, now: int) -> De
     if lost:
         return Decision("unauthenticated", lost)
     until = valid_until(directory, caller)
+    if target.local and not is_owner_here(caller):
+        return Decision("not_found", LOCAL_ALONE, until)
     closed = closed_door(directory, target, caller)
     if closed is not None:
         return Decision("not_found", f"not exposed to {closed}", until)

@@ -18,6 +18,7 @@ from trunnion.builtin.lane_commands import LaneCommands
 from trunnion.builtin.run_commands import RunCommands
 from trunnion.builtin.run_queries import RunQueries
 from trunnion.builtin.secret_commands import SecretCommands
+from trunnion.builtin.shell_command import ShellCommand
 from trunnion.builtin.token_commands import TokenCommands
 from trunnion.hookspecs import hookimpl
 from trunnion.kernel.core import Kernel
@@ -35,7 +36,7 @@ REMOTE = frozenset({"web", "rpc"})
 
 
 class HostPlugin:
-    """Contributes ``runs.*``, ``lanes.*`` and ``host.*``.
+    """Contributes ``runs.*``, ``lanes.*``, ``host.*`` and ``shell.run``.
 
     Args:
         kernel: what they work on.
@@ -64,6 +65,7 @@ class HostPlugin:
             *FileCommands(self._kernel).commands(),
             *BackupCommand(self._kernel, self._control, self._config).commands(),
             *ImportCommand(self._kernel, self._config.retention).commands(),
+            *ShellCommand(self._control).commands(),
             Command.of(
                 self._control.drain,
                 console="host",

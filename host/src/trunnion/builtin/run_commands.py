@@ -77,7 +77,11 @@ class RunCommands:
                 f"at a terminal: trunnion runs rerun {words} {run_id}"
             )
         invocation = Invocation(
-            command_id=old.command_id, args={**old.args, **given}, session_id=old.session_id, labels=old.labels
+            command_id=old.command_id,
+            args={**old.args, **given},
+            session_id=old.session_id,
+            labels=old.labels,
+            cwd=old.cwd,
         )
         return _brief(await door.submit(caller, invocation, rerun_of=old.id))
 

@@ -25,7 +25,15 @@ from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
-from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_key, secrets_of
+from trunnion.kernel.masking import (
+    clean_labels,
+    cleaned,
+    mask,
+    redactor_for,
+    refuse_secret_folder,
+    refuse_secret_key,
+    secrets_of,
+)
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import (
     Busy,
@@ -78,6 +86,7 @@ class _Checked(msgspec.Struct, frozen=True):
     secrets: dict[str, Json]
     deadline_at: int | None
     expires: float | None
+    folder: str | None
 
 
 class Admissions:
@@ -137,7 +146,7 @@ class Admissions:
         try:
             if self.closed and origin.nested_in is None:
                 raise Unavailable(self.closed, {"stopping": True})
-            checked = self._check(caller, invocation, origin.parent)
+            checked = self._check(caller, invocation, origin)
             if invocation.idempotency_key is not None:
                 return await self._join_or_admit(caller, invocation, checked, origin)
             if checked.entry.parameters.files or self._gates.covers("commands"):
@@ -163,7 +172,8 @@ class Admissions:
 
     # -- what needs no waiting --------------------------------------------------------------------
 
-    def _check(self, caller: Caller, invocation: Invocation, parent: LiveRun | None) -> _Checked:
+    def _check(self, caller: Caller, invocation: Invocation, origin: Origin) -> _Checked:
+        nested_in = origin.nested_in
         name, argv = named(invocation)
         check_storable(invocation, self._clock)
         entry, decision = self._lookup.command(name, caller)
@@ -179,12 +189,15 @@ class Admissions:
             bound = self._files.settled(entry.parameters, bound, caller, invocation.cwd)
         if invocation.idempotency_key is not None:
             refuse_secret_key(invocation.idempotency_key, self._redactor)
+        folder = invocation.cwd if invocation.cwd is not None or nested_in is None else nested_in.cwd
+        if entry.command.local:
+            refuse_secret_folder(folder, self._redactor)
         secrets = secrets_of(bound.args, entry.parameters, self._redactor) if bound.args else {}
         if entry.command.validate is not None:
             self._validate(entry, bound, secrets)
-        deadline_at, expires = self._deadline(invocation, parent)
+        deadline_at, expires = self._deadline(invocation, origin.parent)
         digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
-        return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires)
+        return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires, folder)
 
     def _validate(self, entry: CommandEntry, bound: Bound, secrets: JsonObject) -> None:
         """Have the command's own validator look; what it says may quote what it looked at."""
@@ -352,6 +365,7 @@ class Admissions:
             idempotency_key=invocation.idempotency_key,
             not_before=invocation.not_before,
             deadline_at=checked.deadline_at,
+            cwd=checked.folder if entry.command.local else None,
         )
 
     def _live(self, run: Run, caller: Caller, checked: _Checked, parent: LiveRun | None) -> LiveRun:
@@ -367,7 +381,7 @@ class Admissions:
             Sink(log, self._mailbox, redactor, self._executor.limits),
             self._loop.create_future(),
         )
-        live.parent = parent
+        live.parent, live.cwd = parent, checked.folder
         live.expires = live.expires_asked = checked.expires
         return live
 

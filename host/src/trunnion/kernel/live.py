@@ -65,6 +65,7 @@ class LiveRun:
         acknowledged: whether it is.
         abandoned: it was settled although its handler goes on.
         cancel_on_record: done when the wish to cancel it is.
+        cwd: the folder its caller was in, where that was said.
         kill: kills the process of an isolated handler, None where there is none, or was killed.
         dying: it was killed, and something is left of it.
     """
@@ -92,6 +93,7 @@ class LiveRun:
     outcome: Outcome | None = None
     abandoned = False
     start_when_accepted = False
+    cwd: str | None = None
     cancel_on_record: asyncio.Future[None] | None = None
     kill: Callable[[], None] | None = None
     dying: bool = False

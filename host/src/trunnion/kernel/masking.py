@@ -61,6 +61,16 @@ def refuse_secret_key(key: str | None, redactor: Redactor) -> None:
         raise InvalidArguments("the idempotency key has a secret in it, and keys are kept: use another, a UUID say")
 
 
+def refuse_secret_folder(folder: str | None, redactor: Redactor) -> None:
+    """Refuse a folder with a secret in its name where it would go on record: masked, it would be another one.
+
+    Raises:
+        InvalidArguments: it has one.
+    """
+    if folder is not None and redactor.text(folder) != folder:
+        raise InvalidArguments("the name of the folder you are in has a secret in it, and it is kept: go to another")
+
+
 def clean_event(event: Event, redactor: Redactor) -> Event:
     """An event of a plugin's own stream as it may be shown."""
     text, raw = redactor.text(event.text), redactor.raw(event.raw)

@@ -117,6 +117,7 @@ class Recovery:
         accepted.set_result(None)
         entry = self._registry.command(run.command_id)
         live = LiveRun(run, caller, entry, Bound(args, {}), log, sink, accepted)
+        live.cwd = run.cwd
         live.expires = live.expires_asked = self._expires(run)
         return live
 

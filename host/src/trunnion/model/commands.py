@@ -90,6 +90,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         confirm: a question a person should answer first, ``""`` for none.
         role: the least role that may run it.
         expose: remote sources that may reach it: ``web``, ``rpc``, ``schedule``, ``agent``.
+        local: only the owner of the data directory, at this machine, ever reaches it, whatever the configuration says:
+            by the doors ``cli`` and ``tty`` and by commands they run there. Its runs know the caller's folder,
+            ``ctx.run.cwd``.
         lock: template, ``Lock``, None for parallel runs; unset takes ``executor.default_lock``.
         timeout: seconds from start; None takes ``executor.default_timeout``.
         abandon: whether the lane of a thread that ignores its end is kept or released.
@@ -116,6 +119,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     confirm: str = ""
     role: Role = "operator"
     expose: frozenset[str] = frozenset()
+    local: bool = False
     lock: str | Lock | UnsetType | None = UNSET
     timeout: float | None = None
     retry: Retry | None = None
@@ -137,6 +141,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
                 )
         if self.isolate not in ("none", "process"):
             raise ValueError(f"{self.id}: isolate is 'none' or 'process', not {self.isolate!r}")
+        if self.local and self.expose:
+            raise ValueError(f"{self.id} is local, so it cannot be exposed to {', '.join(sorted(self.expose))}")
 
     @classmethod
     def of(cls, function: Handler, *, console: str = "", name: str = "", **options: object) -> Command:
