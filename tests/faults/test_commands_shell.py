@@ -114,9 +114,10 @@ async def ways_in(host: Host, canary: Path) -> list[str]:
     }
     async for caller in strangers(host):
         local = caller.credential == "" and {caller.source, *caller.chain} <= {"cli", "tty", "command"}
-        expected = {"forbidden"} if local else {"not_found"}
         for way, invocation in asked.items():
             code = await outcome(host, caller, invocation)
+            # At home, others than admins know that there is one, though not of the run that is to be repeated.
+            expected = ({"forbidden", "not_found"} if way == "repeated" else {"forbidden"}) if local else {"not_found"}
             if code not in expected or canary.exists():
                 found.append(f"{way} by {caller}: {code}, canary {canary.exists()}")
             canary.unlink(missing_ok=True)

@@ -25,15 +25,7 @@ from trunnion.kernel.ids import new_id
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
-from trunnion.kernel.masking import (
-    clean_labels,
-    cleaned,
-    mask,
-    redactor_for,
-    refuse_secret_folder,
-    refuse_secret_key,
-    secrets_of,
-)
+from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_words, secrets_of
 from trunnion.kernel.sink import Sink
 from trunnion.model.errors import (
     Busy,
@@ -187,11 +179,8 @@ class Admissions:
         bound = bind(entry.parameters, invocation.args, argv)
         if entry.parameters.files:
             bound = self._files.settled(entry.parameters, bound, caller, invocation.cwd)
-        if invocation.idempotency_key is not None:
-            refuse_secret_key(invocation.idempotency_key, self._redactor)
         folder = invocation.cwd if invocation.cwd is not None or nested_in is None else nested_in.cwd
-        if entry.command.local:
-            refuse_secret_folder(folder, self._redactor)
+        refuse_secret_words(invocation.idempotency_key, folder if entry.command.local else None, self._redactor)
         secrets = secrets_of(bound.args, entry.parameters, self._redactor) if bound.args else {}
         if entry.command.validate is not None:
             self._validate(entry, bound, secrets)

@@ -51,22 +51,19 @@ def clean_labels(labels: dict[str, str], redactor: Redactor) -> dict[str, str]:
     return labels if shown is labels or not isinstance(shown, Mapping) else {k: str(v) for k, v in shown.items()}
 
 
-def refuse_secret_key(key: str | None, redactor: Redactor) -> None:
-    """Refuse an idempotency key with a secret in it: masked, it would no longer tell one wish from another.
+def refuse_secret_words(key: str | None, folder: str | None, redactor: Redactor) -> None:
+    """Refuse a secret in what goes on record as it is: masked, it would be another key or another folder.
+
+    Args:
+        key: of an invocation, which tells one wish from another.
+        folder: the caller is in.
+        redactor: knows what is secret.
 
     Raises:
-        InvalidArguments: it has one.
+        InvalidArguments: one has a secret in it.
     """
     if key is not None and redactor.text(key) != key:
         raise InvalidArguments("the idempotency key has a secret in it, and keys are kept: use another, a UUID say")
-
-
-def refuse_secret_folder(folder: str | None, redactor: Redactor) -> None:
-    """Refuse a folder with a secret in its name where it would go on record: masked, it would be another one.
-
-    Raises:
-        InvalidArguments: it has one.
-    """
     if folder is not None and redactor.text(folder) != folder:
         raise InvalidArguments("the name of the folder you are in has a secret in it, and it is kept: go to another")
 
