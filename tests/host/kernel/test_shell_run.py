@@ -216,7 +216,9 @@ async def test_a_command_that_is_run_there_hands_the_folder_on(start, tmp_path) 
         return [ctx.run.cwd]
 
     async with start(cmd(miss)) as rig:
-        run = await rig.ended(await rig.ask(command_id="t.miss", args={"line": "pwd >> out"}, cwd=str(tmp_path)))
+        run = await rig.ended(
+            await rig.ask(command_id="t.miss", args={"line": f"pwd >> {tmp_path}/out"}, cwd=str(tmp_path))
+        )
         assert (run.result, run.cwd) == ([None], None)
     assert (tmp_path / "out").read_text() == f"{tmp_path}\n" * 2
 
@@ -229,15 +231,24 @@ async def test_repeated_it_runs_where_it_ran(start, tmp_path) -> None:
 
 
 async def test_what_waits_over_a_restart_runs_where_it_was_asked_for(start, tmp_path) -> None:
-    clock = FakeClock()
-    async with start(durability="process", clock=clock) as rig:
-        later = clock.utc() + 3_600_000_000
-        run = await rig.ask(command_id="shell.run", args={"line": "pwd"}, not_before=later, cwd=str(tmp_path))
-        assert run.status == "pending"
-    async with start(durability="process", clock=clock) as rig:
+    """And what it runs in its turn."""
+
+    async def note(ctx) -> object:
+        await ctx.invoke("shell.run", line=f"pwd >> {tmp_path}/nested")
+        return ctx.run.cwd
+
+    clock, commands = FakeClock(), [cmd(note, local=True)]
+    async with start(*commands, durability="process", clock=clock) as rig:
+        later = {"not_before": clock.utc() + 3_600_000_000, "cwd": str(tmp_path)}
+        run = await rig.ask(command_id="shell.run", args={"line": "pwd"}, **later)
+        other = await rig.ask(command_id="t.note", **later)
+        assert run.status == other.status == "pending"
+    async with start(*commands, durability="process", clock=clock) as rig:
         clock.advance(3600)
         ended = await rig.ended(run.id)
         assert (await rig.texts(ended), ended.cwd) == (f"{tmp_path}\n", str(tmp_path))
+        assert (await rig.ended(other.id)).result == str(tmp_path)
+    assert (tmp_path / "nested").read_text() == f"{tmp_path}\n"
 
 
 async def test_a_folder_with_a_secret_in_its_name_is_not_put_on_record(start, tmp_path) -> None:
