@@ -21,7 +21,7 @@ async def add(a: int, b: int = 1) -> int:
 def test_an_invocation_has_no_field_of_the_hosts() -> None:
     """Defence: ``Invocation`` names intent only."""
     hosts = set(Run.__struct_fields__) - {
-        "command_id", "args", "idempotency_key", "session_id", "labels", "not_before", "deadline_at",
+        "command_id", "args", "idempotency_key", "session_id", "labels", "not_before", "deadline_at", "cwd",
     }  # fmt: skip
     assert not hosts & set(Invocation.__struct_fields__)
 

@@ -131,10 +131,12 @@ def _role(directory: Directory, target: Target, caller: Caller) -> Check:
 
 def _remedies(directory: Directory, target: Target, caller: Caller, now: int) -> Iterator[str]:
     """In the order in which the rules are asked; whatever is refused for two reasons has two remedies."""
-    yield from _for_credential(directory, target.role, caller, now)
     if target.local and not is_owner_here(caller):
-        yield _line("run", target.name)
+        yield _line(
+            "run", target.name
+        )  # as the owner, at the machine: whatever else were changed, it would be of no use
         return
+    yield from _for_credential(directory, target.role, caller, now)
     closed = closed_door(directory, target, caller)
     if closed is not None:
         yield from _for_exposure(directory, target, closed)

@@ -84,7 +84,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         args_digest: keyed or plain sha256 over the canonical arguments, where a key or a gate needs it.
         detached: whether it outlives its parent.
         owner: the host_id of the host that holds it while it is live.
-        cwd: the folder the caller was in, for commands that are ``local``.
+        cwd: the folder the caller said it was in, for commands that are ``local``.
         stats: counters the handler added with ``ctx.stats``.
         result: JSON result; one larger than the cap is an artifact and named here.
         last_seq: the last event number of its stream, once it has ended.
