@@ -129,7 +129,7 @@ class Acting:
                 raise NotFound(f"this shell has no job {name!r}")
             jobs = [job]
         over: asyncio.Future[Json] = asyncio.ensure_future(_all_over(jobs))
-        await self._shell.running.waited(over)
+        await self._shell.running.waited(over, "no longer waiting; what is under way goes on")
 
     async def alias(self, name: str, line: Sequence[str]) -> None:
         """List words that stand for others, show one, or set one."""

@@ -127,6 +127,7 @@ class InteractiveFace:
         Raises:
             EOFError: there will be none.
         """
+        self.signals.forget()
         with self.display.asking(self.prompt_line):
             text = await self.prompt_line.ask()
         self._warned = self._warned and not text.strip()

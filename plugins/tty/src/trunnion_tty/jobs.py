@@ -14,6 +14,10 @@ SHORT = 4
 """Characters of a run's id that stand for it where they are enough; its last ones, for the first tell the time."""
 
 
+REMEMBERED = 1000
+"""Jobs that have ended, with their results."""
+
+
 class Watcher(Protocol):
     """Who is told what a job says and that it has ended."""
 
@@ -69,6 +73,7 @@ class Jobs:
         self._client = client
         self._watcher = watcher
         self._jobs: dict[str, Job] = {}
+        self._numbers = 0
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
@@ -82,7 +87,9 @@ class Jobs:
         """Look after a run from now on; the same job again for one that is looked after."""
         job = self._jobs.get(run.id)
         if job is None:
-            job = self._jobs[run.id] = Job(len(self._jobs) + 1, run, self._tag(run.id))
+            self._forget()
+            self._numbers += 1
+            job = self._jobs[run.id] = Job(self._numbers, run, self._tag(run.id))
             job.cursor = after
         if not job.active:
             job.task = asyncio.create_task(self.show(job), name=f"trunnion shell: {run.id}")
@@ -110,6 +117,12 @@ class Jobs:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _forget(self) -> None:
+        """Of those that have ended the newest are remembered; the host knows all."""
+        over = [run_id for run_id, job in self._jobs.items() if not job.active]
+        for run_id in over[: max(0, len(over) - REMEMBERED)]:
+            del self._jobs[run_id]
 
     def _tag(self, run_id: str) -> str:
         taken = {job.tag for job in self}

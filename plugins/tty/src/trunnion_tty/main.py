@@ -30,6 +30,10 @@ BATCH_PATIENCE = 15.0
 """Seconds lines that nobody watches wait for a host that is gone."""
 
 
+HANGUP_PATIENCE = 2.0
+"""Seconds a run is given to be cancelled when the terminal has closed."""
+
+
 class Wish(NamedTuple):
     """What the person asked of ``trunnion shell``.
 
@@ -150,6 +154,8 @@ async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, s
     link.watch()
     face.welcome(str(data.root))
     status = await converse(face, shell)
+    if face.ended_by == signal.SIGHUP and link.catalog.settings.on_hangup == "cancel":
+        await shell.cancel_foreground(HANGUP_PATIENCE)
     await shell.close()
     if own.started and face.ended_by != signal.SIGHUP:
         face.screen.note("stopping the host; Ctrl-C does not wait for its runs")

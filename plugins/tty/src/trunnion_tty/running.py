@@ -108,8 +108,8 @@ class Running:
         """Ask for a run's end; returns once the request is on record."""
         return await self._client.cancel(run_id)
 
-    async def waited(self, question: asyncio.Future[Json]) -> Json:
-        """The answer of a question; Ctrl-C gives it up.
+    async def waited(self, question: asyncio.Future[Json], given_up: str = "the answer was not waited for") -> Json:
+        """The answer of a question; Ctrl-C gives it up, which ``given_up`` says.
 
         Raises:
             GivenUp: the person would not wait.
@@ -119,7 +119,7 @@ class Running:
         try:
             while not question.done():
                 if await self._next_signal(question) == signal.SIGINT:
-                    raise GivenUp("the question was given up")
+                    raise GivenUp(given_up)
             return question.result()
         finally:
             question.cancel()

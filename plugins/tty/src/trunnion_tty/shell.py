@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trunnion import InvalidArguments, Invocation, Json, NotFound, Unavailable
+from trunnion import InvalidArguments, Invocation, Json, NotFound, TrunnionError, Unavailable
 from trunnion.launcher.failures import exit_status, report, run_status
 from trunnion.launcher.secrets import words_for
 from trunnion_tty.acting import Acting
@@ -76,6 +77,14 @@ class Shell:
         """Where lines are read now."""
         catalog = self.link.catalog
         return Place(catalog, self.verbs, {**catalog.settings.aliases, **self.aliases}, self.console)
+
+    async def cancel_foreground(self, patience: float) -> None:
+        """Have the run that is waited for cancelled, if there is one and the host answers in time."""
+        for job in self.jobs.active:
+            if job.foreground:
+                with contextlib.suppress(TrunnionError, TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await self.running.cancel(job.run.id)
 
     async def close(self) -> None:
         """Look away from runs, which go on, and put the recording down."""

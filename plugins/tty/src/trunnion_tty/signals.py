@@ -20,8 +20,8 @@ class Signals:
     def __init__(self, at_prompt: Callable[[], bool], ending: Callable[[signal.Signals], None]) -> None:
         self._at_prompt = at_prompt
         self._ending = ending
-        self._waiting: asyncio.Future[signal.Signals] | None = None
-        self._missed: list[signal.Signals] = []
+        self._told: list[signal.Signals] = []
+        self._arrived = asyncio.Event()
         self._found = {number: signal.getsignal(number) for number in CAUGHT}
 
     def __enter__(self) -> Signals:
@@ -39,10 +39,14 @@ class Signals:
         for number, found in self._found.items():
             signal.signal(number, found if found is not None else signal.SIG_DFL)
 
+    def forget(self) -> None:
+        """What has come so far is of no interest any more: nothing was under way that it could be about."""
+        self._told.clear()
+        self._arrived.clear()
+
     def attend(self) -> None:
-        """From now on signals of the keyboard are about what is being waited for; older ones are of no interest."""
-        self._missed.clear()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._told, signal.SIGTSTP)
+        """From now on Ctrl-Z is about what is being waited for, as Ctrl-C is."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._tell, signal.SIGTSTP)
 
     def dismiss(self) -> None:
         """Nobody waits any more: Ctrl-Z suspends the shell again."""
@@ -50,18 +54,17 @@ class Signals:
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
     async def next(self) -> signal.Signals:
-        """The next Ctrl-C (SIGINT) or Ctrl-Z (SIGTSTP) since ``attend``."""
-        if self._missed:
-            return self._missed.pop(0)
-        self._waiting = asyncio.get_running_loop().create_future()
-        return await self._waiting
+        """The next Ctrl-C (SIGINT) or Ctrl-Z (SIGTSTP); one nobody waited for comes first. None is lost by giving up."""
+        await self._arrived.wait()
+        told = self._told.pop(0)
+        if not self._told:
+            self._arrived.clear()
+        return told
 
     def _interrupt(self) -> None:
         if not self._at_prompt():
-            self._told(signal.SIGINT)
+            self._tell(signal.SIGINT)
 
-    def _told(self, number: signal.Signals) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(number)
-        else:
-            self._missed.append(number)
+    def _tell(self, number: signal.Signals) -> None:
+        self._told.append(number)
+        self._arrived.set()
