@@ -38,6 +38,7 @@ class Job:
         foreground: whether the shell waits for it.
         cursor: the last event that was shown.
         lost: why nothing more is known of it.
+        has_result: whether its result is of interest beside what it printed.
     """
 
     def __init__(self, number: int, run: Run, tag: str) -> None:
@@ -47,7 +48,7 @@ class Job:
         self.foreground = True
         self.cursor = 0
         self.lost = ""
-        self.has_output = False
+        self.has_result = True
         self.task: asyncio.Task[None] | None = None
 
     @property

@@ -76,7 +76,6 @@ class Reporter:
             self._display.live(job.run.id, f"{job.tag} {bar(live, BAR)}" if live is not None else "")
 
     def _show(self, job: Job, text: str) -> None:
-        job.has_output = True
         if job.foreground:
             self._display.put(text)
             return
@@ -112,7 +111,7 @@ class Reporter:
     def tell_end(self, job: Job) -> None:
         """Show what came of a job that was waited for."""
         run, palette = job.run, self._screen.palette()
-        if run.result is not None and run.status == "succeeded":
+        if run.result is not None and run.status == "succeeded" and job.has_result:
             folded = fold(run.result, width=self._screen.width(), lines=RESULT_LINES, palette=palette)
             self._display.put(folded.text)
             if not folded.is_whole:

@@ -187,6 +187,7 @@ class Shell:
             TrunnionError: it was refused, or no host answered.
         """
         job = await self.running.start(invocation)
+        job.has_result = invocation.command_id != SYSTEM_SHELL
         if background:
             job.foreground = False
             self.face.screen.note(f"[{job.number}] {job.tag} {job.run.command_id}")

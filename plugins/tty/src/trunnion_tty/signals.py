@@ -54,7 +54,7 @@ class Signals:
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
     async def next(self) -> signal.Signals:
-        """The next Ctrl-C (SIGINT) or Ctrl-Z (SIGTSTP); one nobody waited for comes first. None is lost by giving up."""
+        """The next Ctrl-C (SIGINT) or Ctrl-Z (SIGTSTP), first what came while nobody waited; giving up loses none."""
         await self._arrived.wait()
         told = self._told.pop(0)
         if not self._told:
