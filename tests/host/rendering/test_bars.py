@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trunnion.rendering import DARK, Live, Steps, bar, visible, width_of
 
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-NUMBERS = st.none() | st.integers(-5, 10**9) | st.floats(allow_nan=False)
+NUMBERS = st.none() | st.integers(-5, 10**9) | st.floats()
 LIVES = st.builds(
     Live, st.text(max_size=60).map(lambda text: visible(text).replace("\n", " ").replace("\t", " ")), NUMBERS, NUMBERS
 )

@@ -30,7 +30,8 @@ PIECES = [
 ]
 PIECES += ["👩\u200d💻", "🇩🇪", "❤\ufe0f", "👍🏽", "नमस्ते", "ก็", "\u0301", "\u200d", "½", "ﬁ", "שלום", "─", "x" * 30]
 TEXT = st.lists(st.sampled_from(PIECES), max_size=25).map("".join) | st.text(max_size=40)
-COLOURFUL = st.lists(st.sampled_from([*PIECES[:11], "x" * 30]), max_size=25).map("".join).map(visible)
+COLOURED = st.lists(st.sampled_from([*PIECES[:11], "x" * 30]), max_size=25).map("".join)
+COLOURFUL = COLOURED.map(visible)
 LINE = TEXT.map(lambda text: visible(text.replace("\n", " ").replace("\t", " ")))
 
 
@@ -104,6 +105,10 @@ def test_what_is_clipped_fits_and_says_so(text, width):
         assert plain(text).startswith(plain(cut)[:-1])
 
 
+def test_what_is_clipped_does_not_colour_what_follows():
+    assert clipped("\x1b[31mred and more", 5) == "\x1b[31mred …\x1b[0m"
+
+
 @given(LINE, st.integers(0, 60), st.sampled_from(["left", "right", "center"]))
 def test_padded_text_has_the_width(text, width, align):
     made = padded(text, width, align)
@@ -115,7 +120,7 @@ def test_padding_is_where_it_is_asked_for():
     assert [padded("ab", 5, align) for align in ("left", "right", "center")] == ["ab   ", "   ab", " ab  "]
 
 
-@given(st.lists(COLOURFUL, min_size=1, max_size=5))
+@given(st.lists(COLOURED, min_size=1, max_size=5))
 def test_a_tag_stands_before_each_line_in_its_own_colour(lines):
     text = visible("\n".join(lines) + "\n")
     made = tagged(text, "T|").split("\n")
