@@ -36,6 +36,8 @@ def test_it_never_takes_more_than_its_line(live, width, only_ascii):
         (Live("copying", 2.5, None), "copying 2.5"),
         (Live("copying the whole house", 1234567), "copying the wh… 1234567"),
         (Live("copying", 3, 0), "copying 3"),
+        (Live("copying", float("nan"), 100), "copying nan"),
+        (Live("copying", 3, float("nan")), "copying 3"),
         (Live("copying", 1e308, 1e-308), "copying ━━━━━━━━━ 100 %"),
         (Live("copying the whole house", 1, 2), "copying… ━━━━──── 50 %"),
         (Live("", 1, 2), "━━━━━━━━───────── 50 %"),

@@ -149,7 +149,7 @@ def test_text_alone_is_as_it_is():
     "value",
     [
         {"deep": json.loads("[" * 900 + "]" * 900)},
-        ["x" * 4_000_000] * 30,
+        ["\x80" * 4_000_000] * 30,
         [list(range(1_000_000))],
         {str(n): n for n in range(1_000_000)},
         [[[1] * 500] * 500] * 500,
