@@ -29,7 +29,7 @@ HEAVY = {
 
 PROBE = """
 import sys
-sys.argv = ["trunnion", sys.argv[1]]
+sys.argv[0] = "trunnion"
 from trunnion.launcher.main import main
 try:
     main()
@@ -39,11 +39,11 @@ finally:
 """
 
 
-def imported(option: str, cwd: Path) -> tuple[str, set[str]]:
-    """What ``trunnion OPTION`` prints, and the modules it imported."""
+def imported(words: str, cwd: Path) -> tuple[str, set[str]]:
+    """What ``trunnion WORDS`` prints, and the modules it imported."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, option],
+        [sys.executable, "-c", PROBE, *words.split()],
         capture_output=True,
         text=True,
         timeout=30,
@@ -66,6 +66,14 @@ def test_light_options_import_nothing_heavy(option: str, tmp_path: Path) -> None
 def test_light_options_work_beside_a_broken_configuration(option: str, tmp_path: Path) -> None:
     (tmp_path / "trunnion.toml").write_text("this is not TOML")
     assert imported(option, tmp_path)[0]
+
+
+def test_the_subcommand_of_a_plugin_is_found_without_the_host(tmp_path: Path) -> None:
+    """A shell has to be there at once; of all plugins only what has their hooks is imported."""
+    printed, modules = imported("shell --help", tmp_path)
+    assert "trunnion shell" in printed
+    assert {"trunnion_tty.command", "trunnion_scripts.plugin"} <= modules
+    assert not modules & (HEAVY | {"prompt_toolkit"}) - {"pluggy", "trunnion.plugins", "trunnion_scripts"}
 
 
 UNUSED = {

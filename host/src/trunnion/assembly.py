@@ -138,7 +138,6 @@ def _frontend(owner: str, frontend: Frontend) -> Part:
         on_crash=frontend.on_crash,
         start_timeout=frontend.start_timeout,
         source=frontend.source,
-        foreground=frontend.foreground,
     )
 
 

@@ -117,6 +117,7 @@ def trunnion_authorize(request: AuthorizeRequest) -> Deny | None:
 
 @hookspec
 def trunnion_cli() -> Iterable[LazyCommand]:  # type: ignore[empty-body]
-    """Contribute subcommands of the launcher. Called only when the launcher meets a name it does not know,
-    or lists the subcommands for help with plugins.
+    """Contribute subcommands of the launcher. Called only when the launcher meets a name it does not know, and for
+    ``shell`` by ``trunnion up`` on a terminal. Of two plugins with a subcommand of one name, the first in order of
+    their names has it.
     """

@@ -40,7 +40,7 @@ from trunnion.kernel.settings import Settings
 from trunnion.late_portal import LatePortal
 from trunnion.life import Life
 from trunnion.live_settings import consume_settings
-from trunnion.loading import HostOptions, Setup, load_setup, plugin_cli
+from trunnion.loading import HostOptions, Setup, load_setup
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Frontend, Ready
 from trunnion.model.json import Json
@@ -55,7 +55,7 @@ from trunnion.winding_down import flushed, wind_down
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
-__all__ = ["Host", "HostOptions", "plugin_cli"]
+__all__ = ["Host", "HostOptions"]
 
 ANSWERING = 0.25
 """Seconds in which whoever asked the host to drain can still ask how that run ended."""
@@ -150,7 +150,7 @@ class Host:
         self._stop_wish.set()
 
     def _fail(self, reason: str) -> None:
-        """A part without which the host cannot go on has ended, for a reason or because it was done."""
+        """A part without which the host cannot go on has failed."""
         self.failure = reason
         self.request_stop(reason)
 

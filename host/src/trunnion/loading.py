@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,6 @@ from trunnion.config.paths import find_config
 from trunnion.config.selection import select
 from trunnion.config.toml_file import read_toml
 from trunnion.config.values import Config
-from trunnion.model.contributions import LazyCommand
 from trunnion.plugins.load import load_plugins
 from trunnion.plugins.plugin_set import PluginSet
 
@@ -105,12 +103,6 @@ def load_setup(
     )
     plugins = load_plugins(selection, builtins=builtins, given=given, discovery=discovery)
     return Setup(options, environ, plugins, _read(options, environ, plugins, path), discovery)
-
-
-def plugin_cli(options: HostOptions) -> list[LazyCommand]:
-    """Subcommands of the launcher that plugins bring."""
-    setup = load_setup(options, os.environ, builtins={})
-    return [lazy for _, lazy in setup.plugins.cli()]
 
 
 def _read(options: HostOptions, environ: Mapping[str, str], plugins: PluginSet, path: Path | None) -> Config:

@@ -173,20 +173,6 @@ async def test_fatal_ends_the_host_and_says_why(start) -> None:
         assert "'d' failed: ValueError: crash" in rig.host.stop_reason
 
 
-async def test_the_end_of_the_part_in_the_foreground_is_the_hosts(start) -> None:
-    go = asyncio.Event()
-
-    async def run(host, ready) -> None:
-        ready()
-        await go.wait()
-
-    plugin = {"frontends": [Frontend(name="shell", run=run, source="tty", foreground=True)]}
-    async with start(plugin=plugin) as rig:
-        go.set()
-        await asyncio.wait_for(rig.host.run_until_stopped(), 5)
-        assert rig.host.stop_reason == ""
-
-
 async def test_a_part_that_does_not_stop_is_named_and_left_behind(start, monkeypatch) -> None:
     """Defence: ``STOP_GRACE``."""
     monkeypatch.setattr(parts, "STOP_GRACE", 0.05)

@@ -33,7 +33,6 @@ class Part(msgspec.Struct, kw_only=True):
     on_crash: CrashPolicy
     start_timeout: float
     source: str
-    foreground: bool = False
     status: PartStatus = "starting"
     address: str = ""
     crashes: int = 0
@@ -124,8 +123,6 @@ class Parts:
         """Whether to start it again, after the pause that is due."""
         if error is None:
             part.status = "stopped"
-            if part.foreground and not self._stopping:
-                self._fatal("")
             return False
         part.crashes += 1
         part.reason = f"{type(error).__name__}: {error}"
@@ -153,7 +150,7 @@ class Parts:
 
 def in_order(parts: Sequence[Part]) -> list[Part]:
     """Daemons before frontends, each after those it names, else by name; a circle is broken by name."""
-    left = sorted(parts, key=lambda part: (part.kind == "frontend", part.foreground, part.name))
+    left = sorted(parts, key=lambda part: (part.kind == "frontend", part.name))
     known, placed, result = {part.name for part in left}, set[str](), list[Part]()
     while left:
         free = [p for p in left if all(name in placed or name not in known for name in p.after)]

@@ -59,9 +59,9 @@ class LazyGroup(click.Group):
         return list(SUBCOMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one; None if there is none of that name."""
+        """Import a built-in one; None if there is none of that name."""
         lazy = SUBCOMMANDS.get(cmd_name)
-        return lazy.load() if lazy is not None else _from_plugins(ctx, cmd_name)
+        return lazy.load() if lazy is not None else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table as it is, without importing what it names."""
@@ -71,21 +71,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand, or name the nearest ones."""
+        """Find the subcommand, here or among those plugins bring, or name the nearest ones."""
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
-            from trunnion.model.names import nearest
+            from trunnion.launcher.contributed import subcommand
 
-            close = nearest(name, SUBCOMMANDS)
-            hint = f"; did you mean {' or '.join(close)}?" if close else ""
-            raise click.UsageError(f"there is no subcommand {name!r}{hint}", ctx)
+            command = subcommand(ctx, name, SUBCOMMANDS)
         return name if command is not None else None, command, args[1:]
-
-
-def _from_plugins(ctx: click.Context, name: str) -> click.Command | None:
-    if ctx.resilient_parsing:
-        return None
-    from trunnion.launcher.contributed import contributed
-
-    return contributed(ctx, name)

@@ -12,6 +12,9 @@ from trunnion.launcher.screen import Screen
 
 F = TypeVar("F", bound=Callable[..., object])
 JSON_KEY = "trunnion.json"
+BY_UP = "trunnion.up"
+"""A key of click's ``meta``, true for the subcommand ``shell`` when ``trunnion up`` hands over to it: it is to start a
+host behind it, and to fail where one runs already."""
 
 
 class Options(NamedTuple):

@@ -127,7 +127,6 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
         source: what runs through this door are stamped with.
         enabled: whether it starts without being named in ``[frontends]``.
         after: names of frontends or daemons that must be ready before.
-        foreground: it owns the terminal; its end is the host's end.
         on_crash: what an exception does: carry on without it, start it again with backoff, or end the host.
         start_timeout: seconds until ``ready()`` must have been called.
     """
@@ -137,7 +136,6 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     enabled: bool = True
     after: tuple[str, ...] = ()
-    foreground: bool = False
     on_crash: CrashPolicy = "degrade"
     start_timeout: float = 30.0
 
