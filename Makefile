@@ -1,9 +1,10 @@
 # make run       a running host from a fresh clone          make test      what CI runs
 # make lint      style and types only, with repairs         make faults    the fault rows (ROUNDS=200 ROW=a1 SEED=...)
 # make bench     performance beside its ceilings            make docs      pages made from the code
+# make screenshots   the recorded session of the guide
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint check faults bench docs constraints clean
+.PHONY: help setup run test lint check faults bench docs screenshots constraints clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -47,6 +48,9 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python tools/write_docs.py
+
+screenshots: $(READY)
+	$(BIN)/python tools/record_session.py
 
 constraints:
 	tools/pin

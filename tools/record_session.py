@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,10 @@ KEY = 0.045
 """Seconds between two keys."""
 
 PATIENCE = 20.0
+MOMENT = 0.04
+"""Seconds for which something has to stand to be part of the picture."""
+
+LINGER = 4.0
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 8.4, 18, 12
 COLOURS = {
     "default": "#d0d0d0", "black": "#3a3a3a", "red": "#ff6b6b", "green": "#6bd968", "brown": "#e5c07b",
@@ -119,59 +124,65 @@ def cast(pieces: Sequence[Piece]) -> str:
 
 
 def picture(pieces: Sequence[Piece]) -> str:
-    """The recording as one moving picture: a group for each state of the screen, shown in its time."""
-    frames = _frames(pieces)
-    whole = frames[-1][0] + 4.0
+    """The recording as one moving picture: each state of a line of the screen, shown in its time."""
+    states, whole = _states(pieces)
     width, height = MARGIN * 2 + CELL_WIDTH * COLUMNS, MARGIN * 2 + CELL_HEIGHT * ROWS
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img">',
         "<title>A session in the shell of Trunnion</title>",
-        f"<style>text{{font:14px ui-monospace,Menlo,Consolas,monospace;white-space:pre}}g.f{{visibility:hidden;"
-        f"animation:{whole:.1f}s step-end infinite}}</style>",
+        "<style>text{font:14px ui-monospace,Menlo,Consolas,monospace;white-space:pre}"
+        f"g{{visibility:hidden;animation:{whole:.1f}s step-end infinite}}</style>",
         f'<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>',
     ]
-    for number, (at, rows) in enumerate(frames):
-        end = frames[number + 1][0] if number + 1 < len(frames) else whole
-        begin, stop = 100 * at / whole, 100 * end / whole
+    for number, (begin, end, drawn) in enumerate(states):
+        first, last = 100 * begin / whole, 100 * end / whole
         parts.append(
-            f"<style>@keyframes f{number}{{0%{{visibility:hidden}}{begin:.2f}%{{visibility:visible}}"
-            f"{stop:.2f}%{{visibility:hidden}}}}</style>"
-            f'<g class="f" style="animation-name:f{number}">{"".join(rows)}</g>'
+            f"<style>@keyframes f{number}{{0%{{visibility:hidden}}{first:.2f}%{{visibility:visible}}"
+            f'{last:.2f}%{{visibility:hidden}}}}</style><g style="animation-name:f{number}">{drawn}</g>'
         )
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _frames(pieces: Sequence[Piece]) -> list[tuple[float, list[str]]]:
-    """The states of the screen that stood for a moment, each with its time."""
+State = tuple[float, float, str]
+
+
+def _states(pieces: Sequence[Piece]) -> tuple[list[State], float]:
+    """What each line showed from when to when, and how long all takes; what stood for a moment only is left out."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.Stream(screen)
-    frames: list[tuple[float, list[str]]] = []
+    states: list[State] = []
+    now: dict[int, tuple[float, str]] = {}
     for number, piece in enumerate(pieces):
         stream.feed(piece.text)
         after = pieces[number + 1].at if number + 1 < len(pieces) else piece.at + 1
-        rows = _rows(screen)
-        if after - piece.at > 0.04 and (not frames or frames[-1][1] != rows):
-            frames.append((piece.at, rows))
-    return frames
+        if after - piece.at > MOMENT:
+            for y, drawn in enumerate([*map(partial(_row, screen), range(ROWS)), _cursor(screen)]):
+                begun, before = now.get(y, (piece.at, ""))
+                if before != drawn:
+                    states += [(begun, piece.at, before)] if before else []
+                    now[y] = (piece.at, drawn)
+    end = pieces[-1].at + LINGER
+    return [*states, *((begun, end, drawn) for begun, drawn in now.values() if drawn)], end + 0.1
 
 
-def _rows(screen: pyte.Screen) -> list[str]:
-    rows: list[str] = []
-    for y in range(ROWS):
-        x = 0
-        cells = [screen.buffer[y][column] for column in range(COLUMNS)]
-        while x < COLUMNS:
-            end = x
-            while end < COLUMNS and _look(cells[end]) == _look(cells[x]):
-                end += 1
-            rows += _run("".join(cell.data for cell in cells[x:end]), x, y, _look(cells[x]))
-            x = end
-    if not screen.cursor.hidden:
-        left, top = MARGIN + screen.cursor.x * CELL_WIDTH, MARGIN + screen.cursor.y * CELL_HEIGHT
-        rows.append(
-            f'<rect x="{left:.1f}" y="{top}" width="{CELL_WIDTH}" height="{CELL_HEIGHT}" fill="#fff" opacity=".55"/>'
-        )
-    return rows
+def _row(screen: pyte.Screen, y: int) -> str:
+    cells = [screen.buffer[y][column] for column in range(COLUMNS)]
+    parts: list[str] = []
+    x = 0
+    while x < COLUMNS:
+        end = x
+        while end < COLUMNS and _look(cells[end]) == _look(cells[x]):
+            end += 1
+        parts += _run("".join(cell.data for cell in cells[x:end]), x, y, _look(cells[x]))
+        x = end
+    return "".join(parts)
+
+
+def _cursor(screen: pyte.Screen) -> str:
+    if screen.cursor.hidden:
+        return ""
+    left, top = MARGIN + screen.cursor.x * CELL_WIDTH, MARGIN + screen.cursor.y * CELL_HEIGHT
+    return f'<rect x="{left:.1f}" y="{top}" width="{CELL_WIDTH}" height="{CELL_HEIGHT}" fill="#fff" opacity=".5"/>'
 
 
 Look = tuple[str, str, bool, bool]

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import trunnion
-from trunnion import testing
+from trunnion import rendering, testing
 from trunnion.config.selection import Selection
 from trunnion.launcher.main import cli
 from trunnion.model.errors import ERROR_TABLE
@@ -80,8 +80,16 @@ def test_subcommands_that_are_named_exist(page: Path) -> None:
 
 def test_public_names_in_the_plugin_guide_exist() -> None:
     text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`([A-Z]\w+)(?:\(|`)", text)) - {"Path", "Literal", "Enum", "CancelledError", "None"}
-    assert named - {*trunnion.__all__, *testing.__all__} == set()
+    others = {"Path", "Literal", "Enum", "CancelledError", "None", "NO_COLOR"}
+    named = set(re.findall(r"`([A-Z]\w+)(?:\(|`)", text)) - others
+    assert named - {*trunnion.__all__, *testing.__all__, *rendering.__all__} == set()
+
+
+def test_the_table_in_the_plugin_guide_is_drawn_so() -> None:
+    rows = [["pump1", 3, "ok"], ["pump3", 12.5, "slow, see its log"]]
+    look = rendering.TableLook(rule="─", indent=2)
+    drawn = rendering.draw_table(rendering.Table(rows, ["device", "ms", "state"], "Devices", look), 80)
+    assert f"```\n{drawn}```" in (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
 
 
 def test_the_tests_in_the_plugin_guide_pass(tmp_path: Path) -> None:

@@ -147,15 +147,18 @@ cancel_grace = 0.3
 
 
 class Place:
-    """One data directory, and the program on it."""
+    """One data directory, and the program on it; ``more`` are plugins beside the one all tests have."""
 
-    def __init__(self, root: Path) -> None:
+    program = PROGRAM
+
+    def __init__(self, root: Path, **more: str) -> None:
         self.root = root
         self.data = root / "data"
         self.config = root / "trunnion.toml"
-        self.config.write_text(CONFIG)
+        self.config.write_text(CONFIG.replace('["demo"]', json.dumps(["demo", *more])))
         (root / "plugins").mkdir()
-        (root / "plugins" / "demo.py").write_text(PLUGIN)
+        for name, code in {"demo": PLUGIN, **more}.items():
+            (root / "plugins" / f"{name}.py").write_text(code)
         # Hundreds of short processes: with bytecode kept they start in a third of the time.
         dropped = ("TRUNNION", "_TRUNNION", "PYTHONDONTWRITEBYTECODE")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
@@ -235,12 +238,23 @@ def place(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def make_shared(tmp_path_factory):
+    """Makes a place with a running host, and plugins of the module's own."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**more: str) -> Place:
+            made = Place(tmp_path_factory.mktemp("shared"), **more)
+            stack.callback(made.close)
+            made.host = made.up()
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared(make_shared):
     """A place with a running host, for tests that leave it as it is."""
-    made = Place(tmp_path_factory.mktemp("shared"))
-    made.host = made.up()
-    yield made
-    made.close()
+    return make_shared()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shlex
 import subprocess
 import sys
@@ -13,8 +12,6 @@ from pathlib import Path
 import msgspec
 import pyte
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trunnion.launcher.failures import report, run_status
 from trunnion.launcher.render import Renderer, show_table
@@ -22,7 +19,6 @@ from trunnion.launcher.screen import Screen
 from trunnion.model.errors import Busy, ErrorInfo
 from trunnion.model.events import Event
 from trunnion.model.runs import Run
-from trunnion.rendering import visible
 
 
 class Terminal(io.StringIO):
@@ -37,37 +33,6 @@ def screen(terminal: bool = False, **more: object) -> Screen:
 
 def event(kind: str, text: str = "", data: object = None, level: str = "info") -> Event:
     return Event("run/1", 1, 1, kind, level, "handler", text, msgspec.Raw(msgspec.json.encode(data)))
-
-
-NASTY = [
-    "\x1b]0;title\x07", "\x1b]52;c;aGk=\x07", "\x1b]8;;http://x\x1b\\link", "\x1b[2J", "\x1b[6n", "\x1b[?1049h",
-    "\x1b[201~", "\x1bP+q\x1b\\", "\x9b2J", "\x9d0;t\x9c", "\x0e", "\x08\x08", "\x1bc", "\x1b[10;10H", "\x07", "\x00",
-    "\x7f",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("sequence", NASTY)
-def test_what_acts_on_a_terminal_is_shown_instead(sequence):
-    shown = visible(f"a{sequence}b\n")
-    assert all(c >= " " or c == "\n" for c in shown), "no control character is left"
-    model = pyte.Screen(80, 5)
-    pyte.Stream(model).feed(shown.replace("\n", "\r\n"))
-    assert model.display[0].startswith("a\\x")
-    assert model.display[0].rstrip().endswith("b")
-    assert (model.title, model.cursor.y, model.cursor.x) == ("", 1, 0)
-
-
-@given(st.text(alphabet=st.sampled_from("\x1b[]0;3mJH\x07\x9b\\ab\n\t\r?c"), max_size=60))
-def test_no_mixture_gets_anything_but_colour_through(text):
-    shown = visible(text)
-    rest = re.sub(r"\x1b\[[0-9;:]*m", "", shown)
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", rest)
-
-
-def test_colour_passes_and_ends():
-    assert visible("\x1b[31mred\n") == "\x1b[31mred\x1b[0m\n"
-    assert visible("plain\r\ntext\t1\n") == "plain\ntext\t1\n"
-    assert visible("safe\u202eexe.txt") == "safe\\u202eexe.txt"
 
 
 def test_a_pipe_gets_the_bytes_as_they_are():

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from trunnion.blocking_host import BlockingHost
     from trunnion.hookspecs import hookimpl
     from trunnion.host import Host, HostOptions
-    from trunnion.kernel.context import Context, RunHandle
+    from trunnion.kernel.context import Context
     from trunnion.kernel.door import Door
     from trunnion.kernel.handle import HostHandle
     from trunnion.kernel.plugin_registry import PluginRegistry
     from trunnion.kernel.plugin_secrets import Secrets
     from trunnion.kernel.registry import Contributed
+    from trunnion.kernel.run_handle import RunHandle
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
@@ -86,7 +87,8 @@ _PLACES: dict[str, str] = {
     "Event": "trunnion.model.events",
     **dict.fromkeys(("Host", "HostOptions"), "trunnion.host"),
     "BlockingHost": "trunnion.blocking_host",
-    **dict.fromkeys(("Context", "RunHandle"), "trunnion.kernel.context"),
+    "Context": "trunnion.kernel.context",
+    "RunHandle": "trunnion.kernel.run_handle",
     **dict.fromkeys(("Document", "DocumentPage"), "trunnion.model.state"),
     "Door": "trunnion.kernel.door",
     "HostHandle": "trunnion.kernel.handle",

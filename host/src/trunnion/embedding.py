@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from trunnion.hookspecs import hookimpl
-from trunnion.kernel.context import result_of
 from trunnion.kernel.door import Door
+from trunnion.kernel.run_handle import result_of
 from trunnion.model.commands import Command, Query, command_of
 from trunnion.model.contributions import Frontend, Provider
 from trunnion.model.errors import InvalidArguments

@@ -78,7 +78,7 @@ def _step(ctx: Context, step: Mapping[str, object]) -> None:
     elif do == "module_log":
         log_line(text, data=value)
     elif do == "table":
-        table([[text, 1], [None, True]], headers=["a", "b"], title=text)
+        table([[text, 1], [None, True]], headers=["a", "b"], title=text, **(step.get("look") or {}))
     elif do == "data":
         ctx.data(value, text)
     elif do == "emit":

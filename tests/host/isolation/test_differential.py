@@ -30,9 +30,11 @@ RAISES = st.sampled_from(sorted({
     "value", "failed", "facts", "unavailable", "exit", "interrupt", "odd", "recursion", "cancelled"
 }))  # fmt: skip
 SAYS = st.fixed_dictionaries(
-    {"do": st.sampled_from(["echo", "log", "logging", "module_log", "table", "data", "block"]), "value": PLAIN},
+    {"do": st.sampled_from(["echo", "log", "logging", "module_log", "data", "block"]), "value": PLAIN},
     optional={"level": st.sampled_from(["debug", "warning", "odd"])},
 )
+LOOKS = st.sampled_from([{"align": ["right"], "rule": "─", "gap": 1}, {"wrap": 5}, {"rule": "\t"}, {"x": 1}])
+TABLES = st.fixed_dictionaries({"do": st.just("table"), "value": PLAIN}, optional={"look": LOOKS})
 PRINTS = st.fixed_dictionaries(
     {"do": st.just("print"), "value": WORDS},
     optional={"err": st.booleans(), "end": st.sampled_from(["", "\n", "\n\n"])},
@@ -42,6 +44,7 @@ EMITS = st.fixed_dictionaries(
 )
 STEPS = st.lists(
     SAYS
+    | TABLES
     | PRINTS
     | EMITS
     | st.fixed_dictionaries({"do": st.just("stats"), "value": WORDS})

@@ -203,6 +203,36 @@ async def test_tables_data_and_artifacts(start, tmp_path) -> None:
         assert (await rig.run("t.absent")).error.code == "invalid_arguments"
 
 
+async def test_a_table_says_how_it_wants_to_look_and_odd_wishes_are_refused(start) -> None:
+    """Defence: ``checked_look``; in the run, by the module's function there, and outside of runs."""
+
+    async def asks(ctx: Context) -> list[str]:
+        ctx.table([[1, "a"]], ["n"], "T", align=("right", "left"), rule="═", indent=2, extra="cut", wrap=True)
+        trunnion.table([[1]], gap=2)
+        said = []
+        for table in (ctx.table, trunnion.table):
+            for odd in ({"align": ["middle"]}, {"rule": "\n"}, {"gap": "2"}, {"colour": "red"}):
+                with pytest.raises((ValueError, TypeError)) as refused:
+                    table([[1]], **odd)
+                said.append(str(refused.value))
+        return said
+
+    async with start(cmd(asks)) as rig:
+        run = await rig.run("t.asks")
+        tables = [event.data for event in await rig.events(run) if event.kind == "table"]
+        look = {"align": ["right", "left"], "rule": "═", "indent": 2, "extra": "cut"}
+        assert tables == [
+            {"headers": ["n"], "rows": [[1, "a"]], "title": "T", **look},
+            {"headers": [], "rows": [[1]], "title": ""},
+        ]
+        for name, said in zip(("align", "rule", "gap"), run.result, strict=False):
+            assert said.startswith(f"{name} of a table")
+        assert run.result[:4] == run.result[4:]
+        assert "no option colour" in run.result[3]
+    with pytest.raises(ValueError, match="indent of a table"):
+        trunnion.table([[1]], indent=-1)
+
+
 SECRET = 'hunter2"2222'
 SCHEMA = {"type": "object", "properties": {"key": {"type": "string", "writeOnly": True}}, "required": ["key"]}
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Unpack
 
 import msgspec
 
@@ -32,6 +32,7 @@ from trunnion.model.events import DATA, LEVELS, LOG, TABLE, event_word, handlers
 from trunnion.model.json import Json, encode, valid_text
 from trunnion.model.runs import ArtifactInfo
 from trunnion.model.stats import Stats
+from trunnion.model.tables import TableOptions, table_data
 
 if TYPE_CHECKING:
     import asyncio
@@ -179,9 +180,11 @@ class Context:
             else:
                 self._progress = (self._progress[0], said)
 
-    def table(self, rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "") -> None:
+    def table(
+        self, rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "", **look: Unpack[TableOptions]
+    ) -> None:
         """Add a table."""
-        self.emit(TABLE, title, {"headers": list(headers), "rows": [list(row) for row in rows], "title": title})
+        self.emit(TABLE, title, table_data(rows, headers, title, **look))
 
     def data(self, value: Json, text: str = "") -> None:
         """Add machine-readable data."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Protocol, TypeVar, Unpack
 
 import msgspec
 
 from trunnion.access.streams import StreamRedactor, TextRedactor
 from trunnion.kernel.file_writing import Content
 from trunnion.kernel.output import LineBuffer
+from trunnion.kernel.run_handle import RunHandle
 from trunnion.kernel.sink import Sink
 from trunnion.kernel.threads import waited_for
-from trunnion.model.errors import TrunnionError, stop_error
+from trunnion.model.errors import stop_error
 from trunnion.model.events import (
     COMMON_KINDS,
     DATA,
@@ -33,6 +34,7 @@ from trunnion.model.events import (
 from trunnion.model.json import Json, encode
 from trunnion.model.runs import ArtifactInfo, Caller, Run
 from trunnion.model.stats import Stats
+from trunnion.model.tables import TableOptions, table_data
 
 T = TypeVar("T")
 PROGRESS_INTERVAL = 0.05
@@ -62,41 +64,6 @@ class Nested(Protocol):
 
     async def flush(self, context: Context) -> None:
         """Wait until everything emitted so far is on record."""
-
-
-class RunHandle:
-    """A nested run that was started."""
-
-    def __init__(self, run_id: str, wait: Callable[[], Coroutine[None, None, Run]]) -> None:
-        self.run_id = run_id
-        self._wait = wait
-
-    async def wait(self) -> Run:
-        """Wait for the end, whatever it is."""
-        return await self._wait()
-
-    async def result(self) -> Json:
-        """Wait for the end and return the result.
-
-        Raises:
-            TrunnionError: the run did not succeed; the error is the run's own.
-        """
-        return result_of(await self._wait())
-
-
-def result_of(run: Run) -> Json:
-    """The result of an ended run.
-
-    Raises:
-        TrunnionError: it did not succeed.
-    """
-    from trunnion.model.errors import error_from_info
-
-    if run.status == "succeeded":
-        return run.result
-    if run.error is not None:
-        raise error_from_info(run.error)
-    raise TrunnionError(f"run {run.id} ended as {run.status}")
 
 
 class Context:
@@ -260,9 +227,23 @@ class Context:
         else:
             self._progress = (self._progress[0], raw)
 
-    def table(self, rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "") -> None:
-        """Add a table."""
-        self.emit(TABLE, title, {"headers": list(headers), "rows": [list(row) for row in rows], "title": title})
+    def table(
+        self, rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "", **look: Unpack[TableOptions]
+    ) -> None:
+        """Add a table.
+
+        Args:
+            rows: cells of any JSON value; short rows are padded.
+            headers: of the columns; cells beyond them are shown below empty ones.
+            title: above the table.
+            look: how it is drawn on a terminal: ``align``, ``wrap``, ``indent``, ``title_indent``, ``rule``, ``gap``
+                and ``extra``, as ``trunnion.rendering.TableLook`` has them.
+
+        Raises:
+            ValueError: an option of the look is none there is; the message names it.
+            TypeError: it is of another type, or there is none of that name.
+        """
+        self.emit(TABLE, title, table_data(rows, headers, title, **look))
 
     def data(self, value: Json, text: str = "") -> None:
         """Add machine-readable data."""

@@ -9,11 +9,12 @@ import msgspec
 
 from trunnion.kernel.admission import Admissions, Admitted, Origin
 from trunnion.kernel.artifacts import ArtifactKeeper
-from trunnion.kernel.context import Context, RunHandle, result_of
+from trunnion.kernel.context import Context
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.file_writing import Content
 from trunnion.kernel.live import LiveRun
 from trunnion.kernel.providers import Providers
+from trunnion.kernel.run_handle import RunHandle, result_of
 from trunnion.kernel.waiting import Waiting
 from trunnion.model.errors import Unavailable
 from trunnion.model.json import Json

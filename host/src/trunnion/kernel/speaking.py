@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Unpack
 
 from trunnion.kernel.output import current
 from trunnion.model.events import LEVELS
 from trunnion.model.json import Json
+from trunnion.model.tables import TableOptions, checked_look
 
 _log = logging.getLogger("trunnion.echo")
 
@@ -34,11 +36,14 @@ def log(message: str, level: str = "info", data: Json = None) -> None:
         context.log(message, level, data)
 
 
-def table(rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "") -> None:
+def table(
+    rows: Sequence[Sequence[Json]], headers: Sequence[str] = (), title: str = "", **look: Unpack[TableOptions]
+) -> None:
     """Add a table to the run this code works for; see ``Context.table``."""
     context = current.get()
     if context is not None:
-        context.table(rows, headers, title)
+        context.table(rows, headers, title, **look)
         return
+    checked_look(look)
     for row in ([headers] if headers else []) + [list(map(str, row)) for row in rows]:
         echo("  ".join(row))

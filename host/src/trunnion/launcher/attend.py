@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -164,12 +163,12 @@ def tell_end(screen: Screen, run: Run, *, to_reach: str = "") -> int:
 
 
 def _tell_value(screen: Screen, run: Run, to_reach: str) -> None:
-    """A result: on a terminal no more of it than fits, if the rest can be asked for."""
+    """A result: on a terminal no more of it than fits, unless it is on no record, where the rest can be asked for."""
     beside = screen.has_output and not isinstance(run.result, str)
     is_terminal = screen.err_is_terminal if beside else screen.out_is_terminal
-    if is_terminal and not isinstance(run.result, str):
-        lines = screen.height() - ROOM_BELOW if run.last_seq else sys.maxsize
-        folded = fold(run.result, width=screen.width(), lines=lines, palette=screen.palette(error=beside))
+    if is_terminal and run.last_seq and not isinstance(run.result, str):
+        palette = screen.palette(error=beside)
+        folded = fold(run.result, width=screen.width(), lines=screen.height() - ROOM_BELOW, palette=palette)
         label = ("result:\n" if "\n" in folded.text[:-1] else "result: ") if beside else ""
         screen.put(label + folded.text, error=beside)
         if not folded.is_whole:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, TypedDict, Unpack, get_args
 
 import msgspec
 
@@ -17,8 +17,8 @@ Extra: TypeAlias = Literal["show", "cut"]
 WIDEST_BLANK: Final = 100
 """Columns that an indent or a gap may have."""
 LONGEST_RULE: Final = 16
-_CONJOINING = (range(0x1160, 0x1200), range(0xD7B0, 0xD800))
-"""Parts of Korean syllables, which take no place of their own."""
+_PLACELESS = (range(0x1160, 0x1200), range(0xD7B0, 0xD800), (0x3164, 0xFFA0))
+"""Parts of Korean syllables, which are seen on the one before or not at all."""
 
 
 class TableLook(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,7 +34,7 @@ class TableLook(msgspec.Struct, frozen=True, omit_defaults=True):
         extra: what becomes of cells beyond the headers: shown below empty ones, or cut.
     """
 
-    align: tuple[Align, ...] = ()
+    align: Sequence[Align] = ()
     wrap: bool = True
     indent: int = 0
     title_indent: int = 0
@@ -44,6 +44,18 @@ class TableLook(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 DEFAULT_LOOK: Final = TableLook()
+
+
+class TableOptions(TypedDict, total=False):
+    """What may be said of a table's look; see ``TableLook``."""
+
+    align: Sequence[Align]
+    wrap: bool
+    indent: int
+    title_indent: int
+    rule: str
+    gap: int
+    extra: Extra
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -59,40 +71,52 @@ class Table(msgspec.Struct, frozen=True):
     look: TableLook = DEFAULT_LOOK
 
 
-def checked_look(look: TableLook) -> TableLook:
+def checked_look(options: TableOptions) -> TableLook:
     """A look as somebody asks for it.
 
     Raises:
         ValueError: an option is none there is; the message names it.
-        TypeError: it is of another type.
+        TypeError: it is of another type, or there is none of that name.
     """
-    if not all(each in get_args(Align) for each in look.align):
-        raise ValueError(f"align of a table is left, right or center, one for each column; got {look.align!a}")
+    odd = options.keys() - set(TableLook.__struct_fields__)
+    if odd:
+        raise TypeError(f"a table has no option {', '.join(sorted(odd))}, but {', '.join(TableLook.__struct_fields__)}")
+    return _checked(TableLook(**options))
+
+
+def _checked(look: TableLook) -> TableLook:
+    align: object = look.align
+    if isinstance(align, str) or not isinstance(align, Sequence):
+        raise TypeError(f"align of a table is a sequence of left, right and center; got {_short(align)}")
+    if not all(each in get_args(Align) for each in align):
+        raise ValueError(f"align of a table is a sequence of left, right and center; got {_short(align)}")
     for name in ("indent", "title_indent", "gap"):
         blanks = getattr(look, name)
         if isinstance(blanks, bool) or not isinstance(blanks, int):
-            raise TypeError(f"{name} of a table is a number of columns; got {blanks!a}")
+            raise TypeError(f"{name} of a table is a number of columns; got {_short(blanks)}")
         if not 0 <= blanks <= WIDEST_BLANK:
-            raise ValueError(f"{name} of a table is from 0 to {WIDEST_BLANK} columns; got {blanks}")
+            raise ValueError(f"{name} of a table is from 0 to {WIDEST_BLANK} columns; got {_short(blanks)}")
     if not isinstance(look.wrap, bool):
-        raise TypeError(f"wrap of a table is True or False; got {look.wrap!a}")
+        raise TypeError(f"wrap of a table is True or False; got {_short(look.wrap)}")
     if not isinstance(look.rule, str):
-        raise TypeError(f"rule of a table is text; got {look.rule!a}")
+        raise TypeError(f"rule of a table is text; got {_short(look.rule)}")
     if len(look.rule) > LONGEST_RULE or not all(map(_takes_place, look.rule)):
-        raise ValueError(f"rule of a table is up to {LONGEST_RULE} characters that can be seen; got {look.rule!a}")
+        raise ValueError(f"rule of a table is up to {LONGEST_RULE} visible characters; got {_short(look.rule)}")
     if look.extra not in get_args(Extra):
-        raise ValueError(f"extra of a table is show or cut; got {look.extra!a}")
-    return look
+        raise ValueError(f"extra of a table is show or cut; got {_short(look.extra)}")
+    return msgspec.structs.replace(look, align=tuple(align))
 
 
 def table_data(
-    rows: Sequence[Sequence[Json]], headers: Sequence[str], title: str, look: TableLook = DEFAULT_LOOK
+    rows: Sequence[Sequence[Json]], headers: Sequence[str], title: str, **look: Unpack[TableOptions]
 ) -> JsonObject:
-    """What the event of a table carries; of the look only what is out of the ordinary."""
+    """What the event of a table carries; of the look only what is out of the ordinary.
+
+    Raises:
+        ValueError, TypeError: as of ``checked_look``.
+    """
     data: dict[str, Json] = {"headers": list(headers), "rows": [list(row) for row in rows], "title": title}
-    if look is not DEFAULT_LOOK:
-        data.update(msgspec.to_builtins(look))
-    return data
+    return {**data, **msgspec.to_builtins(checked_look(look))} if look else data
 
 
 def table_of(data: Json) -> Table:
@@ -108,13 +132,17 @@ def _look_of(data: Mapping[str, Json]) -> TableLook:
     for name in TableLook.__struct_fields__:
         if name in data:
             with suppress(msgspec.ValidationError, ValueError):
-                look = checked_look(msgspec.convert({**msgspec.to_builtins(look), name: data[name]}, TableLook))
+                look = _checked(msgspec.convert({**msgspec.to_builtins(look), name: data[name]}, TableLook))
     return look
+
+
+def _short(value: object) -> str:
+    return ascii(value)[:60]
 
 
 def _takes_place(char: str) -> bool:
     """Whether a character is seen where it stands, rather than on the one before it or not at all."""
-    if any(ord(char) in block for block in _CONJOINING):
+    if any(ord(char) in block for block in _PLACELESS):
         return False
     return char.isprintable() and unicodedata.category(char)[0] != "M"
 

@@ -27,9 +27,9 @@ class Live(NamedTuple):
     @property
     def percent(self) -> int | None:
         """How far it is, 0 to 100; None where that is not known."""
-        if self.done is None or not self.total or not math.isfinite(self.done / self.total):
+        if self.done is None or self.total is None or not self.total > 0 or math.isnan(self.done):
             return None
-        return int(min(1.0, max(0.0, self.done / self.total)) * 100)
+        return 0 if self.done <= 0 else 100 if self.done >= self.total else int(self.done / self.total * 100)
 
 
 def bar(live: Live, width: int, palette: Palette = PLAIN, *, only_ascii: bool = False) -> str:
@@ -44,12 +44,18 @@ def bar(live: Live, width: int, palette: Palette = PLAIN, *, only_ascii: bool = 
     if live.done is None:
         return clipped(live.text, width)
     percent = live.percent
-    figure = _figure(live.done) if percent is None else f"{percent:3} %"
-    room = width - len(figure) - 1
-    size = 0 if percent is None else min(LONGEST_BAR, max(SHORTEST_BAR, room - width_of(live.text) - 1))
-    text = clipped(live.text, room - size - 1) if room - size > SHORTEST_BAR else ""
-    drawn = _drawn(percent or 0, size, palette, "#-" if only_ascii else "━─") if size and size <= room else ""
-    return clipped(" ".join(part for part in (text, drawn, figure.strip() if not drawn else figure) if part), width)
+    if percent is None:
+        figure = _figure(live.done)
+        text = clipped(live.text, width - len(figure) - 1)
+        return clipped(f"{text} {figure}" if text else figure, width)
+    room = width - len(" 100 %")
+    wanted = width_of(live.text)
+    size = min(LONGEST_BAR, room, max(SHORTEST_BAR, room - wanted - bool(wanted)))
+    left = room - size - 1
+    parts = [clipped(live.text, left)] if wanted and left >= min(wanted, SHORTEST_BAR) else []
+    if size >= SHORTEST_BAR:
+        parts.append(_drawn(percent, size, palette, "#-" if only_ascii else "━─"))
+    return clipped(" ".join([*parts, f"{percent} %"]), width)
 
 
 def _drawn(percent: int, size: int, palette: Palette, marks: str) -> str:
@@ -58,7 +64,7 @@ def _drawn(percent: int, size: int, palette: Palette, marks: str) -> str:
 
 
 def _figure(done: float) -> str:
-    return str(int(done)) if done == math.floor(done) else f"{done:.6g}"
+    return f"{done:.15g}" if float(done).is_integer() else f"{done:.6g}"
 
 
 class Steps:

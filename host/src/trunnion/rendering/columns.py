@@ -15,12 +15,7 @@ def width_of(text: str) -> int:
     """Columns that one line of neutralised text takes, colours not counted."""
     if "\x1b" in text:
         text = _colour.sub("", text)
-    if text.isascii():
-        return len(text)
-    # Late, here and below: its tables cost tens of milliseconds, and most text is ASCII.
-    from wcwidth import wcswidth
-
-    return max(0, wcswidth(text))
+    return len(text) if text.isascii() else sum(size for _, size in _characters(text))
 
 
 def padded(text: str, width: int, align: str = "left") -> str:
@@ -93,22 +88,19 @@ def _wrapped_ascii(text: str, width: int) -> list[str]:
 def _wrapped_atoms(text: str, width: int) -> list[str]:
     lines: list[str] = []
     line: list[tuple[str, int]] = []
-    used = blank = 0  # columns of the line; where in it its last blank stands
+    used = blank = 0  # columns of the line; where in it its last blank stands that is no indent
+    is_begun = False
     for atom, size in _atoms(text):
         if used + size > width and used:
-            if atom == " ":
-                lines.append(_joined(line))
-                line, used, blank = [], 0, 0
-                continue
-            rest = line[blank + 1 :] if blank else []
-            lines.append(_joined(line[:blank] if blank else line))
-            line, used, blank = rest, sum(each for _, each in rest), 0
-        if atom == " " and lines and not used:
-            continue
-        if atom == " " and used:
+            rest = line[blank + 1 :] if blank and atom != " " else []
+            lines.append(_joined(line[:blank] if rest else line))
+            line, used, blank, is_begun = rest, sum(each for _, each in rest), 0, bool(rest)
+        if atom == " " and is_begun:
             blank = len(line)
-        line.append((atom, size))
-        used += size
+        if atom != " " or used or not lines:
+            line.append((atom, size))
+            used += size
+            is_begun = is_begun or (atom != " " and size > 0)
     return [*lines, _joined(line)] if line else lines
 
 
@@ -130,6 +122,7 @@ def _characters(text: str) -> Iterator[tuple[str, int]]:
     if text.isascii():
         yield from ((char, 1) for char in text)
         return
+    # Late: its tables cost tens of milliseconds, and most text is ASCII.
     from wcwidth import iter_graphemes, wcswidth
 
     yield from ((char, 1 if char.isascii() else max(0, wcswidth(char))) for char in iter_graphemes(text))

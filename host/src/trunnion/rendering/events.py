@@ -95,10 +95,11 @@ class EventRenderer:
         data = _object(event)
         if data.get("update") is True:
             return Rendered(error=True, live=Live(self._in_one_line(event.text)))
+        is_error = data.get("channel") == "stderr"
         text = self._safe(event.text)
-        if event.level != "info" and self._palette:
-            text = self._palette.paint(event.level, text)
-        return Rendered(text, data.get("channel") == "stderr")
+        if event.level not in ("info", "warning" if is_error else "") and self._palette:
+            text = self._palette.paint(event.level, text)  # what was said on standard error is no warning for that
+        return Rendered(text, is_error)
 
     def _log(self, event: Event) -> Rendered:
         """The level in its colour; the text too where it is out of the ordinary, and where the host itself speaks."""

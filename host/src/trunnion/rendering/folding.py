@@ -13,12 +13,14 @@ from trunnion.rendering.neutral import visible
 from trunnion.rendering.palette import PLAIN, Palette, Role
 
 INDENT: Final = "  "
-DEEPEST: Final = 40
-"""Levels that are opened; what is deeper stays on one line."""
+SHORTEST: Final = 8
+"""Columns a key has at least."""
 WIDEST: Final = 400
 """Columns of one line, however wide the terminal is."""
-LEAST: Final = 20
-"""Columns for which it is worth while to begin a list or an object that is cut."""
+NARROWEST: Final = 48
+"""Columns of one line, however narrow the terminal is."""
+LEAST: Final = 30
+"""Columns a value has at least: keys are cut for that, and it takes as many to begin a list that is cut."""
 _BRACKETS = {True: ("{", "}"), False: ("[", "]")}
 
 _Parts: TypeAlias = "Mapping[str, Json] | Sequence[Json]"
@@ -51,7 +53,7 @@ def fold(value: Json, *, width: int, lines: int, palette: Palette = PLAIN) -> Fo
     """
     if isinstance(value, str):
         return Folded(visible(value.rstrip("\n")) + "\n")
-    folder = _Folder(min(WIDEST, max(20, width)), palette)
+    folder = _Folder(min(WIDEST, max(NARROWEST, width)), palette)
     made, _ = folder.lines(value, "", 0, max(3, lines))
     return Folded("".join(line + "\n" for line in made), not folder.left_out)
 
@@ -80,9 +82,12 @@ class _Folder:
             return self._long_text(value, room, most)
         if not isinstance(value, Mapping | Sequence):
             return [self._painted(_pieces(value))], 1
-        if len(value) > most - 2 or len(margin) >= DEEPEST * len(INDENT):
+        if most > 3 and (filled := self._filled(value, margin + INDENT, most - 3)) is not None:
+            return ["[", *filled, margin + "]"], 2 + len(filled)
+        is_deep = len(margin + INDENT) + SHORTEST + LEAST > self._width
+        if is_deep or len(value) > most - 2:
             line, shown = self._cut(value, room)
-            if most < 3 or shown >= most - 3:
+            if is_deep or most < 3 or shown >= most - 3:
                 return [line], 1
         return self._opened(value, margin, most)
 
@@ -90,7 +95,7 @@ class _Folder:
         """One entry a line; those that need more share what is left."""
         count, inner = len(value), margin + INDENT
         shown = count if count <= most - 2 else most - 3
-        entries = [(_name(key), child) for key, child in islice(_entries(value), shown)]
+        entries = [(self._name(key, inner), child) for key, child in islice(_entries(value), shown)]
         long = [self._compact(child, self._width - len(inner) - width_of(name) - 1) is None for name, child in entries]
         used, spare, hungry = 2 + (shown < count), most - 2 - (shown < count) - shown, sum(long)
         begin, end = _BRACKETS[isinstance(value, Mapping)]
@@ -99,12 +104,36 @@ class _Folder:
             share = spare // hungry if long[number] else 0
             found, took = self.lines(child, inner, len(inner) + width_of(name), 1 + share)
             used, spare, hungry = used + took, spare - (took - 1), hungry - long[number]
-            made.append(inner + self._palette.paint("key", name.removesuffix(": ")) + ": " * bool(name) + found[0])
-            made += found[1:]
+            made += [inner + name + found[0], *found[1:]]
             made[-1] += "," if number + 1 < count else ""
         if shown < count:
             made.append(inner + self._more(f"… {count - shown} more"))
         return [*made, margin + end], used
+
+    def _filled(self, value: _Parts, margin: str, most: int) -> list[str] | None:
+        """Numbers, as many in a line as it takes; None where there is anything else."""
+        made, line, room = list[str](), list[str](), 0
+        for number, child in enumerate(value):
+            if isinstance(value, Mapping) or not isinstance(child, int | float | None):
+                return None
+            text = json.dumps(child)
+            room -= len(text) + len(", ")
+            if room < 0:
+                made.append(margin + ", ".join(line) + ",")
+                if len(made) > most:
+                    return [*made[1:], margin + self._more(f"… {len(value) - number} more")]
+                line, room = [], self._width - len(margin) - len(text) - len(", ")
+            line.append(self._palette.paint("number", text))
+        return [*made[1:], margin + ", ".join(line)]
+
+    def _name(self, key: str | None, margin: str) -> str:
+        """What stands before a value."""
+        if key is None:
+            return ""
+        quoted, room = _quoted(key), self._width - len(margin) - LEAST
+        if width_of(quoted) > room:
+            self.left_out, quoted = True, clipped(quoted, room - 1) + '"'
+        return self._palette.paint("key", quoted) + ": "
 
     def _long_text(self, text: str, room: int, most: int) -> tuple[list[str], int]:
         """Text the terminal has to wrap, cut where it has no room for it."""
@@ -112,7 +141,7 @@ class _Folder:
         left_out = f" … of {len(text)} characters"
         quoted = _quoted(text[: 8 * whole])
         if len(text) > 8 * whole or width_of(quoted) > whole:
-            kept = clipped(quoted, max(2, whole - len(left_out) - 1)).removesuffix("…")
+            kept = clipped(quoted, max(2, whole - len(left_out))).removesuffix("…")
             shown = self._palette.paint("string", kept + '"') + self._more(left_out)
             return [shown], 1 + max(0, width_of(shown) - room + self._width - 1) // self._width
         return [self._palette.paint("string", quoted)], 1 + (width_of(quoted) - room + self._width - 1) // self._width
@@ -174,10 +203,6 @@ def _key_pieces(key: str | None) -> Iterator[_Piece]:
     if key is not None:
         yield "key", _quoted(key)
         yield None, ": "
-
-
-def _name(key: str | None) -> str:
-    return "" if key is None else _quoted(key) + ": "
 
 
 def _entries(value: _Parts) -> Iterator[tuple[str | None, Json]]:

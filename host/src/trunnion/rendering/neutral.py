@@ -18,6 +18,7 @@ _ACTING = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     r"\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+_colour = re.compile(COLOUR)
 _acting = re.compile(_ACTING)
 _either = re.compile(f"({COLOUR})|{_ACTING}")
 _PLAIN = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
@@ -29,15 +30,10 @@ def visible(text: str) -> str:
     A carriage return before a newline is dropped. Text with colour ends with a reset, so that nothing
     after it is coloured.
     """
-    if text.isascii():  # ten times quicker than the pattern, and most output is nothing else
-        if not text.encode().translate(None, _PLAIN):
-            return text
-    elif _acting.search(text) is None:
+    if _is_plain(text):
         return text
-    return _neutralised(text)
-
-
-def _neutralised(text: str) -> str:
+    if "\x1b" in text and _is_plain(_colour.sub("", text)):
+        return _with_reset(text)
     coloured = False
 
     def shown(match: re.Match[str]) -> str:
@@ -49,7 +45,16 @@ def _neutralised(text: str) -> str:
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
     safe = _either.sub(shown, text.replace("\r\n", "\n"))
-    if not coloured:
-        return safe
-    body, end = (safe[:-1], "\n") if safe.endswith("\n") else (safe, "")
+    return _with_reset(safe) if coloured else safe
+
+
+def _is_plain(text: str) -> bool:
+    """Whether there is nothing in it but what may be printed as it is, found in one scan."""
+    if text.isascii():  # ten times quicker than the pattern, and most output is nothing else
+        return not text.encode().translate(None, _PLAIN)
+    return _acting.search(text) is None
+
+
+def _with_reset(text: str) -> str:
+    body, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
     return body + RESET + end

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from trunnion.host import Host
-from trunnion.kernel.context import result_of
 from trunnion.kernel.observers import ObserverPump
+from trunnion.kernel.run_handle import result_of
 from trunnion.kernel.threads import in_thread
 from trunnion.model.events import TEXT, Event, run_stream
 from trunnion.model.json import Json, decode

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TextIO, cast
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -21,7 +22,7 @@ from trunnion_tty.history import HistoryFile, default_path
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.lines import last_statement
 from trunnion_tty.link import Health, Link
-from trunnion_tty.look import bar_of, hint_of, one_line, painted, prompt_of, style_of
+from trunnion_tty.look import bar_of, hint_of, host_name, one_line, painted, prompt_of, style_of
 from trunnion_tty.offering import Offers
 from trunnion_tty.prompting import Prompt
 from trunnion_tty.reading import Place
@@ -80,7 +81,7 @@ class InteractiveFace:
     ) -> None:
         self._link = link
         self._own = own
-        self._host = data.root.name
+        self._host = host_name(data.root)
         self._theme = theme
         self._fd = stdout.fileno()
         self._stdin = stdin
@@ -234,11 +235,12 @@ class InteractiveFace:
         """What became of the host this shell has started."""
         self.screen.put(self.screen.palette().paint("error", visible(text)) + "\n")
 
-    def welcome(self, place: str) -> None:
+    def welcome(self, place: Path) -> None:
         """Say where the person is."""
         catalog = self._link.catalog
-        whose = "started by this shell, ends with it" if self._own.started else "running"
-        self.screen.note(f"trunnion {catalog.host.get('version')} on {place} ({whose}); help lists what there is")
+        shown = f"~/{place.relative_to(Path.home())}" if place.is_relative_to(Path.home()) else str(place)
+        whose = ", started by this shell" if self._own.started else ""
+        self.screen.note(f"trunnion {catalog.host.get('version')} on {shown}{whose}; try help")
 
     def on_notice(self, event: Event) -> None:
         """Something operators should know: it is about the host, not about a run of this shell."""

@@ -85,7 +85,11 @@ def announced(job: Job) -> str:
     """One line about a job in the background that is over."""
     if job.lost:
         return f"[{job.number}] {job.tag} {job.run.command_id} is lost: {job.lost}"
-    error = f": {job.run.error.message}" if job.run.error is not None and job.run.status != "succeeded" else ""
+    error = (
+        f": {job.run.error.message}"
+        if job.run.error is not None and job.run.status not in ("succeeded", "cancelled")
+        else ""
+    )
     return f"[{job.number}] {job.tag} {job.run.command_id} {job.run.status.replace('_', ' ')}{_after(job.run)}{error}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -131,6 +132,11 @@ def bar_of(
     if hint:
         parts.append(("class:bar.hint", f" │ {one_line(hint)}"))
     return _within(parts, columns)
+
+
+def host_name(root: Path) -> str:
+    """What a host is called by its data directory: its name, or that of the folder around it where that says more."""
+    return root.parent.name or root.name if root.name in ("data", "trunnion") else root.name
 
 
 def painted(text: str, look: str) -> str:

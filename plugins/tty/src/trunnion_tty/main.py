@@ -152,7 +152,7 @@ async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, s
     face.attach(shell, keep_history=wish.keep_history)
     link.on_health, link.on_notice, own.told = face.on_health, face.on_notice, face.on_own_host
     link.watch()
-    face.welcome(str(data.root))
+    face.welcome(data.root)
     status = await converse(face, shell)
     if face.ended_by == signal.SIGHUP and link.catalog.settings.on_hangup == "cancel":
         await shell.cancel_foreground(HANGUP_PATIENCE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from trunnion import Event, Json
 from trunnion.launcher.render import path_below
 from trunnion.launcher.screen import Screen
-from trunnion.model.events import STATE
+from trunnion.model.events import LOG, STATE
 from trunnion.model.status import TERMINAL
 from trunnion.rendering import EventRenderer, Live, bar, fold, tagged, visible
 from trunnion_tty import terminal
@@ -25,6 +25,8 @@ RESULT_LINES = 40
 
 NOTICE_EVERY = 1.0
 """Seconds between two notices of lines that were held back."""
+
+CANCELLING = "run.cancel_requested"
 
 BAR = 30
 """Columns of a run's progress in the bar."""
@@ -53,7 +55,7 @@ class Reporter:
         """Show what a job says: whole where it is waited for, else marked and no more than can be read."""
         renderer = self._renderer(job)
         for event in batch:
-            if _is_end(event):
+            if _is_end(event) or _is_own_wish(event, self._link.principal):
                 continue  # what came of it is told once, with the result
             made = renderer.render(event)
             if made.live is not None:
@@ -124,7 +126,8 @@ class Reporter:
 
     def _end_line(self, job: Job, text: str) -> str:
         failed = bool(job.lost) or job.run.status in ("failed", "timed_out", "interrupted")
-        role = "error" if failed else "success" if not job.foreground else "muted"
+        fine = job.run.status == "succeeded" and not job.foreground
+        role = "error" if failed else "success" if fine else "muted"
         return self._screen.palette().paint(role, visible(text))
 
     def value(self, value: Json) -> None:
@@ -149,3 +152,9 @@ def _is_end(event: Event) -> bool:
     """Whether an event is the last one of a run."""
     data = event.data if event.kind == STATE else None
     return isinstance(data, Mapping) and data.get("status") in TERMINAL
+
+
+def _is_own_wish(event: Event, principal: str) -> bool:
+    """Whether an event says no more than that the person in front of this shell wants the run to end."""
+    data = event.data if event.kind == LOG else None
+    return isinstance(data, Mapping) and (data.get("code"), data.get("principal")) == (CANCELLING, principal)
