@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from trunnion.launcher.behind import HostBehind
-
 from trunnion import Conflict
+from trunnion.launcher.behind import HostBehind
 from trunnion.launcher.options import Options
 from trunnion_tty.link import Link
 

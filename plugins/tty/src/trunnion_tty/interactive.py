@@ -163,6 +163,10 @@ class InteractiveFace:
         """See ``prompting.Surroundings``."""
         return terminal.size(self._fd)
 
+    def interrupted(self) -> None:
+        """See ``prompting.Surroundings``."""
+        self.signals.tell(signal.SIGINT)
+
     def pasted_too_much(self, size: int) -> None:
         """See ``prompting.Surroundings``."""
         self.screen.note(f"{size} characters are no line: put them in a file, and let source or an argument name it")

@@ -16,6 +16,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.filters import Condition, is_done
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import create_input
+from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, HSplit, Window
@@ -57,6 +58,9 @@ class Surroundings(Protocol):
 
     def columns(self) -> tuple[int, int]:
         """Rows and columns of the terminal."""
+
+    def interrupted(self) -> None:
+        """Take it that Ctrl-C was pressed when the line was done."""
 
     def pasted_too_much(self, size: int) -> None:
         """Say that what was pasted, of so many characters, is no line."""
@@ -126,7 +130,9 @@ class Prompt:
             EOFError: Ctrl-D in an empty line, or the terminal is gone.
         """
         self._session.style = self._around.style()
-        return await self._session.prompt_async(default=default, handle_sigint=False)
+        line = await self._session.prompt_async(default=default, handle_sigint=False)
+        self._take_late_keys()
+        return line
 
     async def plain(self, question: str) -> str:
         """An answer that is no line: nothing is offered or remembered.
@@ -152,9 +158,24 @@ class Prompt:
         )
         self._apps.append(session.app)
         try:
-            return await session.prompt_async(handle_sigint=False)
+            answer = await session.prompt_async(handle_sigint=False)
         finally:
             self._apps.pop()
+        self._take_late_keys()
+        return answer
+
+    def _take_late_keys(self) -> None:
+        """Keys that came after Enter while the terminal still took Ctrl-C for one of them.
+
+        It is the signal that was meant, and what stands before it is dropped, as terminals do it. The others are for
+        the next line.
+        """
+        pressed = self._session.input.read_keys()
+        names = [press.key for press in pressed]
+        if Keys.ControlC in names:
+            self._around.interrupted()
+            pressed = pressed[len(names) - names[::-1].index(Keys.ControlC) :]
+        store_typeahead(self._session.input, pressed)
 
     def clear(self) -> None:
         """Take away what is typed; the prompt stays."""

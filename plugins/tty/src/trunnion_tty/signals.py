@@ -46,7 +46,7 @@ class Signals:
 
     def attend(self) -> None:
         """From now on Ctrl-Z is about what is being waited for, as Ctrl-C is."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._tell, signal.SIGTSTP)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self.tell, signal.SIGTSTP)
 
     def dismiss(self) -> None:
         """Nobody waits any more: Ctrl-Z suspends the shell again."""
@@ -63,8 +63,9 @@ class Signals:
 
     def _interrupt(self) -> None:
         if not self._at_prompt():
-            self._tell(signal.SIGINT)
+            self.tell(signal.SIGINT)
 
-    def _tell(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
+        """Count one more, whoever noticed it."""
         self._told.append(number)
         self._arrived.set()
