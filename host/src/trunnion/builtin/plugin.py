@@ -141,6 +141,8 @@ class HostPlugin:
             Console(path="artifacts", title="Artifacts", description="Files kept with runs."),
             Console(path="uploads", title="Uploads", description="Files brought before a run needs them."),
             Console(path="lanes", title="Lanes", description="What waits for what."),
+            Console(path="log", title="Log", description="What the host wrote down."),
+            Console(path="shell", title="The system's shell", description="One line of it, on the host's machine."),
             Console(path="principals", title="Principals", description="People and programs that may do something."),
             Console(path="grants", title="Grants", description="Roles on some commands, queries, streams and runs."),
             Console(path="tokens", title="Tokens", description="API tokens of principals."),

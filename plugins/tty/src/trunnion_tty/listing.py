@@ -27,7 +27,7 @@ def overview(place: Place) -> str:
         ("Queries", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "query"]),
         ("Consoles", [(f"use {_below(c.path, place.console)}", c.title) for c in below]),
         ("Aliases", [(name, f"= {line}") for name, line in sorted(place.aliases.items())]),
-        ("The shell", [*((n, v.title) for n, v in place.verbs.items() if place.verb(n)), *MARKS]),
+        ("The shell", [*_verbs(place), *MARKS]),
     ]
     parts += [f"{heading}\n{_aligned(rows)}" for heading, rows in sections if rows]
     parts.append("A command of another console is called by its full name. help NAME says how something is called.")
@@ -38,6 +38,17 @@ MARKS: Sequence[Row] = (
     ("COMMAND &", "Run it in the background"),
     ("!LINE", "Have the host's system shell run a line"),
 )
+
+
+def _verbs(place: Place) -> list[Row]:
+    """The shell's own words, those that mean the same in one row."""
+    told: set[str] = set()
+    rows: list[Row] = []
+    for name, verb in place.verbs.items():
+        if name not in told and place.verb(name):
+            told |= {name, *verb.also}
+            rows.append((", ".join([name, *verb.also]), verb.title))
+    return rows
 
 
 def explained(name: str, place: Place) -> str | None:
@@ -117,7 +128,7 @@ def _below(path: str, console: str) -> str:
 
 
 def _verb(verb: Verb) -> str:
-    return f"{verb.title}\n\n{verb.parameters.usage(verb.name)}\n"
+    return f"{verb.description}\n\n{verb.parameters.usage(verb.name)}\n"
 
 
 def _aligned(rows: Sequence[Row]) -> str:

@@ -19,6 +19,8 @@ class Verb(NamedTuple):
         name: what is typed.
         parameters: its arguments, compiled like those of a command.
         title: what it does, in a few words.
+        description: the same at length.
+        also: other words for the same.
         only_below: whether it is not there in the main console.
         plain_after: words behind so many are taken as they are, whatever they look like; None for an ordinary one.
     """
@@ -26,6 +28,8 @@ class Verb(NamedTuple):
     name: str
     parameters: Parameters
     title: str
+    description: str = ""
+    also: tuple[str, ...] = ()
     only_below: bool = False
     plain_after: int | None = None
 

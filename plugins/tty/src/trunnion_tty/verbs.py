@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast
@@ -73,7 +74,9 @@ class Actions(Protocol):
 
 
 async def use(ctx: Actions, console: str) -> None:
-    """Enter a console: what is in it is then called by its short name.
+    """Enter a console.
+
+    What is in it is then called by its short name.
 
     Args:
         console: below this one, or its full name.
@@ -87,12 +90,15 @@ async def back(ctx: Actions) -> None:
 
 
 async def leave(ctx: Actions) -> None:
-    """End the shell; runs go on, and so does the host, unless this shell started it."""
+    """End the shell.
+
+    Runs go on, and so does the host, unless this shell started it.
+    """
     await ctx.quit()
 
 
 async def explain(ctx: Actions, name: str = "") -> None:
-    """List what can be done here, or say how something is called.
+    """List what there is, or say how something is called.
 
     Args:
         name: of a command, a query, a console or a word of the shell.
@@ -113,7 +119,9 @@ async def jobs(
     limit: int | None = None,
     to: Path | None = None,
 ) -> None:
-    """List runs of this shell, or of all with a filter; show, follow, cancel, repeat or export one.
+    """List runs; show, follow, cancel, repeat or export one.
+
+    Runs of this shell are listed; with a filter, those of all doors.
 
     Args:
         action: what to do with the job.
@@ -134,7 +142,7 @@ async def jobs(
 
 
 async def fg(ctx: Actions, job: str = "") -> None:
-    """Wait for a run again that goes on in the background; Ctrl-C cancels it then.
+    """Wait for a run in the background; Ctrl-C cancels it.
 
     Args:
         job: its number, its tag, or its run's id; the newest one without it.
@@ -143,7 +151,7 @@ async def fg(ctx: Actions, job: str = "") -> None:
 
 
 async def wait(ctx: Actions, job: str = "") -> None:
-    """Wait for the end of runs in the background.
+    """Wait for all runs in the background; Ctrl-C does not.
 
     Args:
         job: only for this one: its number, its tag, or its run's id.
@@ -152,7 +160,7 @@ async def wait(ctx: Actions, job: str = "") -> None:
 
 
 async def alias(ctx: Actions, name: str = "", *line: str) -> None:
-    """List words that stand for others, show one, or set one for this shell.
+    """List, show or set words that stand for others.
 
     Args:
         name: the word.
@@ -162,7 +170,7 @@ async def alias(ctx: Actions, name: str = "", *line: str) -> None:
 
 
 async def source(ctx: Actions, file: Path, *, keep_going: bool = False) -> None:
-    """Do what is in a file, line by line; the first error ends it.
+    """Do what is in a file, up to the first error.
 
     Args:
         file: lines as they are typed here; those that begin with # are comments.
@@ -172,7 +180,9 @@ async def source(ctx: Actions, file: Path, *, keep_going: bool = False) -> None:
 
 
 async def record(ctx: Actions, to: str = "") -> None:
-    """Write what is done from now on to a file that source can read; off ends it, nothing says what is recorded.
+    """Write what is done to a file that source reads.
+
+    ``record off`` ends it, ``record`` alone says where to.
 
     Args:
         to: a file that is not there yet, or off.
@@ -235,8 +245,18 @@ def declared() -> dict[str, Verb]:
 
 def _verb(name: str, function: Function, complete: Mapping[str, str]) -> Verb:
     parameters = compile_parameters(function, complete=complete)
-    title = (function.__doc__ or "").partition("\n")[0].rstrip(".")
-    return Verb(name, parameters, title, only_below=name == "back", plain_after=1 if name == "alias" else None)
+    description = inspect.getdoc(function) or ""
+    title = description.partition("\n")[0].rstrip(".")
+    also = tuple(other for other, (same, _) in _DECLARED.items() if same is function and other != name)
+    return Verb(
+        name,
+        parameters,
+        title,
+        description.partition("\n\nArgs:")[0],
+        also,
+        only_below=name == "back",
+        plain_after=1 if name == "alias" else None,
+    )
 
 
 async def perform(verb: Verb, actions: Actions, bound: Bound) -> None:
