@@ -14,8 +14,9 @@ from trunnion.access.directory import Directory
 from trunnion.builtin import shell_command
 from trunnion.builtin.shell_command import LONGEST, SHELL, spawn_of
 from trunnion.model.access import Exposure, Principal
-from trunnion.model.errors import Forbidden, NotFound
+from trunnion.model.errors import Forbidden, NotFound, Unavailable
 from trunnion.model.runs import Caller
+from trunnion.process import Process
 
 WEB = frozenset({"web"})
 
@@ -143,7 +144,7 @@ async def test_lines_run_side_by_side(start, tmp_path) -> None:
 async def test_cancelled_it_ends_with_all_it_started(start, monkeypatch) -> None:
     """Grandchildren too, those in a session of their own and those that ignore being asked."""
     monkeypatch.setattr(shell_command, "STOP_GRACE", 0.2)
-    async with start() as rig:
+    async with start(cancel_grace=30) as rig:
         stubborn = "trap '' TERM; setsid sleep 300 & sh -c 'sleep 300 & sleep 300' & echo up; while :; do sleep 1; done"
         run = await rig.submit("shell.run", line=stubborn)
         await until(lambda: len(processes_of(run.id)) >= 5)
@@ -152,6 +153,45 @@ async def test_cancelled_it_ends_with_all_it_started(start, monkeypatch) -> None
         assert (ended.status, processes_of(run.id)) == ("cancelled", [])
         steps = [e.data["name"] for e in await rig.events(run) if e.text.startswith("stopping")]
         assert steps == ["terminate", "kill"]
+
+
+async def test_cancelled_while_it_starts_it_is_stopped_before_the_run_ends(start, monkeypatch, tmp_path) -> None:
+    """The program runs, but the host has not heard so yet."""
+    monkeypatch.setattr(shell_command, "STOP_GRACE", 0.2)
+    heard, started = asyncio.Event(), Process.started
+
+    async def late(process: Process) -> None:
+        await started(process)
+        await heard.wait()
+
+    monkeypatch.setattr(Process, "started", late)
+    async with start(cancel_grace=30) as rig:
+        run = await rig.submit("shell.run", line=f"trap '' TERM; touch {tmp_path}/up; sleep 300; sleep 300")
+        await until((tmp_path / "up").exists)
+        await rig.door.cancel(ANN, run.id)
+        assert rig.phase(run) == "running"
+        heard.set()
+        ended = await rig.ended(run)
+        assert (ended.status, processes_of(run.id)) == ("cancelled", [])
+        steps = [e.data["name"] for e in await rig.events(run) if e.text.startswith("stopping")]
+        assert steps == ["terminate", "kill"]
+
+
+async def test_what_cannot_be_started_is_cancelled_all_the_same(start, monkeypatch) -> None:
+    tried, heard = asyncio.Event(), asyncio.Event()
+
+    async def refuse(process: Process) -> None:
+        tried.set()
+        await heard.wait()
+        raise Unavailable("no room for another process")
+
+    monkeypatch.setattr(Process, "started", refuse)
+    async with start(cancel_grace=30) as rig:
+        run = await rig.submit("shell.run", line="true")
+        await asyncio.wait_for(tried.wait(), 10)
+        await rig.door.cancel(ANN, run.id)
+        heard.set()
+        assert (await rig.ended(run)).status == "cancelled"
 
 
 async def test_what_it_leaves_in_the_background_ends_with_it(start) -> None:

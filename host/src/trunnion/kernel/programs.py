@@ -71,8 +71,24 @@ async def run_program(
     ctx.register_secrets(*(value for value in spawn.env.values() if ctx.redacted(value) != value))
     marks = {"TRUNNION_RUN_ID": ctx.run_id, "TRUNNION_COMMAND": ctx.command_id}
     spawn = msgspec.structs.replace(spawn, env={**spawn.env, **marks}, owner=ctx.run_id)
-    async with await ctx.require(Keeper).spawn(spawn, on_step=_told(ctx)) as process:
+    async with await _started(ctx, spawn) as process:
         return await _follow(ctx, spawn, process, stdout or TextChannel(ctx, "stdout", "info"), stdin, stop_grace)
+
+
+async def _started(ctx: Context, spawn: Spawn) -> Process:
+    """The program once it runs; whoever is cancelled while it starts is so again then, and stops it as any other.
+
+    Given up half-way it would be killed too, but not before the run has ended.
+    """
+    starting = asyncio.ensure_future(ctx.require(Keeper).spawn(spawn, on_step=_told(ctx)))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        process = await starting
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+            task.cancel()
+        return process
 
 
 async def _follow(
