@@ -98,6 +98,7 @@ def of(schema: object, **more: object) -> Parameters:
         ("plc --either 5", {"host": "plc", "either": 5}),
         ("plc --either five", {"host": "plc", "either": "five"}),
         ("""plc --either '"5"'""", {"host": "plc", "either": "5"}),
+        ("""plc --either '"\\u0000"'""", {"host": "plc", "either": "\0"}),
         ("plc --anything '[1, null]'", {"host": "plc", "anything": [1, None]}),
         ("plc --anything word", {"host": "plc", "anything": "word"}),
         ("plc --ratio 1e-3", {"host": "plc", "ratio": 0.001}),

@@ -119,17 +119,15 @@ def _scalar(types: frozenset[str], text: str) -> Json:
 def _literal(text: str, types: frozenset[str]) -> Json:
     """A JSON literal of one of the types; anything else stays text."""
     value = _loads(text)
-    return value if value is not _NO_LITERAL and _type_name(value) in types else text
-
-
-_NO_LITERAL = "\0"
+    return value if _type_name(value) in types else text
 
 
 def _loads(text: str) -> Json:
+    """The value of a JSON literal; anything else stays text."""
     try:
         return loads(text)
     except InvalidArguments:
-        return _NO_LITERAL
+        return text
 
 
 def list_of(root: JsonObject, schema: Json, words: Sequence[str]) -> Json:
