@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trunnion.arguments import join_line, split_line
+from trunnion.arguments import join_line, scan_line, split_line
 from trunnion.model.errors import InvalidArguments
 
 nasty = st.text(alphabet=st.sampled_from(list("ab \t\n\r'\"\\$`;|&*?#~=-\u00a0é")), max_size=12)
@@ -29,6 +29,46 @@ def test_agrees_with_the_standard_posix_splitter(line: str) -> None:
             split_line(line)
         return
     assert split_line(line) == expected
+
+
+@given(st.text(max_size=12) | nasty)
+@example('a "b\\')
+@example("'")
+def test_the_words_of_a_line_are_where_it_says(line: str) -> None:
+    """Between the words there are blanks and nothing else; the words are those of the splitter."""
+    scan = scan_line(line)
+    end = 0
+    for word in scan.words:
+        assert line[end : word.start].strip(" \t\r\n") == ""
+        assert line[word.start : word.end] == word.raw != ""
+        assert word == scan.words[-1] or scan_line(word.raw).words == [word._replace(start=0)]
+        end = word.end
+    assert line[end:].strip(" \t\r\n") == ""
+    if scan.unfinished is None:
+        assert split_line(line) == [word.text for word in scan.words]
+    else:
+        assert line[scan.unfinished] in "'\"\\"
+        assert scan.words[-1].start <= scan.unfinished < scan.words[-1].end == len(line)
+        with pytest.raises(InvalidArguments):
+            split_line(line)
+
+
+@given(nasty, nasty)
+def test_what_is_typed_on_changes_the_last_word_only(line: str, more: str) -> None:
+    typed, whole = scan_line(line).words, scan_line(line + more).words
+    done = [word for word in typed if word.end < len(line)]
+    assert whole[: len(done)] == done
+    assert len(typed) - len(done) <= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "unfinished"),
+    [("a 'b c", "b c", 2), ('a "b\\" c', 'b" c', 2), ("a x\"b", "xb", 3), ("a b\\", "b", 3), ('"', "", 0), ("\\", "", 0),
+     ('a "b\\', "b\\", 2)],
+)  # fmt: skip
+def test_a_line_half_typed_has_words_too(line: str, text: str, unfinished: int) -> None:
+    scan = scan_line(line)
+    assert (scan.words[-1].text, scan.unfinished) == (text, unfinished)
 
 
 @pytest.mark.parametrize(

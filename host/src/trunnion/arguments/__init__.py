@@ -1,6 +1,7 @@
 """Arguments: from a typed signature or a JSON Schema to one schema, one validation, one parser, one completion."""
 
-from trunnion.arguments.argv import ArgvShape
+from trunnion.arguments.argv import ArgvShape, looks_like_option
+from trunnion.arguments.begun import Begun
 from trunnion.arguments.binding import Bound
 from trunnion.arguments.completion import Completion
 from trunnion.arguments.hints import Secret
@@ -9,6 +10,7 @@ from trunnion.arguments.parameters import Parameters, compile_parameters
 
 __all__ = [
     "ArgvShape",
+    "Begun",
     "Bound",
     "Completion",
     "Parameters",
@@ -17,6 +19,7 @@ __all__ = [
     "Word",
     "compile_parameters",
     "join_line",
+    "looks_like_option",
     "scan_line",
     "split_line",
 ]

@@ -24,6 +24,11 @@ _number = re.compile(r"-\.?[0-9]")
 _unfit = re.compile(r"[\s=_]+")
 
 
+def looks_like_option(word: str) -> bool:
+    """Whether a word that is no option's value is taken for an option, unless it stands behind ``--``."""
+    return word.startswith("-") and len(word) > 1 and not _number.match(word)
+
+
 class ArgvShape(msgspec.Struct, frozen=True):
     """What may be given by position.
 
@@ -118,8 +123,18 @@ class Command:
             return click.Option(["/".join(slot.spellings), key], default=None)
         return click.Option([*slot.spellings, key], type=click.UNPROCESSED, multiple=True)
 
+    def takes_value(self, word: str) -> bool:
+        """Whether a word is an option whose value is the next word."""
+        slot = self.by_spelling.get(word)
+        return slot is not None and not slot.flag
+
     def parse(self, argv: Sequence[str]) -> dict[str, Json]:
         """Read words as arguments by name; validation comes after."""
+        args, words = self.taken_apart(argv)
+        return {**args, **self.positional(words, args)}
+
+    def taken_apart(self, argv: Sequence[str]) -> tuple[dict[str, Json], list[str]]:
+        """The arguments given as options, and the words left over for those by position."""
         _check_unicode(argv)
         head, tail = self._prepared(argv)
         try:
@@ -127,9 +142,7 @@ class Command:
         except click.UsageError as error:
             raise invalid([Problem("", error.format_message().rstrip("."))]) from None
         given: Mapping[str, object] = context.params
-        args = dict(self._options(given))
-        words = [*self._plain_words(_texts(given["words"])), *tail]
-        return {**args, **self._positional(words, args)}
+        return dict(self._options(given)), [*self._plain_words(_texts(given["words"])), *tail]
 
     def _prepared(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
         """Cut at ``--``, and spell ``--flag=value``, which click does not know, as the flag."""
@@ -175,13 +188,14 @@ class Command:
 
     def _plain_words(self, words: Sequence[str]) -> list[str]:
         for word in words:
-            if word.startswith("-") and len(word) > 1 and not _number.match(word):
+            if looks_like_option(word):
                 name = word.partition("=")[0]
                 sentence = unknown(name, list(self.by_spelling), f"there is no option {name}")
                 raise invalid([Problem("", f"{sentence} (a word that begins with '-' goes after --)")])
         return list(words)
 
-    def _positional(self, words: list[str], args: Mapping[str, Json]) -> dict[str, Json]:
+    def positional(self, words: list[str], args: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments given by position, beside those given as options."""
         found: dict[str, Json] = {}
         for name in self.open_words(args):
             if not words:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import jsonschema_rs
 import msgspec
 
-from trunnion.arguments.duration import is_duration
+from trunnion.arguments.formats import formats_in
 from trunnion.arguments.integers import EXACT, exact, is_int64, mentions_int64, travelling, validated
 from trunnion.arguments.judge import refuse
 from trunnion.arguments.patterns import options, text_in, text_limits
@@ -33,14 +33,12 @@ class Bound(msgspec.Struct, frozen=True, gc=False):
 
 
 def _validator(schema: Mapping[str, Json]) -> jsonschema_rs.Draft202012Validator:
-    # A format checked in Python slows every validation, so ours is only given to schemas that mention it.
-    formats = {"duration": is_duration} if b'"duration"' in encode(schema) else None
     return jsonschema_rs.Draft202012Validator(
         dict(schema),
         pattern_options=options(),
         offline=True,
         validate_formats=True,
-        formats=formats,
+        formats=formats_in(schema),
         mask="the value",
     )
 
@@ -120,8 +118,8 @@ class Binder:
             if type(filled.get(name)) is not int:
                 self._settle(filled)
                 break
-        if self._most_text:
-            self._check_text(filled)
+        if self._most_text and (problem := self._too_long(filled)) is not None:
+            raise invalid([problem])
         try:
             if self._is_valid(filled):
                 if self._exact:
@@ -138,8 +136,8 @@ class Binder:
     def _refused(self, filled: dict[str, Json]) -> InvalidArguments:
         return invalid(list(self._problems(filled)))
 
-    def _check_text(self, filled: Mapping[str, Json]) -> None:
-        """Refuse, before any pattern is matched, text that would take too long."""
+    def _too_long(self, filled: Mapping[str, Json]) -> Problem | None:
+        """Text that it would take too long to match against patterns."""
         for name, most in self._most_text.items():
             held = text_in(filled.get(name)) if name else text_in(filled)
             if held > most:
@@ -147,7 +145,8 @@ class Binder:
                     f"it holds {held} characters, and its patterns are matched against {most} at most; for longer text "
                     "whoever declares the command may bound it by maxLength and not by {m,n} in a pattern"
                 )
-                raise invalid([Problem(name, reason)])
+                return Problem(name, reason)
+        return None
 
     def converted(self, args: Mapping[str, Json]) -> Bound:
         """Make the handler's values of arguments that were validated before."""
@@ -201,6 +200,12 @@ class Binder:
         if (found := self._argument_problem(argument, filled[argument.name])) is not None:
             reason = f"the default does not fit: {found.message}"
             raise refuse(self._plan.where, (argument.name, "default"), reason)
+
+    def problem_of(self, name: str, value: Json) -> Problem | None:
+        """What is wrong with the value of one argument by itself, None if nothing is."""
+        filled = {name: value}
+        self._settle(filled)
+        return self._too_long(filled) or self._argument_problem(self._arguments[name], filled[name])
 
     # -- explaining a refusal ----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from trunnion.arguments.argv import Command, Slot
+from trunnion.arguments.argv import Command, Slot, looks_like_option
 from trunnion.arguments.text import choices, part_with, types_of
 from trunnion.arguments.walk import resolve
 from trunnion.model.json import Json
@@ -70,10 +70,16 @@ def complete(command: Command, words: Sequence[str], incomplete: str, queries: M
     if not state.only_words and incomplete.startswith("-"):
         return _options(command, state, incomplete, queries)
     open_words = command.open_words(state.given)
-    if state.plain >= len(open_words) and not (command.shape.variadic and command.words[-1] in open_words):
+    if not _has_room(command, open_words, state.plain + 1):
         return []
     name = open_words[min(state.plain, len(open_words) - 1)]
-    return _values(command, command.slots[name], incomplete, queries)
+    found = _values(command, command.slots[name], incomplete, queries)
+    return [p for p in found if p.kind != "value" or state.only_words or not looks_like_option(p.value)]
+
+
+def _has_room(command: Command, names: Sequence[str], count: int) -> bool:
+    """Whether so many words by position can be taken by these arguments."""
+    return count <= len(names) or (command.shape.variadic and command.words[-1] in names)
 
 
 def _options(command: Command, state: _State, incomplete: str, queries: Mapping[str, str]) -> list[Completion]:
@@ -82,10 +88,13 @@ def _options(command: Command, state: _State, incomplete: str, queries: Mapping[
         slot = command.by_spelling.get(name)
         found = _values(command, slot, typed, queries) if slot is not None else []
         return [_prefixed(proposal, f"{name}=") for proposal in found]
+    open_words = command.open_words(state.given)
     return [
         Completion(spelling, slot.argument.description, "flag")
         for spelling, slot in command.by_spelling.items()
-        if spelling.startswith(incomplete) and (slot.repeatable or slot.argument.name not in state.given)
+        if spelling.startswith(incomplete)
+        and (slot.repeatable or slot.argument.name not in state.given)
+        and _has_room(command, [name for name in open_words if name != slot.argument.name], state.plain)
     ]
 
 

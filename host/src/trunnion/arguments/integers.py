@@ -26,6 +26,12 @@ def published(schema: JsonObject) -> dict[str, Json]:
     return dict(made) if is_object(made) else {}
 
 
+def declared(schema: JsonObject) -> dict[str, Json]:
+    """The inverse of ``published``: what was declared, of a schema that may come from meta."""
+    made = mapped(schema, _declare)
+    return dict(made) if is_object(made) else {}
+
+
 def validated(schema: JsonObject) -> dict[str, Json]:
     """The schema to validate with, after ``exact``: integers only, each within its range."""
     made = mapped(schema, _limit)
@@ -42,6 +48,14 @@ def _publish(schema: dict[str, Json]) -> dict[str, Json]:
     if schema.get("format") != "int64" or "integer" not in types or "string" in types:
         return schema
     return {**schema, "type": [*types, "string"], "pattern": DECIMAL_PATTERN}
+
+
+def _declare(schema: dict[str, Json]) -> dict[str, Json]:
+    if schema.get("format") != "int64" or schema.get("pattern") != DECIMAL_PATTERN:
+        return schema
+    types = [name for name in _types(schema) if name != "string"]
+    kept = {keyword: value for keyword, value in schema.items() if keyword != "pattern"}
+    return {**kept, "type": types[0] if len(types) == 1 else list(types)}
 
 
 def _limit(schema: dict[str, Json]) -> dict[str, Json]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 
 import msgspec
 
 from trunnion.arguments.argv import ArgvShape, Command, shape_of
+from trunnion.arguments.begun import Begun, begun
 from trunnion.arguments.binding import Binder, Bound
 from trunnion.arguments.completion import Completion, complete
 from trunnion.arguments.file_places import replaced, speaks_of_files
 from trunnion.arguments.foreign import closed, plan_of_schema
-from trunnion.arguments.integers import published
+from trunnion.arguments.integers import declared, published
 from trunnion.arguments.judge import judge, refuse
 from trunnion.arguments.plan import CallShape, Plan
+from trunnion.arguments.problems import Problem
 from trunnion.arguments.signature import function_name, plan_of_signature
 from trunnion.arguments.simplicity import is_simple
 from trunnion.model.commands import Handler
@@ -63,6 +65,28 @@ class Parameters:
             InvalidArguments: unknown or unfinished options, too many words.
         """
         return self._command.parse(argv)
+
+    def begun(self, argv: Sequence[str], apart: Collection[str] = ()) -> Begun:
+        """Look at words of a command line that goes on: what is wrong with them whatever follows.
+
+        Args:
+            argv: whole words; the last one may be an option whose value is still to come.
+            apart: arguments whose values are not judged.
+        """
+
+        def judge(name: str, value: Json) -> Problem | None:
+            return None if name in apart else self._binder.problem_of(name, value)
+
+        return begun(self._command, judge, argv)
+
+    @cached_property
+    def options(self) -> Mapping[str, str]:
+        """Argument -> the option it is given by, without the dashes."""
+        return {name: slot.option for name, slot in self._command.slots.items()}
+
+    def takes_value(self, word: str) -> bool:
+        """Whether a word is an option whose value is the next word."""
+        return self._command.takes_value(word)
 
     def usage(self, name: str) -> str:
         """Help for a person: how ``name`` is called and what its arguments mean."""
@@ -131,7 +155,7 @@ def compile_parameters(
         verdict = judge(plan.schema, where, foreign=False)
     else:
         verdict = judge(schema, where, foreign=True)
-        plan = plan_of_schema(handler, closed(schema, where), positional, context_types, context_names)
+        plan = plan_of_schema(handler, closed(declared(schema), where), positional, context_types, context_names)
     _check_names(plan, where, (*plan.words, *complete))
     plan = msgspec.structs.replace(plan, schema=published(plan.schema))
     return Parameters(plan, complete, recursive=verdict.recursive)

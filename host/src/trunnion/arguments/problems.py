@@ -66,6 +66,7 @@ _TYPES = {
 _FORMATS = {
     "date-time": "a date and time with its offset, such as 2026-01-31T12:00:00Z",
     "duration": "a length of time, such as PT1H30M (1h30m on a command line)",
+    "decimal": "a decimal number, such as 1.25",
     "date": "a date, such as 2026-01-31",
     "path": "a file path",
     "int64": "a whole number",
