@@ -133,7 +133,7 @@ class Acting:
 
     async def alias(self, name: str, line: Sequence[str]) -> None:
         """List words that stand for others, show one, or set one."""
-        known = self._shell.place().aliases
+        known = self._shell.place().meanings
         if name and line:
             if name in self._shell.verbs:
                 raise Conflict(f"{name} is a word of the shell's own; choose another")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,7 @@ import msgspec
 
 from trunnion import Console, InvalidArguments, Json, TrunnionError
 from trunnion.arguments import Parameters, compile_parameters
-from trunnion.model.names import nearest
+from trunnion_tty.lines import Options, options_of
 from trunnion_tty.settings import ShellSettings, read_settings
 
 Kind = Literal["command", "query"]
@@ -66,8 +66,17 @@ class Entry:
         return frozenset(self._properties)
 
     @cached_property
+    def options(self) -> Options:
+        """What the words of its command line are read by."""
+        if self.parameters is not None:
+            return options_of(self.parameters.options, self.parameters.takes_value)
+        return options_of({name: name.replace("_", "-") for name in self.names}, lambda _: False)
+
+    @cached_property
     def secrets(self) -> list[str]:
         """Arguments that are asked for and never typed in a line."""
+        if self.parameters is not None:
+            return [name for name in self._properties if name in self.parameters.secret]
         return [name for name, part in self._properties.items() if isinstance(part, Mapping) and part.get("writeOnly")]
 
     @cached_property
@@ -94,6 +103,11 @@ class Entry:
 
 def _elsewhere(args: Mapping[str, Json]) -> None:
     """Stands for the handler, which is in the host."""
+
+
+def _never(name: str) -> bool:
+    """Nothing has a meaning of its own."""
+    return False
 
 
 class Found(NamedTuple):
@@ -150,7 +164,7 @@ class Catalog:
         for prefix in _upwards(console):
             if (entry := self.get(f"{prefix}{name}")) is not None:
                 return entry
-        return next((e for e in self._everywhere if e.id.rpartition(".")[2] == name), None)
+        return self._everywhere.get(name)
 
     def find_console(self, name: str, console: str) -> str | None:
         """The path of the console a name stands for: below this one, then below those above, then by its full path."""
@@ -158,12 +172,19 @@ class Catalog:
             return name[1:] if name[1:] in self.consoles else None
         return next((f"{prefix}{name}" for prefix in _upwards(console) if f"{prefix}{name}" in self.consoles), None)
 
-    def here(self, console: str) -> Iterator[Found]:
-        """What is in a console itself, and what appears in every one, by short name."""
-        for entry in self._entries.values():
-            prefix, _, last = entry.id.rpartition(".")
-            if prefix == console or entry.everywhere:
-                yield Found(entry, last)
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def here(self, console: str, taken: Callable[[str], bool] = _never) -> Iterator[Found]:
+        """What is in a console itself, and what appears in every one, by short name.
+
+        Args:
+            console: its path.
+            taken: whether a name means something else where it is typed.
+        """
+        for entry in self:
+            if entry.everywhere or entry.id.rpartition(".")[0] == console:
+                yield Found(entry, self._shown(entry, console, taken))
 
     def below(self, console: str) -> Iterator[Console]:
         """Consoles directly within another one."""
@@ -171,25 +192,34 @@ class Catalog:
             if path and path.rpartition(".")[0] == console:
                 yield found
 
-    def names(self, console: str) -> Iterator[Found]:
-        """All there is with a name for each: short ones of what is here, names relative to this console, full ones."""
-        seen = set()
-        for found in self.here(console):
-            seen.add(found.entry.id)
-            yield found
-        for entry in self._entries.values():
-            if entry.id in seen:
-                continue
-            relative = entry.id.removeprefix(f"{console}.") if console else entry.id
-            yield Found(entry, relative)
+    def names(self, console: str, taken: Callable[[str], bool] = _never) -> Iterator[Found]:
+        """All there is, with the shortest name for each that stands for it in a console.
 
-    def nearest(self, name: str, console: str) -> list[str]:
-        """Names that look like one that is none, as they can be typed here."""
-        return nearest(name, [found.shown for found in self.names(console)])
+        Args:
+            console: its path.
+            taken: whether a name means something else where it is typed.
+        """
+        for entry in self:
+            yield Found(entry, self._shown(entry, console, taken))
+
+    def full_names(self, entry: Entry, console: str) -> Iterator[str]:
+        """The full names that stand for an entry in a console."""
+        if self.find(entry.id, console) is entry:
+            yield entry.id
+        yield f".{entry.id}"
+
+    def _shown(self, entry: Entry, console: str, taken: Callable[[str], bool]) -> str:
+        within, _, last = entry.id.rpartition(".")
+        names = [last] if entry.everywhere or within == console else []
+        if console and entry.id.startswith(f"{console}."):
+            names.append(entry.id[len(console) + 1 :])
+        names.append(entry.id)
+        return next((n for n in names if self.find(n, console) is entry and not taken(n)), f".{entry.id}")
 
     @cached_property
-    def _everywhere(self) -> list[Entry]:
-        return [entry for entry in self._entries.values() if entry.everywhere]
+    def _everywhere(self) -> dict[str, Entry]:
+        """What appears in every console, by its last name; of two, the first counts."""
+        return {entry.id.rpartition(".")[2]: entry for entry in reversed(list(self)) if entry.everywhere}
 
 
 KINDS: Mapping[str, Kind] = {"commands": "command", "queries": "query"}

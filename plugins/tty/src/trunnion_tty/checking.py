@@ -3,49 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from trunnion import InvalidArguments, Json
-from trunnion.arguments import Word, split_line
+from trunnion.arguments import split_line
+from trunnion.model.names import nearest
 from trunnion_tty.catalog import problems_of
+from trunnion_tty.lines import Statement, read_statement
 from trunnion_tty.reading import Place, Reading, read
 
 SOURCES = ("env:", "file:")
 """How a secret may stand in a line: not as itself, but as the place it is in."""
 
 
-class Fault(NamedTuple):
-    """What is wrong, and where in the line as typed."""
-
-    message: str
-    position: int
-
-
-def check(line: str, place: Place, *, whole: bool) -> Fault | None:
+def check(line: str, place: Place, *, whole: bool) -> str | None:
     """Look at one statement.
 
     Args:
         line: as it is typed.
         place: where.
-        whole: whether it is to be done now. If not, the word at its end is half typed and nothing is missing yet.
+        whole: whether it is to be done now. If not, only that is wrong which nothing that follows puts right.
 
     Returns:
-        The first thing that is wrong, None if there is nothing.
+        What is wrong, None if nothing is.
     """
     reading = read(line, place)
+    if not whole:
+        return None if _at_its_name(line) else _begun(reading, place)
     if reading.kind == "undefined":
-        return _undefined(line, reading, place, whole=whole)
-    if whole and reading.statement.unfinished:
-        try:
-            split_line(reading.statement.text)
-        except InvalidArguments as error:
-            return Fault(error.message, len(line))
-    if reading.kind == "system" and whole and reading.statement.empty:
-        return Fault("there is nothing behind !: say what the system's shell is to do", len(line))
-    if reading.parameters is None:
-        return None
-    message = _arguments(line, reading, whole=whole)
-    return None if message is None else Fault(message, len(line))
+        return _undefined(reading, place)
+    return _unfinished(reading.statement) or _whole(reading)
+
+
+def _at_its_name(line: str) -> bool:
+    """Whether not even the first word is known to be whole."""
+    words = read_statement(line).words
+    return not words or (len(words) == 1 and words[0].end == len(line))
 
 
 def unknown(name: str, place: Place) -> str:
@@ -55,47 +47,67 @@ def unknown(name: str, place: Place) -> str:
     if console:
         return f"{name} is a console: use {name}"
     verbs = [verb for verb in place.verbs if place.verb(verb)]
-    known = [found.shown for found in catalog.names(place.console)]
-    close = _nearest(name, [*verbs, *place.aliases, *known])
+    known = [found.shown for found in catalog.names(place.console, place.is_own)]
+    close = nearest(name, [*verbs, *place.meanings, *known])
     return f"there is no command {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "; help lists them")
 
 
-def _nearest(name: str, known: Sequence[str]) -> list[str]:
-    from trunnion.model.names import nearest
-
-    return nearest(name, known)
-
-
-def _undefined(line: str, reading: Reading, place: Place, *, whole: bool) -> Fault | None:
+def _undefined(reading: Reading, place: Place) -> str | None:
     name = reading.name
     if name is None or place.catalog.console(place.console).accept_undefined is not False:
         return None
-    half_typed = len(reading.statement.words) == 1 and not line[-1:].isspace()
-    return None if half_typed and not whole else Fault(unknown(name.text, place), name.end)
+    return unknown(name.text, place)
 
 
-def _arguments(line: str, reading: Reading, *, whole: bool) -> str | None:
-    parameters = reading.parameters
-    assert parameters is not None
-    words = reading.words if whole or line[-1:].isspace() else reading.words[:-1]
-    try:
-        given = parameters.parse(reading.command_line(words))
-    except InvalidArguments as error:
-        return None if _goes_on(error, words) and not whole else error.message
-    entry = reading.entry
-    if entry is not None and (told := _told(entry.secrets, given)):
-        return told
-    secrets = frozenset() if entry is None else frozenset(entry.secrets)
-    try:
-        parameters.bind({name: value for name, value in given.items() if name not in secrets})
-    except InvalidArguments as error:
-        return _of_those(error, frozenset(given) - secrets, secrets, whole=whole)
+def _unfinished(statement: Statement) -> str | None:
+    """What is said of a line that breaks off, or that says nothing."""
+    if statement.system:
+        return None if statement.text.strip() else "there is nothing behind !: say what the system's shell is to do"
+    if statement.unfinished:
+        try:
+            split_line(statement.text)
+        except InvalidArguments as error:
+            return error.message
     return None
 
 
-def _goes_on(error: InvalidArguments, words: Sequence[Word]) -> bool:
-    """Whether what is wrong may only be that the value of the last option is still to come."""
-    return bool(words) and words[-1].text.startswith("-") and "=" not in words[-1].text
+# -- while it is typed ----------------------------------------------------------------------------
+
+
+def _begun(reading: Reading, place: Place) -> str | None:
+    """What is wrong with words that are whole, whatever follows."""
+    if reading.kind == "undefined":
+        return _undefined(reading, place)
+    parameters, entry = reading.parameters, reading.entry
+    if parameters is None:
+        return None
+    secrets = entry.secrets if entry is not None else ()
+    statement, words = reading.statement, reading.words
+    if words and not statement.background and words[-1].end == len(statement.text):
+        words = words[:-1]
+    refused, given = parameters.begun(reading.command_line(words), apart=secrets)
+    return _told(secrets, given) if refused is None else refused.message
+
+
+# -- to be done -----------------------------------------------------------------------------------
+
+
+def _whole(reading: Reading) -> str | None:
+    parameters, entry = reading.parameters, reading.entry
+    if parameters is None:
+        return None
+    secrets = entry.secrets if entry is not None else ()
+    try:
+        given = parameters.parse(reading.argv)
+    except InvalidArguments as error:
+        return error.message
+    if told := _told(secrets, given):
+        return told
+    try:
+        parameters.bind({name: value for name, value in given.items() if name not in secrets})
+    except InvalidArguments as error:
+        return _but_those(error, secrets)
+    return None
 
 
 def _told(secrets: Sequence[str], given: Mapping[str, Json]) -> str | None:
@@ -107,12 +119,10 @@ def _told(secrets: Sequence[str], given: Mapping[str, Json]) -> str | None:
     return None
 
 
-def _of_those(error: InvalidArguments, given: frozenset[str], secrets: frozenset[str], *, whole: bool) -> str | None:
-    """The problems worth telling: all but missing secrets in a whole line; in a half one those of what is there."""
+def _but_those(error: InvalidArguments, secrets: Sequence[str]) -> str | None:
+    """The problems worth telling: all but that a secret is missing."""
     told = []
     for path, message in problems_of(error):
-        name = path.partition(".")[0].partition("[")[0]
-        if name in secrets or (not whole and name not in given):
-            continue
-        told.append(f"{path}: {message}" if path else message)
+        if path not in secrets:
+            told.append(f"{path}: {message}" if path else message)
     return "; ".join(told) or None

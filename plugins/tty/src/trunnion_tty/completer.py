@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from prompt_toolkit.document import Document
 
 from trunnion.rendering import visible
 from trunnion_tty.completing import Offer, Proposal, Question, offer, values
-from trunnion_tty.lines import CONTINUED, last_statement
+from trunnion_tty.lines import last_statement
 from trunnion_tty.reading import Place
 
 LONGEST = 4096
@@ -43,7 +43,7 @@ class LineCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """What is known without asking anybody."""
         line, offered = self._offer(document)
-        return [_completion(proposal, line) for proposal in offered.proposals]
+        return list(_completions(offered.proposals, line, document))
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
@@ -52,21 +52,19 @@ class LineCompleter(Completer):
         if complete_event.text_inserted and not document.text.strip():
             return  # what was typed when this was asked for is gone by now, by Ctrl-C
         line, offered = self._offer(document)
-        for proposal in offered.proposals:
-            yield _completion(proposal, line)
+        for completion in _completions(offered.proposals, line, document):
+            yield completion
         for question in offered.questions:
-            for proposal in values(question, await self._values.answers(question)):
-                yield _completion(proposal, line)
-        for value, about in await self._values.here(line):
-            if value.startswith(line):
-                yield _completion(Proposal(value, 0, about), line)
+            found = values(question, await self._values.answers(question))
+            for completion in _completions(found, line, document):
+                yield completion
+        own = [Proposal(value, 0, about) for value, about in await self._values.here(line) if value.startswith(line)]
+        for completion in _completions(own, line, document):
+            yield completion
 
     def _offer(self, document: Document) -> tuple[str, Offer]:
-        text = document.text_before_cursor
-        line = last_statement(text)
-        if len(line) > LONGEST or CONTINUED in line:
-            return line, Offer([], [])
-        return line, offer(line, self._place(), here())
+        line = last_statement(document.text_before_cursor).line
+        return line, offer(line, self._place(), here()) if len(line) <= LONGEST else Offer([], [])
 
 
 def here() -> Path | None:
@@ -75,6 +73,13 @@ def here() -> Path | None:
         return Path.cwd()
     except FileNotFoundError:
         return None
+
+
+def _completions(proposals: Iterable[Proposal], line: str, document: Document) -> Iterator[Completion]:
+    """Proposals for prompt_toolkit, but for those that would replace a word which goes over several lines."""
+    for proposal in proposals:
+        if document.text_before_cursor.endswith(line[proposal.start :]):
+            yield _completion(proposal, line)
 
 
 def _completion(proposal: Proposal, line: str) -> Completion:

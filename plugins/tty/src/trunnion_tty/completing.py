@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trunnion import Json
-from trunnion.arguments import Completion, Word, join_line
-from trunnion_tty.lines import named_value, read_statement
+from trunnion.arguments import Completion, Word, join_line, looks_like_option
+from trunnion_tty.lines import Options, Statement, quoted, read_statement
 from trunnion_tty.reading import Place, Reading, read
 
 LOCAL = ":"
@@ -32,6 +32,32 @@ class Proposal(NamedTuple):
     about: str = ""
 
 
+class Spot(NamedTuple):
+    """Where a value goes, and how it is written there.
+
+    Attributes:
+        start: where the word begins, a place in the line as typed.
+        options: what words are read by here.
+        prefix: what stands before the value within its word, such as ``litres=``.
+        bare: whether the word is read by what it looks like, so that a value in it must not look like an option.
+    """
+
+    start: int
+    options: Options
+    prefix: str = ""
+    bare: bool = False
+
+    def holds(self, value: str) -> bool:
+        """Whether the value can stand here."""
+        return not self.bare or not looks_like_option(value)
+
+    def word(self, value: str) -> str:
+        """The value as a word that is read as this value."""
+        if self.prefix:
+            return self.prefix + (join_line([value]) if value else "")
+        return quoted(value, self.options)
+
+
 class Question(NamedTuple):
     """Values that somebody else has to say.
 
@@ -40,16 +66,14 @@ class Question(NamedTuple):
         words: the words behind the name, before the one that is typed, as a command line.
         typed: what is typed of the value.
         name: the command or query whose argument it is; ``""`` for a word of the shell's own.
-        prefix: what stands before the value within its word, such as ``litres=``.
-        start: where the word begins.
+        spot: where the value goes.
     """
 
     source: str
     words: tuple[str, ...]
     typed: str
     name: str
-    prefix: str
-    start: int
+    spot: Spot
 
 
 class Offer(NamedTuple):
@@ -68,24 +92,25 @@ def offer(line: str, place: Place, folder: Path | None) -> Offer:
         folder: to which names of files are relative; None where there is none.
     """
     statement = read_statement(line)
-    if statement.system or statement.background:
+    if statement.system or statement.comment or statement.background:
         return Offer([], [])
-    words, typed = _split(line, statement.words)
+    words, typed = _split(statement)
     if not words:
         return Offer(list(_names(place, typed))[:MOST], [])
     reading = read(line, place)
-    if reading.parameters is None:
+    end_of_name = words[0].end + reading.shift
+    words, typed = _split(reading.statement)
+    if reading.parameters is None or reading.statement.background or typed.start < end_of_name:
         return Offer([], [])
-    words, typed = _split(reading.statement.text, reading.statement.words)
     return _arguments(reading, words[1:], typed, folder)
 
 
-def _split(line: str, words: Sequence[Word]) -> tuple[list[Word], Word]:
+def _split(statement: Statement) -> tuple[list[Word], Word]:
     """The whole words, and the one that is being typed."""
-    if words and not (line[-1:].isspace() and words[-1].raw[-1:] != line[-1:]):
-        return list(words[:-1]), words[-1]
-    end = words[-1].end + 1 if words else len(line)
-    return list(words), Word("", "", max(end, len(line)))
+    words, end = statement.words, len(statement.text)
+    if words and words[-1].end == end:
+        return words[:-1], words[-1]
+    return words, Word("", "", end)
 
 
 def _names(place: Place, typed: Word) -> Iterator[Proposal]:
@@ -99,9 +124,9 @@ def _names(place: Place, typed: Word) -> Iterator[Proposal]:
 
 def _beginnings(place: Place, typed: str) -> Iterator[tuple[str, str]]:
     catalog, dotted = place.catalog, "." in typed
-    for found in sorted(catalog.here(place.console), key=lambda found: found.shown):
+    for found in sorted(catalog.here(place.console, place.is_own), key=lambda found: found.shown):
         yield found.shown, found.entry.title + ("" if found.entry.available else " (not available)")
-    for alias, meant in sorted(place.aliases.items()):
+    for alias, meant in sorted(place.meanings.items()):
         yield alias, f"= {meant}"
     for console in sorted(catalog.below(place.console), key=lambda c: (c.order, c.path)):
         if not dotted:
@@ -111,58 +136,64 @@ def _beginnings(place: Place, typed: str) -> Iterator[tuple[str, str]]:
         if place.verb(name):
             yield name, verb.title
     if dotted:
-        leading = "." if typed.startswith(".") else ""
-        for found in catalog.names("" if leading else place.console):
-            yield leading + (found.entry.id if leading else found.shown), found.entry.title
-        for found in catalog.names(""):
-            yield found.entry.id, found.entry.title
+        for found in catalog.names(place.console, place.is_own):
+            yield found.shown, found.entry.title
+        for entry in catalog:
+            yield from ((name, entry.title) for name in catalog.full_names(entry, place.console))
 
 
 def _arguments(reading: Reading, words: Sequence[Word], typed: Word, folder: Path | None) -> Offer:
     parameters = reading.parameters
     assert parameters is not None
+    options = reading.options
     before = reading.command_line(words)
-    named = None if any(word.raw == "--" for word in words) else named_value(typed, reading.names)
-    prefix, part = (f"{named[0]}=", named[1]) if named else ("", typed.text)
-    asked = f"--{named[0].replace('_', '-')}={part}" if named else part
+    free = options.free([*words, typed])[-1]
+    named = options.named(typed) if free else None
     start = typed.start - reading.shift
+    if named is not None:
+        asked, part = f"--{options.names[named[0]]}={named[1]}", named[1]
+        spot = Spot(start, options, f"{named[0]}=")
+    elif free and typed.text.startswith("--") and "=" in typed.text:
+        option, _, part = typed.text.partition("=")
+        asked, spot = typed.text, Spot(start, options, f"{option}=")
+    else:
+        asked = part = typed.text
+        spot = Spot(start, options, bare=free)
     proposals: list[Proposal] = []
     questions: list[Question] = []
     for found in parameters.complete(before, asked):
         if found.kind == "query":
-            option = "" if named or not part.startswith("--") else part.partition("=")[0] + "="
-            value = part[len(option) :]
             name = reading.entry.id if reading.entry is not None else ""
-            questions.append(Question(found.value, tuple(before), value, name, prefix or option, start))
+            questions.append(Question(found.value, tuple(before), part, name, spot))
         elif found.kind == "path":
-            proposals += _files(found, prefix, part, start, folder)
+            proposals += _files(found, part, spot, folder)
+        elif found.kind == "flag":
+            proposals.append(Proposal(found.value, start, found.description))
         else:
-            value = found.value.partition("=")[2] if named else found.value
-            proposals.append(Proposal(_word(prefix, value), start, found.description))
-    if not named and part and not part.startswith("-"):
+            value = found.value.partition("=")[2] if spot.prefix else found.value
+            proposals.append(Proposal(spot.word(value), start, found.description))
+    if spot.bare and part and not part.startswith("-"):
         proposals += _named(reading, before, part, start)
     return Offer(proposals[:MOST], questions)
 
 
 def _named(reading: Reading, before: Sequence[str], part: str, start: int) -> Iterator[Proposal]:
     """``litres=`` for an argument that is not given yet."""
-    parameters = reading.parameters
-    for flag in parameters.complete(before, "--") if parameters is not None and reading.names else ():
-        name = flag.value.removeprefix("--").replace("-", "_")
-        if name in reading.names and name.startswith(part):
-            yield Proposal(f"{name}=", start, flag.description)
-
-
-def _word(prefix: str, value: str) -> str:
-    return prefix + (join_line([value]) if value else "")
+    parameters, names = reading.parameters, reading.options.names
+    for flag in parameters.complete(before, "--") if parameters is not None and names else ():
+        for name, option in names.items():
+            if f"--{option}" == flag.value and name.startswith(part):
+                yield Proposal(f"{name}=", start, flag.description)
+                break
 
 
 def values(question: Question, answers: Sequence[tuple[str, str]]) -> list[Proposal]:
     """What was answered, as proposals."""
+    spot = question.spot
     return [
-        Proposal(_word(question.prefix, value), question.start, about)
+        Proposal(spot.word(value), spot.start, about)
         for value, about in answers
-        if value.startswith(question.typed)
+        if value.startswith(question.typed) and spot.holds(value)
     ][:MOST]
 
 
@@ -179,22 +210,21 @@ def answered(offered: Json) -> list[tuple[str, str]]:
     return found
 
 
-def _files(found: Completion, prefix: str, part: str, start: int, folder: Path | None) -> Iterator[Proposal]:
+def _files(found: Completion, typed: str, spot: Spot, folder: Path | None) -> Iterator[Proposal]:
     """Names of files that begin as typed; hidden ones only if that is how it begins."""
-    option = part.partition("=")[0] + "=" if part.startswith("--") and not prefix else ""
-    typed = part[len(option) :]
-    directory, _, beginning = typed.rpartition("/")
+    directory, slash, beginning = typed.rpartition("/")
     base = _base(directory, typed, folder)
     if base is None:
         return
     for name, is_folder in _listed(base, beginning):
-        shown = f"{directory}/{name}" if "/" in typed else name
-        yield Proposal(_word(prefix or option, shown) + ("/" if is_folder else ""), start, found.description)
+        shown = directory + slash + name
+        here = "" if spot.holds(shown) else "./"
+        yield Proposal(spot.word(here + shown) + ("/" if is_folder else ""), spot.start, found.description)
 
 
 def _base(directory: str, typed: str, folder: Path | None) -> Path | None:
     if typed.startswith("/"):
-        return Path(f"/{directory}")
+        return Path(directory or "/")
     return None if folder is None else folder / directory
 
 
@@ -202,12 +232,19 @@ def _listed(base: Path, beginning: str) -> list[tuple[str, bool]]:
     try:
         with os.scandir(base) as entries:
             found = [
-                (entry.name, entry.is_dir())
+                (entry.name, _is_folder(entry))
                 for entry in entries
                 if entry.name.startswith(beginning)
                 and (beginning or not entry.name.startswith("."))
                 and entry.name.isprintable()
             ]
-    except OSError:
+    except (OSError, ValueError):  # not there, not for us, or no name at all
         return []
     return sorted(found)[:MOST]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere
+        return False

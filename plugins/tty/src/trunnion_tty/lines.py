@@ -1,19 +1,29 @@
 r"""What is typed, taken apart: statements out of text, and what kind each of them is. Pure.
 
-Text has one statement a line. A line end within quotes, or behind a backslash, does not end a statement.
+Text has one statement a line. A line end within quotes, or behind a backslash, does not end a statement; a comment and
+a line for the system's shell are no words, so that of these two only the latter goes on behind a backslash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from trunnion.arguments import Word, join_line, scan_line
 
-CONTINUED = "\\\n"
 BACKGROUND = "&"
 SYSTEM = "!"
 COMMENT = "#"
+END_OF_OPTIONS = "--"
+
+_BLANKS = " \t\r\n"
+_continued = re.compile(r"\\\r?\n")
+_plain = re.compile(r"""[^\\'"\n]+|\\.|'[^']*'|(?P<open>'[^']*\Z)|(?P<quote>")""", re.DOTALL)
+_quoted = re.compile(r"""[^\\"]+|\\.|(?P<quote>")""", re.DOTALL)
+_raw = re.compile(r"[^\\\n]+|\\.", re.DOTALL)
+_comment = re.compile(r"[^\n]+")
+_first = re.compile(r"[ \t\r]*(.?)")
 
 
 class Statement(NamedTuple):
@@ -24,6 +34,7 @@ class Statement(NamedTuple):
         words: what the text consists of; the last one may be half typed.
         background: whether ``&`` stands at its end.
         system: whether it is for the system's own shell.
+        comment: whether it says nothing to anybody but readers.
         unfinished: whether a quote is open, or a backslash waits for more.
         offset: where ``text`` begins in what was typed.
     """
@@ -32,6 +43,7 @@ class Statement(NamedTuple):
     words: list[Word]
     background: bool = False
     system: bool = False
+    comment: bool = False
     unfinished: bool = False
     offset: int = 0
 
@@ -41,43 +53,89 @@ class Statement(NamedTuple):
         return not self.text.strip() if self.system else not self.words
 
 
+class Piece(NamedTuple):
+    """One statement as it lies in a text.
+
+    Attributes:
+        begin, end: its places.
+        line: it, without what only continues a line.
+        unfinished: whether it goes on: a quote is open, or it ends in a backslash.
+    """
+
+    begin: int
+    end: int
+    line: str
+    unfinished: bool
+
+
 def statements(text: str) -> list[str]:
     """The statements of a text, in order, without blank ones and comments, and without what continues a line."""
-    found: list[str] = []
-    begin = 0
-    while begin < len(text):
-        end = _end_of(text, begin)
-        line = text[begin:end].replace(CONTINUED, "")
-        begin = end + 1
-        if line.strip() and not line.lstrip().startswith(COMMENT):
-            found.append(line)
-    return found
+    lines = [piece.line for piece in pieces(text)]
+    return [line for line in lines if line.strip() and not _begins(line, COMMENT)]
 
 
-def last_statement(text: str) -> str:
+def last_statement(text: str) -> Piece:
     """The statement at the end of a text, whole or not."""
-    begin = 0
-    while (end := _end_of(text, begin)) < len(text):
-        begin = end + 1
-    return text[begin:]
+    return pieces(text)[-1]
 
 
 def is_unfinished(text: str) -> bool:
     """Whether Enter should go on to another line: the last statement has an open quote or ends in a backslash."""
-    last = last_statement(text)
-    if last.lstrip().startswith((COMMENT, SYSTEM)):
-        return last.endswith("\\")
-    return scan_line(last).unfinished is not None
+    return last_statement(text).unfinished
+
+
+def pieces(text: str) -> list[Piece]:
+    """All statements of a text, blank ones and comments among them; an empty text has one that is blank."""
+    found: list[Piece] = []
+    begin = 0
+    while True:
+        piece = _piece(text, begin)
+        found.append(piece)
+        if piece.end >= len(text):
+            return found
+        begin = piece.end + 1
+
+
+def _piece(text: str, begin: int) -> Piece:
+    """The statement that begins at a place: up to a line end outside of quotes, or the end of the text."""
+    kept: list[str] = []
+    position, outside, is_open = begin, _outside(text, begin), False
+    inside: re.Pattern[str] | None = None
+    while position < len(text):
+        if outside is not _comment and (skipped := _continued.match(text, position)):
+            position = skipped.end()
+            continue
+        match = (inside or outside).match(text, position)
+        if match is None:  # a line end, or a backslash with nothing behind it
+            break
+        if match.lastgroup == "quote":
+            inside = None if inside is not None else _quoted
+        is_open = match.lastgroup == "open"
+        kept.append(match[0])
+        position = match.end()
+    if position < len(text) and text[position] == "\\":
+        return Piece(begin, position + 1, "".join(kept) + "\\", True)
+    return Piece(begin, position, "".join(kept), is_open or inside is not None)
+
+
+def _outside(text: str, begin: int) -> re.Pattern[str]:
+    first = _first.match(text, begin)
+    mark = first[1] if first is not None else ""
+    return {SYSTEM: _raw, COMMENT: _comment}.get(mark, _plain)
+
+
+def _begins(line: str, mark: str) -> bool:
+    return line.lstrip(_BLANKS).startswith(mark)
 
 
 def read_statement(line: str) -> Statement:
     """Take one statement apart."""
-    stripped = line.lstrip()
+    stripped = line.lstrip(_BLANKS)
     offset = len(line) - len(stripped)
     if stripped.startswith(SYSTEM):
         return Statement(stripped[1:], [], system=True, offset=offset + 1)
     if stripped.startswith(COMMENT):
-        return Statement("", [], offset=offset)
+        return Statement("", [], comment=True, offset=offset)
     scan = scan_line(line)
     words = scan.words
     if scan.unfinished is not None or not words or words[-1].raw != BACKGROUND:
@@ -85,57 +143,65 @@ def read_statement(line: str) -> Statement:
     return Statement(line[: words[-1].start], words[:-1], background=True)
 
 
-def named_value(word: Word, names: frozenset[str]) -> tuple[str, str] | None:
-    """``litres=3`` as name and value where an argument has this name and nothing of it is quoted; else None."""
-    name, equals, _ = word.raw.partition("=")
-    if not equals or (name.replace("-", "_") not in names and name not in names):
-        return None
-    return name, word.text[len(name) + 1 :]
+class Options(NamedTuple):
+    """What a command line of words needs to know of the arguments it is for.
+
+    Attributes:
+        names: what may stand before ``=`` -> the option it means, without the dashes.
+        takes_value: whether a word is an option whose value is the next word.
+    """
+
+    names: Mapping[str, str] = {}
+    takes_value: Callable[[str], bool] = lambda _: False
+
+    def named(self, word: Word) -> tuple[str, str] | None:
+        """``litres=3`` as name and value where an argument has this name and nothing of it is quoted; else None."""
+        name, equals, _ = word.raw.partition("=")
+        if not equals or name not in self.names or not word.text.startswith(f"{name}="):
+            return None
+        return name, word.text[len(name) + 1 :]
+
+    def free(self, words: Sequence[Word]) -> list[bool]:
+        """Of each word whether it is read by what it looks like: not the value of an option, nor behind ``--``."""
+        found: list[bool] = []
+        is_value = only_words = False
+        for word in words:
+            found.append(not is_value and not only_words)
+            if found[-1]:
+                only_words = word.text == END_OF_OPTIONS
+                is_value = self.takes_value(word.text)
+            else:
+                is_value = False
+        return found
 
 
-def to_argv(words: Sequence[Word], names: frozenset[str]) -> list[str]:
+def options_of(options: Mapping[str, str], takes_value: Callable[[str], bool]) -> Options:
+    """Of arguments with their options: either of the two may stand before ``=``."""
+    return Options({**{option: option for option in options.values()}, **options}, takes_value)
+
+
+def to_argv(words: Sequence[Word], options: Options) -> list[str]:
     """Words as the command line all doors take: ``name=value`` becomes the option of that name.
 
     Args:
         words: behind the name of the command.
-        names: its arguments.
+        options: of its arguments.
     """
-    argv: list[str] = []
-    for number, word in enumerate(words):
-        if word.raw == "--":
-            return [*argv, *(rest.text for rest in words[number:])]
-        named = named_value(word, names)
-        argv.append(word.text if named is None else f"--{named[0].replace('_', '-')}={named[1]}")
-    return argv
+    read = zip(words, options.free(words), strict=True)
+    return [_spelled(word, options) if free else word.text for word, free in read]
 
 
-def to_line(name: str, argv: Sequence[str], names: frozenset[str]) -> str:
-    """The line that ``to_argv`` reads as these words: what would pass for ``name=value`` is quoted."""
-    return " ".join([name, *(_quoted(word, names) for word in argv)])
+def _spelled(word: Word, options: Options) -> str:
+    named = options.named(word)
+    return word.text if named is None else f"--{options.names[named[0]]}={named[1]}"
 
 
-def _quoted(word: str, names: frozenset[str]) -> str:
+def to_line(name: str, argv: Sequence[str], options: Options) -> str:
+    """The line that ``to_argv`` reads as these words."""
+    return " ".join([name, *(quoted(word, options) for word in argv)])
+
+
+def quoted(word: str, options: Options) -> str:
+    """A word as it is typed: what would pass for ``name=value`` is quoted."""
     plain = join_line([word])
-    looks_named = named_value(Word(word, word, 0), names) is not None
-    return f"'{word}'" if plain == word and looks_named else plain
-
-
-def _end_of(text: str, begin: int) -> int:
-    """Where the statement that begins here ends: at a line end outside of quotes, or with the text."""
-    position, quote = begin, ""
-    raw = text[begin:].lstrip(" \t")[:1] in (SYSTEM, COMMENT)
-    while position < len(text):
-        character = text[position]
-        if character == "\\" and quote != "'":
-            position += 2
-            continue
-        if character == "\n" and not quote:
-            return position
-        if raw:
-            pass
-        elif quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        position += 1
-    return len(text)
+    return f"'{word}'" if plain == word and options.named(Word(word, word, 0)) is not None else plain

@@ -17,7 +17,7 @@ Row = tuple[str, str]
 def overview(place: Place) -> str:
     """What can be done in a console: its commands and queries, consoles below it, and the shell's own words."""
     catalog = place.catalog
-    here = sorted(catalog.here(place.console), key=lambda found: found.shown)
+    here = sorted(catalog.here(place.console, place.is_own), key=lambda found: found.shown)
     below = sorted(catalog.below(place.console), key=lambda console: (console.order, console.path))
     described = catalog.console(place.console)
     title = " ".join(part for part in (place.console, described.title) if part)
@@ -26,7 +26,7 @@ def overview(place: Place) -> str:
         ("Commands", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "command"]),
         ("Queries", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "query"]),
         ("Consoles", [(f"use {_below(c.path, place.console)}", c.title) for c in below]),
-        ("Aliases", [(name, f"= {line}") for name, line in sorted(place.aliases.items())]),
+        ("Aliases", [(name, f"= {line}") for name, line in sorted(place.meanings.items())]),
         ("The shell", [*_verbs(place), *MARKS]),
     ]
     parts += [f"{heading}\n{_aligned(rows)}" for heading, rows in sections if rows]
@@ -56,8 +56,8 @@ def explained(name: str, place: Place) -> str | None:
     verb = place.verb(name)
     if verb is not None:
         return _verb(verb)
-    if name in place.aliases:
-        return f"{name} stands for: {place.aliases[name]}\n"
+    if (meant := place.alias(name)) is not None:
+        return f"{name} stands for: {meant}\n"
     entry = place.catalog.find(name, place.console)
     if entry is not None:
         return called(entry)

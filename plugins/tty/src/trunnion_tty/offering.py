@@ -31,7 +31,7 @@ class Offers:
         params = {"command_id": question.name, "words": words, "incomplete": question.typed}
         try:
             async with asyncio.timeout(patience):
-                if question.prefix:
+                if question.spot.prefix:
                     return answered(await client.query(question.source))
                 return answered(await client.call("command.complete", params))
         except (TrunnionError, TimeoutError):
@@ -52,9 +52,11 @@ class Offers:
         if source == ":consoles":
             below = [(_relative(c.path, console), c.title) for c in catalog.below(console)]
             return below + [(path, c.title) for path, c in catalog.consoles.items() if path]
-        names = [(found.shown, found.entry.title) for found in catalog.names(console)]
-        verbs = [(name, verb.title) for name, verb in self._shell.place().verbs.items()]
-        return names if source == ":commands" else names + verbs
+        if source == ":commands":
+            return [(entry.id, entry.title) for entry in catalog if entry.kind == "command"]
+        place = self._shell.place()
+        names = [(found.shown, found.entry.title) for found in catalog.names(console, place.is_own)]
+        return names + [(name, verb.title) for name, verb in place.verbs.items() if place.verb(name)]
 
 
 def _relative(path: str, console: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from trunnion.arguments import Parameters, Word
 from trunnion_tty.catalog import Catalog, Entry
-from trunnion_tty.lines import Statement, read_statement, to_argv
+from trunnion_tty.lines import END_OF_OPTIONS, Options, Statement, read_statement, to_argv
 
 Kind = Literal["empty", "verb", "entry", "system", "undefined"]
 
@@ -54,6 +54,19 @@ class Place(NamedTuple):
         verb = self.verbs.get(name)
         return None if verb is None or (verb.only_below and not self.console) else verb
 
+    def alias(self, name: str) -> str | None:
+        """What a word stands for; the shell's own words always stand for themselves."""
+        return None if name in self.verbs else self.aliases.get(name)
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """All words that stand for others, and for what."""
+        return {name: meant for name, meant in self.aliases.items() if name not in self.verbs}
+
+    def is_own(self, name: str) -> bool:
+        """Whether a name means something else here than a command or query."""
+        return self.verb(name) is not None or self.alias(name) is not None
+
 
 class Reading(NamedTuple):
     """A line that was understood as far as it goes.
@@ -89,9 +102,11 @@ class Reading(NamedTuple):
         return self.entry.parameters if self.entry is not None else None
 
     @property
-    def names(self) -> frozenset[str]:
-        """The names of its arguments, as far as they may be written ``name=value``."""
-        return self.entry.names if self.entry is not None else frozenset()
+    def options(self) -> Options:
+        """What its words are read by. The shell's own words take no ``name=value``."""
+        if self.entry is not None:
+            return self.entry.options
+        return Options(takes_value=self.verb.parameters.takes_value) if self.verb is not None else Options()
 
     @property
     def argv(self) -> list[str]:
@@ -100,8 +115,8 @@ class Reading(NamedTuple):
 
     def command_line(self, words: Sequence[Word]) -> list[str]:
         """Some words behind the name, as the command line all doors take."""
-        argv, after = to_argv(words, self.names), self.verb.plain_after if self.verb is not None else None
-        return argv if after is None or len(argv) <= after else [*argv[:after], "--", *argv[after:]]
+        argv, after = to_argv(words, self.options), self.verb.plain_after if self.verb is not None else None
+        return argv if after is None or len(argv) <= after else [*argv[:after], END_OF_OPTIONS, *argv[after:]]
 
 
 def read(line: str, place: Place) -> Reading:
@@ -130,7 +145,7 @@ def _without_alias(line: str, place: Place) -> tuple[str, int]:
     if not statement.words:
         return line, 0
     first = statement.words[0]
-    meant = place.aliases.get(first.raw)
+    meant = place.alias(first.raw)
     if meant is None or (statement.unfinished and len(statement.words) == 1):
         return line, 0
     return meant + line[first.end :], len(meant) - first.end

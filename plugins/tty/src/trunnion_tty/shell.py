@@ -130,7 +130,7 @@ class Shell:
         fault = check(line, self.place(), whole=True)
         if fault is not None:
             known = reading.kind != "undefined"
-            raise (InvalidArguments if known else NotFound)(fault.message)
+            raise (InvalidArguments if known else NotFound)(fault)
         return await self._act(line, reading)
 
     async def _act(self, line: str, reading: Reading) -> int:

@@ -8,7 +8,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.validation import ValidationError, Validator
 
 from trunnion.rendering import visible
-from trunnion_tty.checking import Fault, check
+from trunnion_tty.checking import check
 from trunnion_tty.lines import last_statement, statements
 from trunnion_tty.reading import Place
 
@@ -40,11 +40,11 @@ class LineValidator(Validator):
         Raises:
             ValidationError: something is wrong, whatever may still come.
         """
-        line = last_statement(document.text)
+        line = last_statement(document.text).line
         if document.is_cursor_at_the_end:
             _tell(check(line, self._place(), whole=False), document)
 
 
-def _tell(fault: Fault | None, document: Document) -> None:
+def _tell(fault: str | None, document: Document) -> None:
     if fault is not None:
-        raise ValidationError(len(document.text), visible(fault.message))
+        raise ValidationError(len(document.text), visible(fault))
