@@ -30,8 +30,8 @@ def told_while_typing(line: str, place: Place) -> list[tuple[str, str]]:
 # -- made-up commands -----------------------------------------------------------------------------
 
 NOISE = st.sampled_from(
-    ["--", "-5", "5", "x", "''", "--nothing", "n=1", "--n", "--n=1", "--no-n", "host=", "y=null", "&", "[1]", "--dry-run",
-     "a-b=1", "'a b'", "c-d={}", "--x=1"]
+    ["--", "-5", "5", "x", "''", "--nothing", "n=1", "--n", "--n=1", "--no-n", "host=", "y=null", "&", "[1]",
+     "--dry-run", "a-b=1", "'a b'", "c-d={}", "--x=1"]
 )  # fmt: skip
 
 

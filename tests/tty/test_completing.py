@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +15,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from trunnion import Command, Query
+from trunnion.model.status import Status
 from trunnion.testing import Hosting
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.checking import check
@@ -231,8 +232,7 @@ def place() -> Iterator[Place]:
         ("jobs ", ["list", "show", "follow", "cancel", "result", "rerun", "export"]),
         ("jobs c", ["cancel"]),
         ("theme d", ["dark"]),
-        ("jobs --status=", [f"--status={s}" for s in
-                           ["pending", "held", "running", "succeeded", "failed", "cancelled", "timed_out", "interrupted"]]),
+        ("jobs --status=", [f"--status={status}" for status in get_args(Status)]),
         ("jobs status=", []),
     ],
 )  # fmt: skip

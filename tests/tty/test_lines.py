@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -53,9 +54,9 @@ def test_what_goes_on(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a 'b'", "a \\\\", "# it's", "# \\", "!it's", "!b \\\\", "a \\\n", "a '\nb'", "\"a'\"", "'a\"'", "'\n"
-    "a'\n"]
-)  # fmt: skip
+    "text",
+    ["", "a", "a 'b'", "a \\\\", "# it's", "# \\", "!it's", "!b \\\\", "a \\\n", "a '\nb'", '"a\'"', "'a\"'", "'\n'"],
+)
 def test_what_is_whole(text: str) -> None:
     assert not is_unfinished(text)
 
@@ -67,7 +68,7 @@ def test_pieces_cut_the_text_exactly_and_each_is_one_statement(text: str) -> Non
     assert [text[piece.begin : piece.end] for piece in found] == cut(text)
     assert found[0].begin == 0
     assert found[-1].end == len(text)
-    for one, next_one in zip(found, found[1:], strict=False):
+    for one, next_one in itertools.pairwise(found):
         assert next_one.begin == one.end + 1
         assert text[one.end] == "\n"
         assert not one.unfinished

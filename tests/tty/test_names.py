@@ -1,4 +1,4 @@
-"""What a name stands for: in its console, upwards, by its full name, everywhere; beside aliases and the shell's own words."""
+"""What a name stands for: in its console, upwards, in full, everywhere; beside aliases and the shell's own words."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_name_stands_for_one_command(world: World, console: str, name: str) ->
 @settings(max_examples=300)
 @given(worlds(), CONSOLES, TYPED)
 def test_what_a_line_begins_with(world: World, console: str, name: str) -> None:
-    """The shell's own words first, then what the person or the host has set, then commands; quotes ask for a command."""
+    """The shell's own words first, then aliases, then commands; quotes ask for a command."""
     place = world.place(console)
     reading = read(f"{name} x", place)
     is_own = name in VERBS and (name != "back" or bool(console))

@@ -146,7 +146,8 @@ def test_rules_over_several_arguments_wait_for_the_whole() -> None:
 
 WORDS = st.sampled_from(
     ["a", "b", "x", "5", "9", "10", "-5", "--", "--mode", "--mode=a", "--mode=x", "--speed", "--speed=3", "--loud",
-     "--no-loud", "--loud=yes", "--tags", "--tags=p", "--tags=q", "p", "q", '--tags=["p","q"]', "--point", "--point=x=1",
+     "--no-loud", "--loud=yes", "--tags", "--tags=p", "--tags=q", "p", "q", '--tags=["p","q"]', "--point",
+     "--point=x=1",
      "--point=y=2", '--point={"x":1,"y":2}', "x=1", "--word", "--word=ab", "--rest=1", "--rest=[1,2]", "[1,2]", "[1]",
      "--first=a", "--points=[1]", "--n=1", "--n", "text", "--x=5", "{}", "null"]
 )  # fmt: skip

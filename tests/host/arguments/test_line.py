@@ -63,8 +63,8 @@ def test_what_is_typed_on_changes_the_last_word_only(line: str, more: str) -> No
 
 @pytest.mark.parametrize(
     ("line", "text", "unfinished"),
-    [("a 'b c", "b c", 2), ('a "b\\" c', 'b" c', 2), ("a x\"b", "xb", 3), ("a b\\", "b", 3), ('"', "", 0), ("\\", "", 0),
-     ('a "b\\', "b\\", 2)],
+    [("a 'b c", "b c", 2), ('a "b\\" c', 'b" c', 2), ("a x\"b", "xb", 3), ("a b\\", "b", 3), ('"', "", 0),
+     ("\\", "", 0), ('a "b\\', "b\\", 2)],
 )  # fmt: skip
 def test_a_line_half_typed_has_words_too(line: str, text: str, unfinished: int) -> None:
     scan = scan_line(line)

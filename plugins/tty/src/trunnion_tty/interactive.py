@@ -151,7 +151,7 @@ class InteractiveFace:
         lives = [one_line(live) for live in self.display.lives]
         shown = str(recording.name) if recording is not None else ""
         jobs = len(self.shell.jobs.active)
-        hint = hint_of(last_statement(self.prompt_line.typed), self.place())
+        hint = hint_of(last_statement(self.prompt_line.typed).line, self.place())
         return bar_of(self._host, self._link.health, jobs, lives, shown, hint, self.columns()[1])
 
     def style(self) -> BaseStyle:
