@@ -109,6 +109,7 @@ class Terminal:
 
     Attributes:
         raw: all it wrote.
+        model: the screen as it was when somebody last looked.
         checks: called after each drawing of the prompt, with the terminal.
     """
 
@@ -120,8 +121,8 @@ class Terminal:
         self.pid = self._child.pid
         self.raw = bytearray()
         self.checks: list[Callable[[Terminal], None]] = []
-        self._model = Model(size[1], size[0])
-        self._stream = pyte.ByteStream(self._model)
+        self.model = Model(size[1], size[0])
+        self._stream = pyte.ByteStream(self.model)
         self._shown = 0
         self._over = False
         self._mark = 0
@@ -168,7 +169,7 @@ class Terminal:
     def resize(self, rows: int, columns: int) -> None:
         """Give the window another size; the program is told by SIGWINCH."""
         self.look()
-        self._model.resize(rows, columns)
+        self.model.resize(rows, columns)
         self._child.setwinsize(rows, columns)
 
     def hang_up(self) -> None:
@@ -184,7 +185,7 @@ class Terminal:
         with self._news:
             new, self._shown = bytes(self.raw[self._shown :]), len(self.raw)
         self._feed(new)
-        return self._model
+        return self.model
 
     def _feed(self, data: bytes) -> None:
         if not self.checks:
@@ -204,7 +205,7 @@ class Terminal:
     def lines(self) -> list[str]:
         """All lines there ever were, those of the screen last."""
         screen = self.screen()
-        return self._model.gone + screen
+        return self.model.gone + screen
 
     def text(self) -> str:
         """What is to be seen since the last mark, the screen last."""

@@ -106,9 +106,7 @@ class InteractiveFace:
         path = default_path() if keep_history else None
         self._history = HistoryFile(path, self._link.catalog.settings.history_lines)
         colours = bool(self.screen.palette())
-        self._prompt = Prompt(
-            self, Offers(self._link, shell), self._history, self._stdin, cast(TextIO, self._out), colours=colours
-        )
+        self._prompt = Prompt(self, Offers(self._link, shell), self._history, self._stdin, self._out, colours=colours)
 
     @property
     def prompt_line(self) -> Prompt:

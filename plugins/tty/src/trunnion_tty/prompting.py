@@ -7,7 +7,8 @@ Enter. So the bar stands right below the line, not at the bottom of the screen.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, TextIO
+from contextvars import copy_context
+from typing import Protocol, TextIO, cast
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
@@ -30,6 +31,7 @@ from trunnion_tty.completer import LineCompleter, Values
 from trunnion_tty.history import HistoryFile
 from trunnion_tty.lines import is_unfinished
 from trunnion_tty.reading import Place
+from trunnion_tty.terminal_out import TerminalOut
 from trunnion_tty.validator import LineValidator
 
 LONGEST = 64 << 10
@@ -73,15 +75,16 @@ class Prompt:
         surroundings: the shell.
         values: finds values that queries offer.
         history: earlier lines.
-        stdin, stdout: the terminal.
+        stdin, out: the terminal.
         colours: whether colours may be used.
     """
 
     def __init__(
-        self, surroundings: Surroundings, values: Values, history: HistoryFile, stdin: TextIO, stdout: TextIO,
+        self, surroundings: Surroundings, values: Values, history: HistoryFile, stdin: TextIO, out: TerminalOut,
         *, colours: bool,
     ) -> None:  # fmt: skip
         self._around = surroundings
+        self._out = out
         self._burst_at = 0.0
         self._session: PromptSession[str] = PromptSession(
             message=surroundings.prompt,
@@ -101,7 +104,10 @@ class Prompt:
             refresh_interval=0.5,
             input=create_input(stdin),
             output=Vt100_Output(
-                stdout, self._size, default_color_depth=None if colours else ColorDepth.DEPTH_1_BIT, enable_cpr=False
+                cast(TextIO, out),
+                self._size,
+                default_color_depth=None if colours else ColorDepth.DEPTH_1_BIT,
+                enable_cpr=False,
             ),
         )
         self._apps = [self._session.app]
@@ -191,9 +197,10 @@ class Prompt:
         """See ``display.Above``."""
         app = self.app
         if text:
-            app.renderer.erase(leave_alternate_screen=False)
-            app.output.write_raw(text)
-            app.output.flush()
+            with self._out.at_once():
+                app.renderer.erase(leave_alternate_screen=False)
+                app.output.write_raw(text)
+                (app.context or copy_context()).copy().run(app.renderer.render, app, app.layout)
         app.invalidate()
 
     @property

@@ -85,6 +85,8 @@ class Reporter:
         if throttle is None:
             throttle = self._throttles[job.run.id] = Throttle(self._link.catalog.settings.background_lines)
         loop = asyncio.get_running_loop()
+        if throttle.held and throttle.begins_anew(loop.time()):
+            self._tell_held(job)
         shown = throttle.admit(text, loop.time())
         if shown:
             self._display.put(tagged(shown, self._tag(job)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 
@@ -20,6 +21,7 @@ class TerminalOut(io.TextIOBase):
         self._stream = stream
         self._gone = gone
         self._is_gone = False
+        self._is_held = False
         self._text: list[str] = []
 
     @property
@@ -49,8 +51,20 @@ class TerminalOut(io.TextIOBase):
         self.write(text)
         self.flush()
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is written meanwhile reaches the terminal in one piece, so that nothing in between is ever seen."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self.flush()
+
     def flush(self) -> None:
         """Write all of it."""
+        if self._is_held:
+            return
         text, self._text = "".join(self._text), []
         if not text or self._is_gone:
             return
