@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from trunnion.launcher.options import options_of
+from trunnion.launcher.options import BY_UP, options_of
 from trunnion_tty.settings import Theme
 
-BY_UP = "trunnion.up"
-"""A key of click's ``meta``: the shell is in front of a host that ``trunnion up`` was asked for."""
+if TYPE_CHECKING:
+    from trunnion.launcher.joining import Start
 
 
 @click.command()
@@ -45,6 +46,6 @@ def shell(
     if line is not None and file is not None:
         raise click.UsageError("-c and FILE both say what to do: leave one out")
     always = context.meta.get(BY_UP, False)
-    start = "always" if always else "never" if no_start else "missing"
+    start: Start = "always" if always else "never" if no_start else "missing"
     wish = Wish(plain, keep_going, start, not no_history, theme, line, file)
     return asyncio.run(main(options_of(context), wish))

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from trunnion import Conflict
+from trunnion import Unavailable
+from trunnion.config.data_dir import DataDir, holder_of
 from trunnion.launcher.behind import HostBehind
+from trunnion.launcher.joining import Start, begin, reach
 from trunnion.launcher.options import Options
+from trunnion.launcher.place import locate
+from trunnion.protocol.address import is_served
 from trunnion_tty.link import Link
+
+ATTEMPTS = 5
+"""Hosts that are tried when each goes just as it was found: another shell's ends with that."""
+
+
+LOOK_EVERY = 0.2
+"""Seconds between looks at a host that is somebody else's, for lines that nobody watches."""
 
 
 class OwnHost:
@@ -17,16 +29,19 @@ class OwnHost:
     Args:
         options: the global options a host is started with.
         link: the line to it.
+        start: whether one is started.
 
     Attributes:
         told: shows a line about what became of it.
     """
 
-    def __init__(self, options: Options, link: Link) -> None:
+    def __init__(self, options: Options, link: Link, start: Start) -> None:
         self._options = options
         self._link = link
+        self._start = start
         self._behind: HostBehind | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._renewing = asyncio.Lock()
         self._leaving = False
         self.told: Callable[[str], None] = _unheard
 
@@ -41,29 +56,32 @@ class OwnHost:
         return "" if self._behind is None or self._behind.log is None else str(self._behind.log)
 
     def launch(self) -> None:
-        """Begin to start it; ``up`` waits for it. Meanwhile other things can be done.
+        """Begin to start it, if one is to be started; ``connect`` waits for it. Meanwhile other things can be done.
 
         Raises:
-            TrunnionError: no process can be started, or the configuration cannot be read.
+            TrunnionError: no process can be started, the configuration cannot be read, or a host runs already.
         """
-        self._behind = HostBehind.launch(self._options)
+        self._behind = begin(self._options, self._start)
 
-    async def up(self) -> bool:
-        """Wait until it is up; False if another process was first to start one on the same data directory.
+    async def connect(self) -> None:
+        """Be connected to the host, whoever has started it.
 
         Raises:
-            TrunnionError: it could not start, in its own words.
+            TrunnionError: there is none, it could not start, or it refuses.
         """
-        assert self._behind is not None
-        try:
-            await self._behind.up()
-        except Conflict as error:
-            self._behind = None
-            if "socket" not in error.details:
-                raise
-            return False
-        self._watching = asyncio.create_task(self._watch(self._behind), name="trunnion shell: its host")
-        return True
+        for attempt in range(ATTEMPTS):
+            begun, self._behind = self._behind, None
+            self._behind = await reach(self._options, self._start, begun=begun)
+            if self._behind is not None:
+                self._watching = asyncio.create_task(self._watch(self._behind), name="trunnion shell: its host")
+            try:
+                await self._link.open()
+            except Unavailable:
+                if self._behind is not None or self._start == "never" or attempt + 1 == ATTEMPTS:
+                    raise
+            else:
+                self._start = "missing" if self._start == "always" else self._start
+                return
 
     async def ensure(self) -> None:
         """Start it again if it is this shell's and has ended.
@@ -71,12 +89,51 @@ class OwnHost:
         Raises:
             TrunnionError: it could not start.
         """
-        if self._behind is None or not self._behind.how:
-            return
-        self.told("starting the host again")
-        self.launch()
-        await self.up()
-        await self._link.open()
+        if self._behind is not None and self._behind.how:
+            await self._again()
+
+    async def _again(self) -> None:
+        """Be connected to a host once more, unless this has just been done."""
+        async with self._renewing:
+            if self._behind is None or self._behind.how:
+                self.told("starting the host again")
+                self._behind = None
+                await self.connect()
+
+    @asynccontextmanager
+    async def minded(self, patience: float) -> AsyncIterator[None]:
+        """For lines nobody watches: when the host goes inside the block, another one is started, so that they go on.
+
+        A host that another shell has started goes with that one, whoever has joined it.
+
+        Args:
+            patience: seconds to wait for one where none may be started.
+
+        Raises:
+            TrunnionError: there is no host any more.
+        """
+        task = asyncio.current_task()
+        minding = asyncio.create_task(self._mind(patience), name="trunnion shell: a host for its lines")
+        minding.add_done_callback(lambda done: None if done.cancelled() or task is None else task.cancel())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if task is None or not minding.done():
+                raise
+            task.uncancel()
+            minding.result()
+        finally:
+            minding.cancel()
+            await asyncio.wait([minding])
+
+    async def _mind(self, patience: float) -> None:
+        data = locate(self._options).data
+        while True:
+            await (_gone(data) if self._behind is None else self._behind.ended())
+            if self._start != "never":
+                await self._again()
+            elif not await _comes(data, patience):
+                raise Unavailable(f"the host at {data.socket} is gone and has not come back for {patience:g} s")
 
     async def stop(self) -> None:
         """Have it stop in order; called once more, it waits for nothing."""
@@ -93,6 +150,24 @@ class OwnHost:
         words = behind.last_words().splitlines()
         last = f"; its last words: {words[-1]}" if words else ""
         self.told(f"the host has ended, {how}{last}; the next line starts it again")
+
+
+async def _gone(data: DataDir) -> None:
+    """Wait until no host serves a data directory."""
+    while True:
+        if holder_of(data) is None and not is_served(data.socket):
+            return
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _comes(data: DataDir, patience: float) -> bool:
+    """Wait until one does; False when none has in so many seconds."""
+    until = asyncio.get_running_loop().time() + patience
+    while not is_served(data.socket):
+        if asyncio.get_running_loop().time() >= until:
+            return False
+        await asyncio.sleep(LOOK_EVERY)
+    return True
 
 
 def _unheard(text: str) -> None:

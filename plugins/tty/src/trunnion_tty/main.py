@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from trunnion import Conflict, Unavailable
-from trunnion.launcher.hosted import refuse_start_options
+from trunnion import Unavailable
+from trunnion.launcher.joining import Start
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.launcher.screen import Screen
-from trunnion.protocol.address import is_served
 from trunnion_tty.batch import BatchFace, typed
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
@@ -43,7 +42,7 @@ class Wish(NamedTuple):
 
     plain: bool = False
     keep_going: bool = False
-    start: str = "missing"
+    start: Start = "missing"
     keep_history: bool = True
     theme: Theme | None = None
     line: str | None = None
@@ -66,31 +65,12 @@ async def main(options: Options, wish: Wish) -> int:
         TrunnionError: there is no host and none can be started.
     """
     link = Link(locate(options).data.socket)
-    own = OwnHost(options, link)
+    own = OwnHost(options, link, wish.start)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(link.close)
-        served = is_served(link.client.path)
-        if served and wish.start == "always":
-            raise Conflict("a host is running on this data directory: join it with trunnion shell, or stop it first")
-        if not served and wish.start != "never":
-            own.launch()
+        own.launch()
         opened = _interactive if wish.is_drawn else _batch
         return await opened(options, link, own, wish, stack)
-
-
-async def _connect(options: Options, link: Link, own: OwnHost, wish: Wish) -> None:
-    """Be connected to the host, its start waited for.
-
-    Raises:
-        TrunnionError: there is none, or it could not start.
-    """
-    if own.started:
-        if not await own.up() and wish.start == "always":
-            raise Conflict("another process has just started a host on this data directory; join it: trunnion shell")
-        await link.open()
-        return
-    await link.open()
-    refuse_start_options(options)
 
 
 # -- lines of a file or a pipe ------------------------------------------------------------------------
@@ -100,7 +80,8 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     task = asyncio.current_task()
     signals = stack.enter_context(Signals(lambda: False, partial(_end, task)))
     stack.push_async_callback(own.stop)
-    await _connect(options, link, own, wish)
+    await own.connect()
+    await stack.enter_async_context(own.minded(BATCH_PATIENCE))
     face = BatchFace(Screen(), signals)
     shell = Shell(link, face, own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
@@ -144,7 +125,7 @@ async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, s
     data = locate(options).data
     face = InteractiveFace(link, own, data, wish.theme, sys.stdin, sys.stdout)
     try:
-        await _connect(options, link, own, wish)
+        await own.connect()
     except BaseException:
         await own.stop()
         raise

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import signal
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +18,7 @@ from trunnion.protocol.client import Client
 from trunnion_tty.face import Face
 from trunnion_tty.jobs import SHORT, Job, Jobs
 
+T = TypeVar("T")
 PAUSE = 0.05
 """Seconds before a host that is gone is asked again; doubles up to one second."""
 
@@ -54,7 +57,9 @@ class Running:
         """
         wish = msgspec.structs.replace(invocation, idempotency_key=uuid.uuid4().hex, cwd=here())
         self._face.attend()
-        submitting = asyncio.create_task(self._submit(wish), name=f"submit {wish.command_id}")
+        submitting = asyncio.create_task(
+            self._insist(partial(self._client.submit, wish)), name=f"submit {wish.command_id}"
+        )
         try:
             interrupted = await self._answered(submitting, wish)
         finally:
@@ -108,6 +113,18 @@ class Running:
         """Ask for a run's end; returns once the request is on record."""
         return await self._client.cancel(run_id)
 
+    async def query(
+        self, query_id: str, args: Mapping[str, Json] | None = None, argv: Sequence[str] | None = None
+    ) -> Json:
+        """The answer of a query, of the host that comes if this one goes; Ctrl-C gives it up.
+
+        Raises:
+            GivenUp: the person would not wait.
+            TrunnionError: it was refused or failed, or no host answered.
+        """
+        ask = partial(self._client.query, query_id, args, argv=argv)
+        return await self.waited(asyncio.ensure_future(self._insist(ask)))
+
     async def waited(self, question: asyncio.Future[Json], given_up: str = "the answer was not waited for") -> Json:
         """The answer of a question; Ctrl-C gives it up, which ``given_up`` says.
 
@@ -140,13 +157,13 @@ class Running:
             self._face.screen.note("cancelling as soon as the host answers; Ctrl-C again not to wait for that")
         return interrupts > 0
 
-    async def _submit(self, wish: Invocation) -> Run:
-        """Submit until there is an answer: the key makes it the same run however often it is asked for."""
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer. What has an effect carries a key, so asking again has no second one."""
         loop = asyncio.get_running_loop()
         until, pause, told = loop.time() + self._patience, PAUSE, False
         while True:
             try:
-                return await self._client.submit(wish)
+                return await ask()
             except TrunnionError as error:
                 gone = isinstance(error, Unavailable) or bool(error.details.get("stopping"))
                 if not gone or loop.time() + pause > until:

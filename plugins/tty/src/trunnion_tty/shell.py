@@ -228,10 +228,10 @@ class Shell:
 
     async def _asked(self, query_id: str, args: Mapping[str, Json]) -> Json:
         told = {**args, **self._about(query_id, str(args.get("line", "")))}
-        return await self.running.waited(asyncio.ensure_future(self.link.client.query(query_id, told)))
+        return await self.running.query(query_id, told)
 
     async def _query(self, entry: Entry, argv: Sequence[str]) -> int:
-        value = await self.running.waited(asyncio.ensure_future(self.link.client.query(entry.id, argv=argv)))
+        value = await self.running.query(entry.id, argv=argv)
         self.face.value(value)
         return 0
 
