@@ -19,6 +19,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import create_input
 from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, HSplit, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
@@ -39,6 +40,9 @@ LONGEST = 64 << 10
 
 BURST = 0.05
 """Seconds within which keys come from a machine: an Enter among them is part of what was pasted."""
+
+TOLD_AFTER = 0.3
+"""Seconds after which what was refused is told, with how much it was."""
 
 MENU_LINES = 8
 
@@ -86,6 +90,7 @@ class Prompt:
         self._around = surroundings
         self._out = out
         self._burst_at = 0.0
+        self._refused = 0
         self._session: PromptSession[str] = PromptSession(
             message=surroundings.prompt,
             multiline=Condition(self._goes_on),
@@ -230,33 +235,52 @@ class Prompt:
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
-        keys.add("enter", filter=Condition(lambda: not self._searching()))(self._enter)
+        searching = Condition(self._searching)
+        is_several = Condition(lambda: any(map(_text_of, self.app.key_processor.input_queue)))
+        is_full = Condition(lambda: len(self._buffer.text) >= LONGEST)
+        keys.add("enter", filter=~searching)(self._enter)
         keys.add("escape", "enter")(self._new_line)
         keys.add("c-c")(self._interrupt)
         keys.add(Keys.BracketedPaste)(self._paste)
-        keys.add(Keys.Any, filter=Condition(lambda: len(self._buffer.text) >= LONGEST))(self._full)
+        keys.add(Keys.Any, filter=is_several & ~searching)(self._burst)
+        keys.add(Keys.Any, filter=is_full & ~searching)(self._full)
         return keys
 
     def _searching(self) -> bool:
         return self._session.layout.is_searching
 
     def _enter(self, event: KeyPressEvent) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._more_follows(event) or now - self._burst_at < BURST:
-            self._burst_at = now
-            self._insert("\n")
+        if self._follow(event):
+            self._burst(event)
+        elif asyncio.get_running_loop().time() - self._burst_at < BURST:
+            self._add_lines("\n")
         elif self._goes_on():
             self._insert("\n")
         else:
             self._buffer.validation_state = ValidationState.UNKNOWN
             self._buffer.validate_and_handle()
 
-    def _more_follows(self, event: KeyPressEvent) -> bool:
+    def _follow(self, event: KeyPressEvent) -> bool:
         """Whether keys came together with this one: nobody types that fast, so it was pasted."""
-        return any(
-            isinstance(press.key, str) and press.key not in (Keys.CPRResponse,)
-            for press in event.key_processor.input_queue
-        )
+        return any(_text_of(press) for press in event.key_processor.input_queue)
+
+    def _burst(self, event: KeyPressEvent) -> None:
+        """Take what came together as one piece: key by key, a long one would be copied as often as it has keys.
+
+        An Enter at its very end is left for ``_enter``, unless there are others in it.
+        """
+        queue, pieces = event.key_processor.input_queue, [_text_of(event.key_sequence[0])]
+        while queue and (text := _text_of(queue[0])):
+            if text == "\n" and len(queue) == 1 and "\n" not in pieces:
+                break
+            pieces.append(text)
+            queue.popleft()
+        self._add_lines("".join(pieces))
+
+    def _add_lines(self, text: str) -> None:
+        if "\n" in text:
+            self._burst_at = asyncio.get_running_loop().time()
+        self._insert(text)
 
     def _new_line(self, _event: KeyPressEvent) -> None:
         self._insert("\n")
@@ -268,10 +292,28 @@ class Prompt:
         self._insert(event.data.replace("\r\n", "\n").replace("\r", "\n"))
 
     def _full(self, _event: KeyPressEvent) -> None:
-        self._around.pasted_too_much(LONGEST)
+        self._refuse(1)
 
     def _insert(self, text: str) -> None:
         if len(self._buffer.text) + len(text) > LONGEST:
-            self._around.pasted_too_much(len(text))
+            self._refuse(len(text))
         else:
             self._buffer.insert_text(text)
+
+    def _refuse(self, size: int) -> None:
+        """What is too much is not taken; of a paste in many pieces that is said once."""
+        if not self._refused:
+            asyncio.get_running_loop().call_later(TOLD_AFTER, self._tell_refused)
+        self._refused += size
+
+    def _tell_refused(self) -> None:
+        self._around.pasted_too_much(self._refused)
+        self._refused = 0
+
+
+def _text_of(press: KeyPress) -> str:
+    """What a key adds to a line; ``""`` for one that does something else."""
+    if press.key in (Keys.ControlM, Keys.ControlJ):
+        return "\n"
+    plain = len(press.data) == 1 and press.key == press.data and press.data.isprintable()
+    return press.data if plain else ""
