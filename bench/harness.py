@@ -33,6 +33,8 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
         followers: how many follow one producer.
         commands: how many commands are registered.
         output_bytes: output of one script.
+        typed_lines: lines typed in a round.
+        shown_lines: lines that a shell is to show.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     followers: tuple[int, ...] = (1, 10, 100, 1000)
     commands: tuple[int, ...] = (10, 100, 1000, 10_000)
     output_bytes: int = 128 << 20
+    typed_lines: int = 25
+    shown_lines: int = 200_000
 
 
 DEFAULT = Effort(name="default")
@@ -52,6 +56,7 @@ FULL = Effort(
     stored_runs=1_000_000,
     stored_events=1_000_000,
     output_bytes=1 << 30,
+    shown_lines=1_000_000,
 )
 QUICK = Effort(
     name="quick",
@@ -62,6 +67,8 @@ QUICK = Effort(
     memory_runs=(2_000, 6_000),
     commands=(10, 100, 1000),
     output_bytes=16 << 20,
+    typed_lines=10,
+    shown_lines=50_000,
 )
 SMOKE = Effort(
     name="smoke",
@@ -73,6 +80,8 @@ SMOKE = Effort(
     followers=(1, 10),
     commands=(10, 20),
     output_bytes=1 << 16,
+    typed_lines=1,
+    shown_lines=100,
 )
 EFFORTS = {effort.name: effort for effort in (DEFAULT, FULL, QUICK, SMOKE)}
 

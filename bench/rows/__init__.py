@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench.harness import Effort
 from bench.result import Result
-from bench.rows import durable, fanout, growth, history, memory, run, script, start, validate
+from bench.rows import durable, fanout, growth, history, memory, run, script, start, tty, validate
 
 ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-run": run.measure,
@@ -19,5 +19,6 @@ ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-validate": validate.measure,
     "perf-history": history.measure,
     "perf-script": script.measure,
+    "perf-tty": tty.measure,
     "growth": growth.measure,
 }

@@ -39,15 +39,15 @@ def measure(effort: Effort) -> Result:
             "of all its processes, beside the memory of the process that only imports."
         ]
     )
-    _compile()
+    compile_all()
     with scratch() as folder:
         environ = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         help_ = _run(environ, folder, [_script(), "--help"])
         click = _run(environ, folder, [sys.executable, "-c", "import click"])
-        result.lines.append(times(ROW, "--help", "start", _race(help_, click, effort), at_most=HELP_TARGET))
+        result.lines.append(times(ROW, "--help", "start", race_starts(help_, click, effort), at_most=HELP_TARGET))
         imports = _run(environ, folder, [sys.executable, "-c", f"import {', '.join(floor)}"])
         up = _Up(environ, folder)
-        result.lines.append(times(ROW, "up, ready", "start", _race(up.start, imports, effort), at_most=UP_TARGET))
+        result.lines.append(times(ROW, "up, ready", "start", race_starts(up.start, imports, effort), at_most=UP_TARGET))
         held = _resident_after_import(environ, folder, floor)
         result.lines.append(amount(ROW, "import floor, resident", held / MIB, "MB"))
         result.lines.append(amount(ROW, "up, idle, resident", up.resident / MIB, "MB"))
@@ -56,8 +56,8 @@ def measure(effort: Effort) -> Result:
     return result
 
 
-def _compile() -> None:
-    for name in ("trunnion", "trunnion_scripts"):
+def compile_all() -> None:
+    for name in ("trunnion", "trunnion_scripts", "trunnion_tty"):
         spec = importlib.util.find_spec(name)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             compileall.compile_dir(folder, quiet=2)
@@ -67,7 +67,7 @@ def _script() -> str:
     return str(Path(sysconfig.get_path("scripts")) / "trunnion")
 
 
-def _race(ours: Start, ceiling: Start, effort: Effort) -> tuple[Figure, Figure]:
+def race_starts(ours: Start, ceiling: Start, effort: Effort) -> tuple[Figure, Figure]:
     """In turn, each round as many starts as take its time."""
     first, second = max(ours()[0], 1e-3), max(ceiling()[0], 1e-3)
     pair = ((ours, max(1, round(effort.seconds / first))), (ceiling, max(1, round(effort.seconds / second))))
