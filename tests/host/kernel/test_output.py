@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 from kernel_kit import ANN, cmd, until
@@ -13,8 +14,9 @@ from kernel_kit import ANN, cmd, until
 import trunnion
 from trunnion.kernel.context import Context
 from trunnion.kernel.output import LineBuffer, final_line
-from trunnion.kernel.sink import BLOCK
+from trunnion.kernel.sink import BLOCK, FLOOD, Said, joined
 from trunnion.model.errors import CommandFailed
+from trunnion.model.events import NULL
 
 
 async def test_print_logging_and_echo_land_in_the_run_they_are_said_in(start) -> None:
@@ -106,6 +108,82 @@ async def test_long_output_is_cut_at_line_ends(start) -> None:
             assert event.text.startswith(f"line {line - 1}\n")
             line += event.data["lines"]
         assert line == 30_001
+
+
+class Held:
+    """A handler that says something while the loop stands still, so that all of it waits."""
+
+    def __init__(self, says: Callable[[Context], None]) -> None:
+        self._says = says
+        self._there, self._begin, self._said = threading.Event(), threading.Event(), threading.Event()
+
+    def handler(self, ctx: Context) -> None:
+        self._there.set()
+        self._begin.wait(10)
+        self._says(ctx)
+        self._said.set()
+
+    async def let(self) -> None:
+        """Have it speak."""
+        await until(self._there.is_set)
+        self._begin.set()
+        assert self._said.wait(10)
+
+
+async def test_a_flood_from_a_thread_comes_in_blocks(start) -> None:
+    """Defence: ``joined`` in ``Sink._land_all``: followers and the store pay for a block, not for each line."""
+
+    def flood(ctx: Context) -> None:
+        for number in range(200):
+            ctx.echo(f"before {number}")
+        ctx.write("to err\n", channel="stderr")
+        ctx.log("between")
+        for number in range(200):
+            ctx.echo(f"after {number}")
+
+    held = Held(flood)
+    async with start(cmd(held.handler)) as rig:
+        run = await rig.submit("t.handler")
+        await held.let()
+        await rig.ended(run)
+        said = [e for e in await rig.events(run) if e.kind in ("text", "log")]
+        assert len(said) < 10
+        assert [e.text for e in said if e.kind == "log" or e.data["channel"] == "stderr"] == ["to err\n", "between"]
+        out = [e for e in said if e.kind == "text"]
+        whole = [f"before {n}\n" for n in range(200)] + ["to err\n"] + [f"after {n}\n" for n in range(200)]
+        assert "".join(e.text for e in out) == "".join(whole)
+        ends = [e.data["first_line"] + e.data["lines"] for e in out]
+        assert [e.data["first_line"] for e in out] == [1, *ends[:-1]]
+        assert ends[-1] == 402
+
+
+async def test_lines_that_come_little_by_little_stay_events_of_their_own(start) -> None:
+    """Defence: ``FLOOD``."""
+    lines = [f"line {n}\n" for n in range(FLOOD - 1)]
+    held = Held(lambda ctx: [ctx.write(line) for line in lines].clear())
+    async with start(cmd(held.handler)) as rig:
+        run = await rig.submit("t.handler")
+        await held.let()
+        await rig.ended(run)
+        assert [e.text for e in await rig.events(run) if e.kind == "text"] == lines
+
+
+def lines_said(*texts: str, channel: str = "stdout", cut: int = 0) -> list[Said]:
+    return [("text", text, NULL, "info", "h", channel, cut) for text in texts]
+
+
+def test_what_may_not_stand_in_one_block_does_not() -> None:
+    """Defence: ``_likeness``, ``split_block``."""
+    apart = [
+        lines_said("a\n") + lines_said("b\n", channel="stderr"),
+        lines_said("a\n", cut=5) + lines_said("b\n", cut=5),
+        lines_said("half") + lines_said("of it\n"),
+        [("log", "a", NULL, "info", "h", None, 0)] * 2,
+        lines_said("x" * (BLOCK - 1) + "\n") + lines_said("y" * (BLOCK - 1) + "\n"),
+    ]
+    for said in apart:
+        assert list(joined(said)) == said
+    assert list(joined(lines_said("a\n", "b\n"))) == lines_said("a\nb\n")
 
 
 async def test_a_line_without_end_is_not_kept_in_memory_for_ever(start) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from threading import get_ident
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,6 +27,9 @@ BLOCK = 64 << 10
 WAIT = 0.05
 SLICE = 512
 """Events taken over from threads at a time; between two slices the loop may turn to others."""
+FLOOD = 64
+"""Waiting at once, so many are a flood: lines of it become blocks, which cost as much as one line each."""
+
 Said: TypeAlias = tuple[str, str, msgspec.Raw, str, str, str | None, int]
 """On its way from a thread: kind, text, data, level and speaker; the channel of a block of lines, and what it lost."""
 
@@ -225,7 +229,8 @@ class Sink:
             self._on_the_way -= self._on_the_way * len(emitted) // max(1, waiting)
             if self._emitted:
                 self._mailbox.go_on(self._land_all)
-        for kind, text, raw, level, by, channel, cut in emitted:
+        flood = waiting >= FLOOD and not self.closed
+        for kind, text, raw, level, by, channel, cut in joined(emitted) if flood else emitted:
             if channel is None:
                 self._land(kind, text, raw, level, by)
             else:
@@ -258,6 +263,23 @@ class Sink:
 
 def _put(log: StreamLog, event: Emitted) -> None:
     log.append(event.kind, event.text, event.data, level=event.level, by=event.by, ts=event.ts)
+
+
+def joined(emitted: Iterable[Said]) -> Iterator[Said]:
+    """The same, but lines that follow one another and differ in nothing else come in blocks."""
+    for _, alike in groupby(emitted, _likeness):
+        first, *others = alike
+        if not others:
+            yield first
+        else:
+            for block in split_block("".join(text for _, text, *_ in (first, *others))):
+                yield (first[0], block, *first[2:])
+
+
+def _likeness(said: Said) -> object:
+    """Equal for lines that may stand in one block; all else is like nothing."""
+    _, text, _, level, by, channel, cut = said
+    return (level, by, channel) if channel is not None and not cut and text.endswith("\n") else object()
 
 
 def split_block(block: str) -> list[str]:
