@@ -154,6 +154,31 @@ async def test_a_data_directory_that_cannot_be_made_is_told_by_the_host(here):
         await HostBehind.start(Options())
 
 
+async def test_a_socket_that_is_taken_is_told(here):
+    for folder in (here.data, here.data / "run"):
+        folder.mkdir(mode=0o700)
+    (here.data / "run" / "host.sock").write_text("a file")
+    with pytest.raises(Unavailable, match=r"host\.sock is in the way: it is not a socket"):
+        await HostBehind.start(Options())
+    assert not others(here)
+
+
+async def test_a_host_without_a_local_socket_is_told(here):
+    """Defence: it would be up and no client of it could ever say why it does not answer."""
+    here.config.write_text(CONFIG + "[frontends]\nsocket = false\n")
+    with pytest.raises(Unavailable, match="its local socket is switched off"):
+        await HostBehind.start(Options())
+    assert not others(here)
+
+
+async def test_a_plugin_that_refuses_everything_does_not_keep_it_from_being_up(here):
+    broken = "from trunnion import hookimpl\n@hookimpl\ndef trunnion_authorize(request):\n    raise OSError\n"
+    (here.root / "plugins" / "gate.py").write_text(broken)
+    host = await HostBehind.start(Options(only=("gate",)))
+    assert host.status["pid"] == host.pid
+    await host.stop()
+
+
 async def test_what_is_printed_before_it_begins_is_not_taken_for_its_word(here, tmp_path, monkeypatch):
     """Defence: what says that it is up names its pid."""
     (tmp_path / "early").mkdir()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trunnion.launcher.runs import readable_size
+from trunnion.rendering import readable_size
 
 
 def test_pruning_says_what_would_go_and_then_what_went(shared):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pexpect
 import pytest
+from faults_kit import until
 
 PROGRAM = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
 
@@ -118,6 +120,17 @@ def test_a_shell_that_cannot_be_loaded_is_named_and_the_host_comes_up(shelled):
     assert ended(terminal) == 0
     refused = shelled.run("shell")
     assert (refused.code, "No module named 'no_such_library'" in refused.err) == (1, True)
+
+
+def test_the_real_shell_and_its_host_end_together(shelled):
+    """Defence: the lifeline, as in the tests of it, here from the terminal's end."""
+    shelled.config.write_text('[host]\ndata_dir = "data"\n[plugins]\ndir = ["plugins"]\nonly = ["demo", "tty"]\n')
+    terminal = shelled.spawn("up")
+    terminal.expect("try help")
+    host = shelled.json("query", "--json", "host.status")["pid"]
+    terminal.kill(signal.SIGKILL)
+    terminal.wait()
+    until(lambda: not Path(f"/proc/{host}").exists(), "the host ends")
 
 
 # -- how it is found ------------------------------------------------------------------------------

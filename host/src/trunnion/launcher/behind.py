@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -142,6 +142,9 @@ class HostBehind:
             raise
         if not self.status:
             raise self._failure()
+        if why := _unreachable(self.status):
+            await self.stop(UNDOING)
+            raise Unavailable(f"the host came up, but nobody can reach it from here, so it was stopped: {why}")
 
     async def ended(self) -> str:
         """Wait until it has ended, for whatever reason; returns how, as ``how`` says it."""
@@ -255,6 +258,17 @@ class HostBehind:
                 return error_from_info(msgspec.json.decode(line, type=ErrorInfo))
         where = f"; see {self.log}" if self.log else ""
         return Unavailable(f"the host ended as it started: {self.how}{_told(self._words)}{where}")
+
+
+def _unreachable(status: Mapping[str, Json]) -> str:
+    """Why a host does not answer at its local socket, ``""`` where it does, or a plugin keeps it from saying so."""
+    parts = status.get("frontends")
+    if not isinstance(parts, Sequence):
+        return ""
+    for part in parts:
+        if isinstance(part, Mapping) and part.get("name") == "socket":
+            return "" if part.get("status") == "ready" else str(part.get("reason") or part.get("status"))
+    return "its local socket is switched off, see [frontends] in the configuration"
 
 
 def _told(words: str) -> str:
