@@ -224,7 +224,11 @@ def test_a_bomb_is_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", gzip.compress(b"hello"), HEADER + zlib.compress(b"x")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", gzip.compress(b"hello"), HEADER + zlib.compress(b"x")],
+    ids=["nothing", "a text", "a packed text", "the end missing"],
+)
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b").write_bytes(content)
     with pytest.raises(InvalidArguments, match="cannot be restored"):
