@@ -54,7 +54,9 @@ def blocks(events: Sequence[Event]) -> object:
     return asyncio.Event().wait()
 
 
-async def ends_seen(root: Path, plugins: dict[str, object], patch: pytest.MonkeyPatch) -> tuple[int, dict[str, int]]:
+async def ends_seen(
+    root: Path, plugins: dict[str, object], patch: pytest.MonkeyPatch, patience: float = 5.0
+) -> tuple[int, dict[str, int]]:
     """Ends of runs that a good observer was told of beside others, and what those are to blame for."""
     patch.setattr(observers, "FIRST_DELAY", 0.01)
     seen: set[str] = set()
@@ -72,7 +74,7 @@ async def ends_seen(root: Path, plugins: dict[str, object], patch: pytest.Monkey
         runs = [await door.submit(ANN, Invocation(command_id="t.quick", args={})) for _ in range(RUNS)]
         for run in runs:
             assert (await door.wait(ANN, run.id, 20)).status == "succeeded"
-        for _ in range(500):
+        for _ in range(int(patience / 0.01)):
             raised = host.kernel.blame.shown("raises")
             if len(seen) == RUNS and ("raises" not in plugins or (raised and int(str(raised["raised"])) >= 3)):
                 break
@@ -108,5 +110,5 @@ async def test_g7_without_the_defence_others_wait_for_the_one_that_blocks(
             await deliver(self, events)
 
     monkeypatch.setattr(ObserverPump, "_deliver", in_turn)
-    seen, _ = await ends_seen(tmp_path, {"blocks": Watcher(blocks)}, monkeypatch)
+    seen, _ = await ends_seen(tmp_path, {"blocks": Watcher(blocks)}, monkeypatch, patience=1.0)
     assert seen < RUNS
