@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,12 @@ def pytest_configure() -> None:
     settings.load_profile("trunnion")
 
 
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: whoever collects garbage, as each census does, need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty home, also for the processes that tests start."""
@@ -39,3 +47,11 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("INVOCATION_ID", raising=False)
         patch.setenv("HOME", str(home))
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the processes that tests start; a shell that starts us in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
