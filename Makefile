@@ -9,6 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 ROUNDS ?= 200
+WORKERS ?= 2
 MEMBERS := $(wildcard host/pyproject.toml plugins/*/pyproject.toml)
 
 help:
@@ -29,8 +30,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# On several workers, and at the end what is marked alone by itself: see tests/alone.py.
 test: check
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=12
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --durations=12
 
 lint: $(READY)
 	$(BIN)/ruff check --fix .

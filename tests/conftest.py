@@ -14,7 +14,8 @@ from hypothesis import settings
 
 # Rows of the fault matrix are tested in several folders; all report to one place.
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
-pytest_plugins = ["figures"]
+sys.path.append(str(Path(__file__).parent))
+pytest_plugins = ["alone", "figures"]
 
 
 def pytest_configure() -> None:

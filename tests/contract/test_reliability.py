@@ -158,9 +158,12 @@ def record(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_records_what_its_rows_did(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["in one process", "by workers"])
+def test_a_run_records_what_its_rows_did(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    if workers:
+        pytest.importorskip("xdist", reason="make test needs it, plain pytest does not")
     (tmp_path / "test_rows.py").write_text(EXAMPLE)
-    done = record(tmp_path)
+    done = record(tmp_path, *workers)
     assert "TRUNNION_SEED=5eed" in done.stdout.partition("test_b2_without_the_defence")[2], done.stdout + done.stderr
     tests = json.loads((tmp_path / "results.json").read_text())["tests"]
     short = {name.partition("::")[2]: (test["row"], test["kind"], test["outcome"]) for name, test in tests.items()}

@@ -85,6 +85,7 @@ def test_a_client_outlives_the_death_of_its_host(place):
     assert "interrupted" in err.splitlines()[-1]
 
 
+@pytest.mark.alone
 def test_five_hundred_sockets_and_128_descriptors(place):
     """The owner is answered all the while, and a run that was under way is not among those who make room."""
     place.up(nofile=128)

@@ -64,11 +64,6 @@ class Results:
         fresh = {"row": named[1], "kind": kind_of(named[0]), "outcome": "passed", "seconds": 0.0, "figures": []}
         return self.tests.setdefault(node_id, fresh)
 
-    def say(self, node_id: str, name: str, value: Value, unit: str) -> None:
-        print(f"figure: {name}: {value}{' ' * bool(unit)}{unit}")
-        if (record := self.of(node_id)) is not None:
-            record["figures"].append({"name": name, "value": value, "unit": unit})  # type: ignore[attr-defined]
-
     def pytest_report_header(self) -> str:
         return f"faults: TRUNNION_SEED={self.seed} ROUNDS={self.rounds}"
 
@@ -83,6 +78,7 @@ class Results:
         record = self.of(report.nodeid)
         if record is None:
             return
+        record["figures"] = [value for name, value in report.user_properties if name == "figure"]
         record["seconds"] = round(float(record["seconds"]) + report.duration, 3)  # type: ignore[arg-type]
         if report.failed:
             record["outcome"] = "failed"
@@ -125,7 +121,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Results(config.getoption("reliability")), "reliability")
+    worker = hasattr(config, "workerinput")  # what it finds out is written by whoever started it
+    config.pluginmanager.register(Results(None if worker else config.getoption("reliability")), "reliability")
 
 
 def chosen(item: pytest.Item, rows: str) -> bool:
@@ -146,10 +143,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
     """``figure(name, value, unit="")``: what this row measured, for the table of results."""
-    results: Results = request.config.pluginmanager.get_plugin("reliability")  # type: ignore[assignment]
 
     def say(name: str, value: Value, unit: str = "") -> None:
-        results.say(request.node.nodeid, name, value, unit)
+        print(f"figure: {name}: {value}{' ' * bool(unit)}{unit}")
+        request.node.user_properties.append(("figure", {"name": name, "value": value, "unit": unit}))
 
     return say
 

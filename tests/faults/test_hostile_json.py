@@ -53,6 +53,7 @@ args.path = {{ type = "string", required = true }}
 # -- the loader -------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", CORPUS)
 def test_m1_each_document_is_one_named_error(name: str, figure: Callable[..., None]) -> None:
     document, reason = CORPUS[name]

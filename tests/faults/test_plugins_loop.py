@@ -94,6 +94,7 @@ def test_h2_afterwards_it_is_counted(broken: Broken) -> None:
     assert host.stop() == 0
 
 
+@pytest.mark.alone
 def test_h2_without_the_fault_nobody_is_named(broken: Broken, figure: Figure) -> None:
     host = broken.up()
     for _ in range(3):
@@ -112,6 +113,7 @@ def test_h2_without_the_defence_nobody_is_named(broken: Broken) -> None:
     assert host.stop() == 0
 
 
+@pytest.mark.alone
 def test_h2_a_host_that_was_stopped_blames_nobody(broken: Broken) -> None:
     host = broken.up()
     for _ in range(3):

@@ -234,6 +234,7 @@ async def told(host: Host, caller: Caller, run_id: str) -> str:
     return "nothing"
 
 
+@pytest.mark.alone
 @pytest.mark.anyio
 async def test_g6_a_run_one_may_not_see(tmp_path: Path, figure: Callable[..., None]) -> None:
     """The answer is that for a run that is not there, byte for byte, and takes as long."""

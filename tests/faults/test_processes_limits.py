@@ -95,6 +95,7 @@ async def full(process: Process) -> None:
 # -- E7: fork bombs -------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_e7_a_fork_bomb_under_its_own_limit(programs: Programs, figure: Callable[..., None]) -> None:
     """Without a cgroup it is the limit of its user that contains it."""
     user, room = own_user()
@@ -115,6 +116,7 @@ async def test_e7_a_fork_bomb_under_its_own_limit(programs: Programs, figure: Ca
     figure("another program beside it, compared with before", round(beside / before, 1), "times")
 
 
+@pytest.mark.alone
 async def test_e7_a_fork_bomb_in_a_cgroup(limiting: Keeper, programs: Programs, figure: Callable[..., None]) -> None:
     """All processes and threads of the tree together, root's too, and the end names the limit."""
     async with await limiting.spawn(programs.python(BOMB, "0", limits=Limits(tasks=ROOM))) as process:
@@ -127,6 +129,7 @@ async def test_e7_a_fork_bomb_in_a_cgroup(limiting: Keeper, programs: Programs, 
     figure("processes of a fork bomb in a cgroup for 40", grown)
 
 
+@pytest.mark.alone
 async def test_e7_without_the_fault(programs: Programs) -> None:
     """A program that stays below its limit is left alone."""
     user, room = own_user()
@@ -137,6 +140,7 @@ async def test_e7_without_the_fault(programs: Programs) -> None:
     assert (ended.code, ended.limit, ended.killed_tree) == (0, "", 0)
 
 
+@pytest.mark.alone
 async def test_e7_without_the_defence(programs: Programs) -> None:
     """Without the limit it grows past it; a cap of its own keeps this test from being a bomb."""
     code = BOMB.replace("while True:", "for _ in range(6):") + "time.sleep(600)"

@@ -88,6 +88,7 @@ def test_m2_schema_bombs_of_plugins_and_nothing_is_fetched(broken: Broken, figur
     figure("connections made", 0)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", BOMBS)
 def test_m2_a_schema_bomb_is_refused_within_the_budget(name: str, figure: Callable[..., None]) -> None:
     compile_parameters(handler, of({}))  # what judges is imported late; that is not what is measured
@@ -175,6 +176,7 @@ async def longest_gap(host: Host, names: list[str], asked: list[str]) -> float:
     return worst
 
 
+@pytest.mark.alone
 @pytest.mark.anyio
 async def test_m3_patterns_that_backtrack(tmp_path: Path, rounds: int, figure: Callable[..., None]) -> None:
     """200 patterns on values and on names of members, each against text it looks at for long: refused or matched."""

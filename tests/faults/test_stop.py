@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import checker
+import pytest
 from faults_kit import Ground, submit_many, tagged, until
 
 from trunnion.model.errors import TrunnionError
@@ -25,6 +26,7 @@ async def fifty_runs(ground: Ground, client: Client) -> None:
     await submit_many(ground, client, "faults.chatty", 5, events=100_000)
 
 
+@pytest.mark.alone
 def test_a6_sigterm_with_50_live_runs(make_ground: Callable[..., Ground], figure: Callable[..., None]) -> None:
     ground = make_ground(grace=GRACE)
     host = ground.up()

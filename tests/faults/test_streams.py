@@ -82,6 +82,7 @@ def catches_up(deaf_line: socket.socket, last: int) -> None:
                 expected += 1
 
 
+@pytest.mark.alone
 def test_g1_a_subscriber_never_reads(talking: Ground, figure: Callable[..., None]) -> None:
     """Others hear everything; the deaf one costs its bounded share, and finds the rest when it reads."""
     host = talking.up()
@@ -104,6 +105,7 @@ def test_g1_without_the_fault_whoever_reads_hears_everything(talking: Ground) ->
     assert host.stop() == 0
 
 
+@pytest.mark.alone
 def test_g1_without_the_defence_memory_grows_with_what_is_not_read(talking: Ground) -> None:
     host = talking.up(without="never_hold_back")
     asyncio.run(storm(talking, host, "warm", 0))

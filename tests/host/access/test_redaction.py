@@ -243,6 +243,7 @@ def test_half_a_character_is_no_reason_to_fail() -> None:
     assert with_values("hunter2-one").text("\udc80 hunter2-one") == f"\\udc80 {MASK}"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["://" * 20_000, "Basic " * 10_000, "-----BEGIN PRIVATE KEY-----" * 3_000,
                                   "://" + "a:" * 30_000, "Bearer " + "a" * 60_000, "aaaa" * 16_000])  # fmt: skip
 def test_no_text_costs_more_than_its_length(text: str) -> None:
@@ -254,6 +255,7 @@ def test_no_text_costs_more_than_its_length(text: str) -> None:
     assert least(lambda: redactor.text(text * 4)) < 12 * once + 0.05
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("line", [17, 1 << 20])
 def test_a_long_secret_costs_no_more_than_its_length(line: int) -> None:
     """As an automaton of every spelling, 128 KiB took 1.5 seconds of the loop and 700 MiB."""

@@ -23,6 +23,7 @@ def of(schema: object, **more: object) -> dict[str, Any]:
     return {"type": "object", "properties": {"x": schema}, **more}
 
 
+@pytest.mark.alone
 def test_the_largest_schema_accepted_is_judged_in_time() -> None:
     compile_parameters(handler, of({}))
     schema = {"type": "object", "properties": {f"p{i}": {"type": "integer", "minimum": 1} for i in range(900)}}
@@ -33,6 +34,7 @@ def test_the_largest_schema_accepted_is_judged_in_time() -> None:
     assert parameters.bind({"p7": 1, "choice": "value 9999"}).args == {"p7": 1, "choice": "value 9999"}
 
 
+@pytest.mark.alone
 def test_explaining_a_failure_of_a_recursive_schema_is_not_exponential() -> None:
     twice = {
         "type": "array",

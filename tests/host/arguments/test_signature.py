@@ -265,6 +265,7 @@ def test_a_secret_a_type_of_ones_own_rejects_is_not_quoted() -> None:
     assert "canary" not in str(caught.value.info)
 
 
+@pytest.mark.alone
 def test_a_pattern_never_reaches_the_backtracking_engine() -> None:
     def handler(x: Annotated[str, msgspec.Meta(pattern="^(a+)+$|^a+!$")], y: list[Name] | None = None) -> None: ...
 

@@ -208,6 +208,7 @@ async def test_a_validator_that_raises_is_told_of_and_a_flood_of_it_counted(tmp_
         assert "no such shelf" in on.host.data.host_log.read_text(), "the traceback is in the log"
 
 
+@pytest.mark.alone
 async def test_a_slow_validator_is_the_watchdogs_to_name(tmp_path: Path) -> None:
     """It keeps the whole loop waiting, so it is named with the line it is at."""
 

@@ -51,6 +51,7 @@ async def test_what_is_remembered_of_meta_is_bounded_in_bytes(start: Start, monk
             assert sum(len(known.body) for _, known in rig.kernel.meta._built.values()) <= 5 * size
 
 
+@pytest.mark.alone
 async def test_meta_is_built_in_time_that_grows_with_what_there_is(start: Start) -> None:
     async with start() as rig:
         rig.kernel.registry.replace("many", Contributed(commands=[command(n, 1000) for n in range(1000)]))

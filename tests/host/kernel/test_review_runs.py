@@ -50,6 +50,7 @@ async def test_what_stands_inside_a_secret_value_is_secret_too(start: Start) -> 
         assert ended.result == f"{MASK} ['{MASK}', {MASK}]"
 
 
+@pytest.mark.alone
 async def test_a_long_queue_is_lined_up_without_walking_it_for_each(start: Start) -> None:
     async def work() -> None:
         await asyncio.sleep(60)

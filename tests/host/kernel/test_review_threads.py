@@ -53,6 +53,7 @@ async def test_what_goes_on_comes_before_what_was_posted_behind_it() -> None:
     assert told == ["slice", "slice", "slice", "end"]
 
 
+@pytest.mark.alone
 @pytest.mark.anyio
 async def test_the_loop_stays_free_while_threads_emit_without_pause(start: Start) -> None:
     stop = threading.Event()

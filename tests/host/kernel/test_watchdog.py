@@ -23,6 +23,8 @@ from trunnion.model.contributions import Daemon
 from trunnion.model.events import Event
 from trunnion.running import new_loop, run
 
+pytestmark = pytest.mark.alone
+
 PATIENCE = 20.0
 LOOPS = [asyncio.new_event_loop, new_loop]
 

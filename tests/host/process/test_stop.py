@@ -51,6 +51,7 @@ async def test_closing_stdin_comes_first(keeper, marked):
     assert [step.name for step in process.steps] == ["close_stdin", "terminate"]
 
 
+@pytest.mark.alone
 async def test_e4_a_stubborn_program_is_killed_after_its_grace_and_each_step_is_told(any_keeper, marked, figure):
     """The least of three times is the host's own; what others take of a processor comes on top."""
     took = min([await stubborn_one_killed(any_keeper, marked) for _ in range(3)])
@@ -106,6 +107,7 @@ async def test_e5_no_tree_survives_a_stop(any_keeper, marked, tree_script, figur
     assert (end.killed_tree, end.left) == (156, 0)
 
 
+@pytest.mark.alone
 async def test_e15_what_lives_on_after_its_leader_gets_the_drain_grace_only(any_keeper, marked, figure):
     """The least of three times, as above."""
     took = min([await left_behind(any_keeper, marked) for _ in range(3)])
