@@ -39,13 +39,17 @@ def shell(
     Without a running host one is started, and ends with the shell. Lines that come from FILE, from -c or from a
     pipe are done one after the other up to the first that fails.
     """
-    import asyncio
-
-    from trunnion_tty.main import Wish, main
-
     if line is not None and file is not None:
         raise click.UsageError("-c and FILE both say what to do: leave one out")
     always = context.meta.get(BY_UP, False)
     start: Start = "always" if always else "never" if no_start else "missing"
+    from trunnion.launcher.joining import begin
+
+    options = options_of(context)
+    begun = begin(options, start)  # a host starts while this process imports the rest
+    import asyncio
+
+    from trunnion_tty.main import Wish, main
+
     wish = Wish(plain, keep_going, start, not no_history, theme, line, file)
-    return asyncio.run(main(options_of(context), wish))
+    return asyncio.run(main(options, wish, begun))

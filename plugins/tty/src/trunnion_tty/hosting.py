@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from trunnion import Unavailable
 from trunnion.config.data_dir import DataDir, holder_of
 from trunnion.launcher.behind import HostBehind
-from trunnion.launcher.joining import Start, begin, reach
+from trunnion.launcher.joining import Start, reach
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.protocol.address import is_served
@@ -30,16 +30,17 @@ class OwnHost:
         options: the global options a host is started with.
         link: the line to it.
         start: whether one is started.
+        begun: one that starts already.
 
     Attributes:
         told: shows a line about what became of it.
     """
 
-    def __init__(self, options: Options, link: Link, start: Start) -> None:
+    def __init__(self, options: Options, link: Link, start: Start, begun: HostBehind | None) -> None:
         self._options = options
         self._link = link
         self._start = start
-        self._behind: HostBehind | None = None
+        self._behind = begun
         self._watching: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
         self._leaving = False
@@ -54,14 +55,6 @@ class OwnHost:
     def log(self) -> str:
         """The file with what it wrote to its standard error; ``""`` where there is none."""
         return "" if self._behind is None or self._behind.log is None else str(self._behind.log)
-
-    def launch(self) -> None:
-        """Begin to start it, if one is to be started; ``connect`` waits for it. Meanwhile other things can be done.
-
-        Raises:
-            TrunnionError: no process can be started, the configuration cannot be read, or a host runs already.
-        """
-        self._behind = begin(self._options, self._start)
 
     async def connect(self) -> None:
         """Be connected to the host, whoever has started it.

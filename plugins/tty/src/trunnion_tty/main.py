@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trunnion import Unavailable
+from trunnion.launcher.behind import HostBehind
 from trunnion.launcher.joining import Start
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
@@ -58,17 +59,21 @@ class Wish(NamedTuple):
         return sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb(os.environ)
 
 
-async def main(options: Options, wish: Wish) -> int:
+async def main(options: Options, wish: Wish, begun: HostBehind | None = None) -> int:
     """Open a shell, and be with it until it ends; returns the exit status.
+
+    Args:
+        options: the global options.
+        wish: what it is to do.
+        begun: a host that starts for it.
 
     Raises:
         TrunnionError: there is no host and none can be started.
     """
     link = Link(locate(options).data.socket)
-    own = OwnHost(options, link, wish.start)
+    own = OwnHost(options, link, wish.start, begun)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(link.close)
-        own.launch()
         opened = _interactive if wish.is_drawn else _batch
         return await opened(options, link, own, wish, stack)
 
