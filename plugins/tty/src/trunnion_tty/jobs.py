@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Protocol
 
 from trunnion import Event, NotFound, Run, TrunnionError
@@ -74,6 +77,8 @@ class Jobs:
         self._client = client
         self._watcher = watcher
         self._jobs: dict[str, Job] = {}
+        self._live: dict[str, Job] = {}
+        self._tags: set[str] = set()
         self._numbers = 0
 
     def __iter__(self) -> Iterator[Job]:
@@ -82,7 +87,7 @@ class Jobs:
     @property
     def active(self) -> list[Job]:
         """Those that have not ended."""
-        return [job for job in self if job.active]
+        return sorted((job for job in self._live.values() if job.active), key=attrgetter("number"))
 
     def follow(self, run: Run, *, after: int = 0) -> Job:
         """Look after a run from now on; the same job again for one that is looked after."""
@@ -94,6 +99,8 @@ class Jobs:
             job.cursor = after
         if not job.active:
             job.task = asyncio.create_task(self.show(job), name=f"trunnion shell: {run.id}")
+            self._live[run.id] = job
+            job.task.add_done_callback(partial(self._over, job))
         return job
 
     def find(self, name: str) -> Job | None:
@@ -121,13 +128,20 @@ class Jobs:
 
     def _forget(self) -> None:
         """Of those that have ended the newest are remembered; the host knows all."""
-        over = [run_id for run_id, job in self._jobs.items() if not job.active]
-        for run_id in over[: max(0, len(over) - REMEMBERED)]:
-            del self._jobs[run_id]
+        excess = len(self._jobs) - len(self._live) - REMEMBERED
+        over = (run_id for run_id, job in self._jobs.items() if run_id not in self._live)
+        for run_id in list(islice(over, max(0, excess))):
+            self._tags.discard(self._jobs.pop(run_id).tag)
 
     def _tag(self, run_id: str) -> str:
-        taken = {job.tag for job in self}
-        return next((t for size in range(SHORT, len(run_id)) if (t := run_id[-size:]) not in taken), run_id)
+        tags = (run_id[-size:] for size in range(SHORT, len(run_id)))
+        tag = next((tag for tag in tags if tag not in self._tags), run_id)
+        self._tags.add(tag)
+        return tag
+
+    def _over(self, job: Job, task: asyncio.Task[None]) -> None:
+        if job.task is task:
+            self._live.pop(job.run.id, None)
 
     async def show(self, job: Job) -> None:
         """Have the watcher told all a job says behind its cursor, and of its end."""

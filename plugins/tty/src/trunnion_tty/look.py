@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
@@ -69,18 +71,30 @@ STYLES: Mapping[Theme, Mapping[str, str]] = {
 PARTS = {"prompt": "prompt.own", "banner": "banner", "toolbar": "bar"}
 """What consoles may style -> the class it is."""
 
+CONTINUES = "... "
+"""Stands before the lines of a line that goes on."""
+
+_SHOWN = str.maketrans(Char.display_mappings)
+"""Control characters -> what is shown of them while they are typed."""
+
 _field = re.compile(r"\{(\w+)\}")
 
 
 def style_of(theme: Theme, console: Console) -> BaseStyle:
-    """All styles in a console. A style of the console's that cannot be read counts as none."""
-    rules = dict(STYLES[theme])
-    for part, look in console.style.items() if theme != "mono" else ():
-        if part in PARTS and _readable(look):
-            rules[PARTS[part]] = look
-    return Style.from_dict(rules)
+    """All styles in a console. A style of the console's that cannot be read counts as none.
+
+    The same ones are the same object: what prompt_toolkit has found out about them is not found out at each line.
+    """
+    own = console.style.items() if theme != "mono" else ()
+    return _style(theme, tuple((PARTS[part], look) for part, look in own if part in PARTS and _readable(look)))
 
 
+@lru_cache(maxsize=64)
+def _style(theme: Theme, own: tuple[tuple[str, str], ...]) -> BaseStyle:
+    return Style.from_dict({**STYLES[theme], **dict(own)})
+
+
+@lru_cache(maxsize=256)
 def _readable(look: str) -> bool:
     try:
         Style.from_dict({"x": look})
@@ -141,11 +155,29 @@ def host_name(root: Path) -> str:
 
 def painted(text: str, look: str) -> str:
     """Neutralised text in a style that a console names; one that cannot be read counts as none."""
-    if not look or not _readable(look):
-        return text
+    return _written(((look, text),), Style([]), ColorDepth.DEPTH_8_BIT) if look and _readable(look) else text
+
+
+def done_line(text: str, prompt: StyleAndTextTuples, style: BaseStyle, depth: ColorDepth) -> str:
+    """A line that was typed, as it stays on the screen: with what stands before it and before its continuations.
+
+    Args:
+        text: as it was typed, in one line or several.
+        prompt: what stands before it, neutralised.
+        style: how that looks.
+        depth: the colours there are.
+    """
+    before = _written(tuple((look, part) for look, part, *_ in prompt), style, depth)
+    lines = (visible(line.translate(_SHOWN)) for line in text.split("\n"))
+    return before + f"\n{CONTINUES}".join(lines) + "\n"
+
+
+@lru_cache(maxsize=16)
+def _written(parts: tuple[tuple[str, str], ...], style: BaseStyle, depth: ColorDepth) -> str:
+    """Neutralised text as a terminal is to be told of it."""
     made = io.StringIO()
-    output = Vt100_Output(made, lambda: Size(rows=24, columns=80), default_color_depth=ColorDepth.DEPTH_8_BIT)
-    print_formatted_text(output, [(look, text)], Style([]))
+    output = Vt100_Output(made, lambda: Size(rows=24, columns=80), default_color_depth=depth)
+    print_formatted_text(output, list(parts), style)
     return made.getvalue().replace("\r\n", "\n")
 
 

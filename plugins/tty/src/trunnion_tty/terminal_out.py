@@ -54,12 +54,20 @@ class TerminalOut(io.TextIOBase):
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """What is written meanwhile reaches the terminal in one piece, so that nothing in between is ever seen."""
-        self._is_held = True
+        self.hold()
         try:
             yield
         finally:
-            self._is_held = False
-            self.flush()
+            self.release()
+
+    def hold(self) -> None:
+        """Write nothing until ``release``."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Write what was held, and from now on all else."""
+        self._is_held = False
+        self.flush()
 
     def flush(self) -> None:
         """Write all of it."""
