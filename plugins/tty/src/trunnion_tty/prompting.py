@@ -40,7 +40,10 @@ LONGEST = 64 << 10
 """Characters of a line; more belongs in a file, for ``source`` or as an argument that names it."""
 
 BURST = 0.05
-"""Seconds within which keys come from a machine: an Enter among them is part of what was pasted."""
+"""Seconds without a key after which what was pasted is over: an Enter before that is part of it."""
+
+MANY = 500
+"""Characters in one piece that nobody types."""
 
 TOLD_AFTER = 0.3
 """Seconds after which what was refused is told, with how much it was."""
@@ -90,7 +93,7 @@ class Prompt:
     ) -> None:  # fmt: skip
         self._around = surroundings
         self._out = out
-        self._burst_at = 0.0
+        self._lull: asyncio.TimerHandle | None = None
         self._refused = 0
         self._session: PromptSession[str] = PromptSession(
             message=surroundings.prompt,
@@ -263,7 +266,7 @@ class Prompt:
     def _enter(self, event: KeyPressEvent) -> None:
         if self._follow(event):
             self._burst(event)
-        elif asyncio.get_running_loop().time() - self._burst_at < BURST:
+        elif self._lull is not None:
             self._add_lines("\n")
         elif self._goes_on():
             self._insert("\n")
@@ -291,9 +294,15 @@ class Prompt:
         self._add_lines("".join(pieces))
 
     def _add_lines(self, text: str) -> None:
-        if "\n" in text:
-            self._burst_at = asyncio.get_running_loop().time()
+        if "\n" in text or len(text) >= MANY or self._lull is not None:
+            if self._lull is not None:
+                self._lull.cancel()
+            # A timer, not a time: however late this process is, keys that have come are read before the lull is one.
+            self._lull = asyncio.get_running_loop().call_later(BURST, self._end_burst)
         self._insert(text)
+
+    def _end_burst(self) -> None:
+        self._lull = None
 
     def _new_line(self, _event: KeyPressEvent) -> None:
         self._insert("\n")
