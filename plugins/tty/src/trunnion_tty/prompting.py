@@ -17,7 +17,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.filters import Condition, is_done
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import create_input
-from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
@@ -195,7 +195,7 @@ class Prompt:
         It is the signal that was meant, and what stands before it is dropped, as terminals do it. The others are for
         the next line.
         """
-        pressed = self._session.input.read_keys()
+        pressed = get_typeahead(self._session.input) + self._session.input.read_keys()
         names = [press.key for press in pressed]
         if Keys.ControlC in names:
             self._around.interrupted()
