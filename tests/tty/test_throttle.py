@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from trunnion_tty.throttle import Throttle
 
 
@@ -34,3 +39,36 @@ def test_a_quiet_run_is_shown_whole() -> None:
 
 def test_one_line_at_once_may_be_more_than_one() -> None:
     assert Throttle(5).admit("a\nb\n", 0.0) == "a\nb\n"
+
+
+STEPS = st.lists(st.tuples(st.floats(0, 3), st.integers(0, 60), st.booleans()), max_size=30)
+
+
+@given(st.integers(1, 20), STEPS)
+def test_lines_are_shown_at_the_rate_or_counted(rate: int, steps: list[tuple[float, int, bool]]) -> None:
+    throttle, now, number, told = Throttle(rate), 1000.0, 0, 0
+    shown: list[float] = []
+    begun = [float("-inf")]
+    for pause, count, asked in steps:
+        now += pause
+        begun += [now] if throttle.begins_anew(now) else []
+        text = lines(number, count)
+        number += count
+        admitted = throttle.admit(text, now)
+        assert text.startswith(admitted), "the first lines of what came, whole"
+        shown += [now] * admitted.count("\n")
+        assert len(shown) + told + throttle.held == number, "every line is shown or counted"
+        if asked:
+            told += throttle.told()
+            assert throttle.held == 0
+    assert all(later - earlier >= 1 for earlier, later in pairwise(begun))
+    for earlier, later in pairwise([*begun, float("inf")]):
+        assert sum(earlier <= at < later for at in shown) <= rate
+    assert throttle.admit(lines(0, rate), now + 1) == lines(0, rate), "a second later all of it is there again"
+
+
+def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+    throttle = Throttle(3)
+    assert throttle.admit(lines(0, 5), 100.0) == lines(0, 3)
+    assert throttle.admit(lines(5, 1), 1.0) == ""
+    assert throttle.told() == 3

@@ -15,7 +15,9 @@ from trunnion.model.names import nearest
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.checking import unknown
 from trunnion_tty.jobs import Job
+from trunnion_tty.lines import as_typed
 from trunnion_tty.listing import all_runs, explained, overview, own_jobs
+from trunnion_tty.recording import read_lines
 from trunnion_tty.running import by_name
 from trunnion_tty.verbs import JobAction, Wanted
 
@@ -137,7 +139,7 @@ class Acting:
         if name and line:
             if name in self._shell.verbs:
                 raise Conflict(f"{name} is a word of the shell's own; choose another")
-            self._shell.aliases[name] = " ".join(line)
+            self._shell.aliases[name] = as_typed(line)
         elif name and name not in known:
             raise NotFound(f"there is no alias {name!r}")
         else:
@@ -148,10 +150,7 @@ class Acting:
         """Do what is in a file; the first error ends it unless told otherwise."""
         if self.sourcing >= DEEPEST_SOURCE:
             raise Conflict(f"{DEEPEST_SOURCE} files read one another: {file} is not read once more")
-        try:
-            text = await asyncio.to_thread(file.read_text, encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(f"{file} cannot be read: {error}") from None
+        text = await asyncio.to_thread(read_lines, file)
         self.sourcing += 1
         try:
             self.status = await self._shell.perform(text, keep_going=keep_going)

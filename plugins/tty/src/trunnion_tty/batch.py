@@ -7,13 +7,14 @@ background marked line by line.
 from __future__ import annotations
 
 import asyncio
+import io
 import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import TextIO
 
-from trunnion import Console, Event, InvalidArguments, Json
+from trunnion import Console, Event, InvalidArguments, Json, Unavailable
 from trunnion.launcher.attend import tell_end
 from trunnion.launcher.render import Renderer
 from trunnion.launcher.screen import Screen
@@ -140,7 +141,13 @@ class BatchFace:
 
 
 async def typed(stream: TextIO, prompt: str = "") -> AsyncIterator[str]:
-    """Statements from a stream, as they come: several lines for one that goes on. Signals are served meanwhile."""
+    """Statements from a stream, as they come: several lines for one that goes on. Signals are served meanwhile.
+
+    Raises:
+        Unavailable: what comes is no text.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(newline="\n")  # what stands within quotes stays what it is
     source = _Lines(stream)
     held = ""
     while True:
@@ -169,7 +176,11 @@ class _Lines:
         threading.Thread(target=self._read, name="trunnion shell: lines", daemon=True).start()
 
     async def next(self) -> str:
-        """The next line with its end, ``""`` at the end."""
+        """The next line with its end, ``""`` at the end.
+
+        Raises:
+            Unavailable: what comes is no text.
+        """
         self._answer = self._loop.create_future()
         self._wanted.release()
         return await self._answer
@@ -178,12 +189,19 @@ class _Lines:
         line = "\n"
         while line:
             self._wanted.acquire()
+            problem = None
             try:
                 line = self._stream.readline()
-            except (OSError, ValueError):  # closed, or no text
+            except UnicodeDecodeError as error:
+                line, problem = "", Unavailable(f"what is typed is no text: {error}")
+            except (OSError, ValueError):  # closed
                 line = ""
-            self._loop.call_soon_threadsafe(self._give, line)
+            self._loop.call_soon_threadsafe(self._give, line, problem)
 
-    def _give(self, line: str) -> None:
-        if self._answer is not None and not self._answer.done():
+    def _give(self, line: str, problem: Unavailable | None) -> None:
+        if self._answer is None or self._answer.done():
+            return
+        if problem is not None:
+            self._answer.set_exception(problem)
+        else:
             self._answer.set_result(line)

@@ -30,7 +30,13 @@ async def with_secrets(
     for name in entry.secrets:
         given = args.get(name)
         if isinstance(given, str):
-            found[name] = read(name, given)
+            found[name] = _meant(entry, name, read(name, given))
         elif given is None and name in entry.required:
-            found[name] = await ask(name)
+            found[name] = _meant(entry, name, await ask(name))
     return found
+
+
+def _meant(entry: Entry, name: str, text: str) -> Json:
+    """The value a text stands for, as it would on a command line: a number where the argument is one."""
+    parameters = entry.parameters
+    return text if parameters is None else parameters.parse([f"--{parameters.options[name]}={text}"])[name]

@@ -9,9 +9,9 @@ from typing import Protocol
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from trunnion.rendering import visible
 from trunnion_tty.completing import Offer, Proposal, Question, offer, values
 from trunnion_tty.lines import last_statement
+from trunnion_tty.oneline import one_line
 from trunnion_tty.reading import Place
 
 LONGEST = 4096
@@ -83,7 +83,5 @@ def _completions(proposals: Iterable[Proposal], line: str, document: Document) -
 
 
 def _completion(proposal: Proposal, line: str) -> Completion:
-    about = visible(proposal.about).replace("\n", " ")
-    return Completion(
-        proposal.text, start_position=proposal.start - len(line), display=visible(proposal.text), display_meta=about
-    )
+    shown, about = one_line(proposal.text), one_line(proposal.about)
+    return Completion(proposal.text, proposal.start - len(line), display=shown, display_meta=about)

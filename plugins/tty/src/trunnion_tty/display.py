@@ -101,6 +101,7 @@ class Display:
             yield
         finally:
             self._prompt = before
+            self._schedule()  # what was to be drawn below meanwhile
 
     def flush(self) -> None:
         """Write all that waits, and draw nothing below it."""
@@ -119,14 +120,15 @@ class Display:
         loop = asyncio.get_running_loop()
         if self._prompt is not None and not self._prompt.ready:
             self._next = loop.time() + FRAME
+            self._schedule()
+            return
+        text = self._take()
+        if self._prompt is not None:
+            self._prompt.above(text)
         else:
-            text = self._take()
-            if self._prompt is not None:
-                self._prompt.above(text)
-            else:
-                self._draw(text)
-            # A backlog goes on once keys were served; else what comes little by little is collected for a frame.
-            self._next = loop.time() + (0.0 if self._waiting else FRAME)
+            self._draw(text)
+        # A backlog goes on once keys were served; else what comes little by little is collected for a frame.
+        self._next = loop.time() + (0.0 if self._waiting else FRAME)
         if self._waiting:
             self._schedule()
 

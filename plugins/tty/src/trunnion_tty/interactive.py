@@ -22,8 +22,9 @@ from trunnion_tty.history import HistoryFile, default_path
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.lines import last_statement
 from trunnion_tty.link import Health, Link
-from trunnion_tty.look import bar_of, hint_of, host_name, one_line, painted, prompt_of, style_of
+from trunnion_tty.look import bar_of, hint_of, host_name, painted, prompt_of, style_of
 from trunnion_tty.offering import Offers
+from trunnion_tty.oneline import one_line
 from trunnion_tty.prompting import Prompt
 from trunnion_tty.reading import Place
 from trunnion_tty.reporter import Reporter

@@ -98,6 +98,7 @@ class Jobs:
             job = self._jobs[run.id] = Job(self._numbers, run, self._tag(run.id))
             job.cursor = after
         if not job.active:
+            job.run, job.lost = run, ""
             job.task = asyncio.create_task(self.show(job), name=f"trunnion shell: {run.id}")
             self._live[run.id] = job
             job.task.add_done_callback(partial(self._over, job))
@@ -106,7 +107,8 @@ class Jobs:
     def find(self, name: str) -> Job | None:
         """A job by its number (``3`` or ``%3``), its tag, or the beginning or end of its run's id.
 
-        An empty name is the newest job that has not ended.
+        An empty name is the newest job that has not ended. What could be several jobs is none of them: ids of one day
+        begin alike, and the wrong run might be cancelled.
         """
         if not name:
             return next(reversed(self.active), None)
@@ -115,8 +117,11 @@ class Jobs:
         if by_number is not None:
             return by_number
         lowered = name.lower()
+        if len(lowered) < SHORT:
+            return None
         matching = [job for job in self if job.run.id.startswith(lowered) or job.run.id.endswith(lowered)]
-        return next(reversed(matching), None) if len(lowered) >= SHORT else None
+        by_tag = next((job for job in matching if job.tag == lowered), None)
+        return by_tag or (matching[0] if len(matching) == 1 else None)
 
     async def close(self) -> None:
         """Look away; the runs go on."""

@@ -19,6 +19,7 @@ COMMENT = "#"
 END_OF_OPTIONS = "--"
 
 _BLANKS = " \t\r\n"
+_SPLIT = frozenset(_BLANKS + "'\"\\")
 _continued = re.compile(r"\\\r?\n")
 _plain = re.compile(r"""[^\\'"\n]+|\\.|'[^']*'|(?P<open>'[^']*\Z)|(?P<quote>")""", re.DOTALL)
 _quoted = re.compile(r"""[^\\"]+|\\.|(?P<quote>")""", re.DOTALL)
@@ -205,6 +206,13 @@ def _spelled(word: Word, options: Options) -> str:
 def to_line(name: str, argv: Sequence[str], options: Options) -> str:
     """The line that ``to_argv`` reads as these words."""
     return " ".join([name, *(quoted(word, options) for word in argv)])
+
+
+def as_typed(words: Sequence[str]) -> str:
+    """Words as text that they can be typed as: one is such a text itself, several are quoted where they have to be."""
+    if len(words) == 1:
+        return words[0]
+    return " ".join(join_line([word]) if not word or set(word) & _SPLIT else word for word in words)
 
 
 def quoted(word: str, options: Options) -> str:

@@ -9,6 +9,7 @@ from trunnion import Json, Run
 from trunnion.launcher.usage import usage
 from trunnion_tty.catalog import Catalog, Entry
 from trunnion_tty.jobs import SHORT, Job
+from trunnion_tty.oneline import one_line
 from trunnion_tty.reading import Place, Verb
 
 Row = tuple[str, str]
@@ -20,12 +21,12 @@ def overview(place: Place) -> str:
     here = sorted(catalog.here(place.console, place.is_own), key=lambda found: found.shown)
     below = sorted(catalog.below(place.console), key=lambda console: (console.order, console.path))
     described = catalog.console(place.console)
-    title = " ".join(part for part in (place.console, described.title) if part)
+    title = " ".join(part for part in (place.console, one_line(described.title)) if part)
     parts = [title, described.description] if title else []
     sections = [
         ("Commands", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "command"]),
         ("Queries", [(f.shown, _about(f.entry)) for f in here if f.entry.kind == "query"]),
-        ("Consoles", [(f"use {_below(c.path, place.console)}", c.title) for c in below]),
+        ("Consoles", [(f"use {_below(c.path, place.console)}", one_line(c.title)) for c in below]),
         ("Aliases", [(name, f"= {line}") for name, line in sorted(place.meanings.items())]),
         ("The shell", [*_verbs(place), *MARKS]),
     ]
@@ -95,9 +96,9 @@ def all_runs(items: Iterable[Mapping[str, Json]], numbers: Mapping[str, int]) ->
 def announced(job: Job) -> str:
     """One line about a job in the background that is over."""
     if job.lost:
-        return f"[{job.number}] {job.tag} {job.run.command_id} is lost: {job.lost}"
+        return f"[{job.number}] {job.tag} {job.run.command_id} is lost: {one_line(job.lost)}"
     error = (
-        f": {job.run.error.message}"
+        f": {one_line(job.run.error.message)}"
         if job.run.error is not None and job.run.status not in ("succeeded", "cancelled")
         else ""
     )
@@ -120,7 +121,7 @@ def _moment(microseconds: int) -> str:
 
 
 def _about(entry: Entry) -> str:
-    return entry.title + ("" if entry.available else " (not available)")
+    return one_line(entry.title) + ("" if entry.available else " (not available)")
 
 
 def _below(path: str, console: str) -> str:

@@ -17,8 +17,9 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import BaseStyle, Style
 
 from trunnion import Console
-from trunnion.rendering import visible
+from trunnion.rendering import clipped, visible, width_of
 from trunnion_tty.link import Health
+from trunnion_tty.oneline import one_line
 from trunnion_tty.reading import Place, read
 from trunnion_tty.settings import Theme
 
@@ -189,17 +190,12 @@ def hint_of(line: str, place: Place) -> str:
     return reading.parameters.usage(reading.name.text).partition("\n\n")[0].removeprefix("Usage: ").replace("\n", " ")
 
 
-def one_line(text: str) -> str:
-    """Text from elsewhere as one line that acts on nothing."""
-    return re.sub(r"\x1b\[[0-9;:]*m", "", visible(text)).replace("\n", " ").replace("\t", " ")
-
-
 def _within(parts: StyleAndTextTuples, columns: int) -> StyleAndTextTuples:
     """As much as fits one line of the terminal."""
     found: StyleAndTextTuples = []
     for style, text, *_ in parts:
-        found.append((style, text[:columns]))
-        columns -= len(text)
         if columns <= 0:
             break
+        found.append((style, clipped(text, columns)))
+        columns -= width_of(text)
     return found

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from trunnion import Unavailable
 from trunnion.launcher.behind import HostBehind
 from trunnion.launcher.joining import Start
 from trunnion.launcher.options import Options
@@ -21,6 +20,7 @@ from trunnion.launcher.screen import Screen
 from trunnion_tty.batch import BatchFace, typed
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
+from trunnion_tty.recording import read_lines
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
@@ -102,17 +102,10 @@ async def _texts(wish: Wish) -> AsyncIterator[str]:
     if wish.line is not None:
         yield wish.line
     elif wish.file is not None:
-        yield await asyncio.to_thread(_read, wish.file)
+        yield await asyncio.to_thread(read_lines, wish.file)
     else:
         async for text in typed(sys.stdin, "> " if sys.stdin.isatty() else ""):
             yield text
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(f"{file} cannot be read: {error}") from None
 
 
 def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:

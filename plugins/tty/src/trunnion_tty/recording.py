@@ -10,6 +10,19 @@ from typing import TextIO
 from trunnion import Conflict, Unavailable
 
 
+def read_lines(path: Path) -> str:
+    """The text of a file of lines, as it was written: what stands within quotes stays what it is.
+
+    Raises:
+        Unavailable: it cannot be read, or is no text.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"{path} cannot be read: {error}") from None
+
+
 class Recorder:
     """Writes lines to one file at a time.
 
@@ -35,7 +48,8 @@ class Recorder:
             raise Conflict(f"{self.path} is being recorded to; end that first with: record off")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._file = os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8")
+            # What cannot be encoded was refused, so that it stands in a comment only.
+            self._file = os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace")
         except FileExistsError:
             raise Conflict(f"{path} is there already; choose another name, or remove it first") from None
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -87,8 +88,11 @@ SCHEMAS: Mapping[str, JsonObject] = {
 
 
 def read_settings(data: Json) -> ShellSettings:
-    """Settings as meta tells them. What does not fit, as of another version, counts as not said."""
-    try:
-        return msgspec.convert(data, ShellSettings)
-    except msgspec.ValidationError:
-        return ShellSettings()
+    """Settings as meta tells them. Each that does not fit, as of another version, counts as not said."""
+    told = data if isinstance(data, Mapping) else {}
+    fitting: dict[str, Json] = {}
+    for field in msgspec.structs.fields(ShellSettings):
+        with contextlib.suppress(KeyError, msgspec.ValidationError):
+            msgspec.convert(told[field.name], field.type)
+            fitting[field.name] = told[field.name]
+    return msgspec.convert(fitting, ShellSettings)

@@ -139,11 +139,11 @@ class Shell:
         if reading.kind == "system":
             return await self._system(reading.statement.text.strip(), background=False)
         if reading.kind == "undefined":
-            return await self._undefined(line.strip(), background=reading.statement.background)
+            return await self._undefined(reading.statement.text.strip(), background=reading.statement.background)
         if reading.entry is None:
             return 0
         if reading.entry.kind == "query":
-            return await self._query(reading.entry, reading.argv)
+            return await self._query(await self._invocation(reading.entry, reading.argv))
         return await self._command(reading.entry, reading)
 
     def _recorded(self, line: str, status: int) -> int:
@@ -230,8 +230,8 @@ class Shell:
         told = {**args, **self._about(query_id, str(args.get("line", "")))}
         return await self.running.query(query_id, told)
 
-    async def _query(self, entry: Entry, argv: Sequence[str]) -> int:
-        value = await self.running.query(entry.id, argv=argv)
+    async def _query(self, wish: Invocation) -> int:
+        value = await self.running.query(wish.command_id, wish.args, argv=wish.argv)
         self.face.value(value)
         return 0
 
