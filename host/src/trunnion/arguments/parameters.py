@@ -135,6 +135,7 @@ def compile_parameters(
     context_types: tuple[type, ...] = (),
     context_names: tuple[str, ...] = ("ctx", "caller"),
     complete: Mapping[str, str] = {},
+    judged: bool = False,
 ) -> Parameters:
     """Compile the arguments of a handler, once, at registration.
 
@@ -145,6 +146,8 @@ def compile_parameters(
         context_types: a first parameter annotated with one of these is the context, no argument.
         context_names: so is a first parameter with one of these names.
         complete: argument name -> id of the query that offers its values.
+        judged: whether the schema is known to be one, as those that a host tells of in its meta are. To find that out
+            takes a hundred times as long as all else.
 
     Raises:
         InvalidArguments: signature or schema cannot be used; function, argument and reason are named.
@@ -154,7 +157,7 @@ def compile_parameters(
         plan = plan_of_signature(handler, positional, context_types, context_names)
         verdict = judge(plan.schema, where, foreign=False)
     else:
-        verdict = judge(schema, where, foreign=True)
+        verdict = judge(schema, where, foreign=not judged)
         plan = plan_of_schema(handler, closed(declared(schema), where), positional, context_types, context_names)
     _check_names(plan, where, (*plan.words, *complete))
     plan = msgspec.structs.replace(plan, schema=published(plan.schema))

@@ -70,7 +70,8 @@ def usage(descriptor: Mapping[str, Json], call: str, *, in_shell: bool = False) 
     schema = descriptor.get("args")
     argv = descriptor.get("argv")
     positional = tuple(_strings(argv.get("names"))) if isinstance(argv, Mapping) else ()
-    parameters = compile_parameters(_nothing, schema if isinstance(schema, Mapping) else {}, positional)
+    told = schema if isinstance(schema, Mapping) else {}
+    parameters = compile_parameters(_nothing, told, positional, judged=True)
     about = str(descriptor.get("description") or descriptor.get("title") or "").partition("\n\nArgs:")[0]
     examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
     said = _on_secrets(schema, call, in_shell=in_shell)

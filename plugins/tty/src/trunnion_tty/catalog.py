@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from trunnion import Console, InvalidArguments, Json, TrunnionError
-from trunnion.arguments import Parameters, compile_parameters
 from trunnion_tty.lines import Options, options_of
 from trunnion_tty.settings import ShellSettings, read_settings
+
+if TYPE_CHECKING:
+    from trunnion.arguments import Parameters
 
 Kind = Literal["command", "query"]
 
@@ -91,8 +93,10 @@ class Entry:
         args, argv, complete = (self.described.get(key) for key in ("args", "argv", "complete"))
         positional = tuple(_strings(argv.get("names"))) if isinstance(argv, Mapping) else ()
         offered = {str(k): str(v) for k, v in complete.items()} if isinstance(complete, Mapping) else {}
+        from trunnion.arguments import compile_parameters
+
         try:
-            return compile_parameters(_elsewhere, dict(_object(args)), positional, complete=offered)
+            return compile_parameters(_elsewhere, dict(_object(args)), positional, complete=offered, judged=True)
         except TrunnionError:
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,13 @@ def shell(
 
     options = options_of(context)
     begun = begin(options, start)  # a host starts while this process imports the rest
-    import asyncio
+    gc.disable()  # what is imported stays: ``main`` lets the collector begin behind it
+    try:
+        import asyncio
 
-    from trunnion_tty.main import Wish, main
+        from trunnion_tty.main import Wish, main
 
-    wish = Wish(plain, keep_going, start, not no_history, theme, line, file)
-    return asyncio.run(main(options, wish, begun))
+        wish = Wish(plain, keep_going, start, not no_history, theme, line, file)
+        return asyncio.run(main(options, wish, begun))
+    finally:
+        gc.enable()

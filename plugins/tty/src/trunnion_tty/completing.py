@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from trunnion import Json
-from trunnion.arguments import Completion, Word, join_line, looks_like_option
+from trunnion.arguments import Word, join_line, looks_like_option
 from trunnion_tty.lines import Options, Statement, quoted, read_statement
 from trunnion_tty.reading import Place, Reading, read
+
+if TYPE_CHECKING:
+    from trunnion.arguments import Completion
 
 LOCAL = ":"
 """Where the values of an argument come from begins so where the shell itself knows them."""

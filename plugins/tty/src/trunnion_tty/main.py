@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -17,7 +18,6 @@ from trunnion.launcher.joining import Start
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.launcher.screen import Screen
-from trunnion_tty.batch import BatchFace, typed
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
 from trunnion_tty.recording import read_lines
@@ -78,15 +78,24 @@ async def main(options: Options, wish: Wish, begun: HostBehind | None = None) ->
         return await opened(options, link, own, wish, stack)
 
 
+def _settle() -> None:
+    """The start is over: the collector is not to look through all of it again and again."""
+    gc.freeze()
+    gc.enable()
+
+
 # -- lines of a file or a pipe ------------------------------------------------------------------------
 
 
 async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
+    from trunnion_tty.batch import BatchFace
+
     task = asyncio.current_task()
     signals = stack.enter_context(Signals(lambda: False, partial(_end, task)))
     stack.push_async_callback(own.stop)
     await own.connect()
     await stack.enter_async_context(own.minded(BATCH_PATIENCE))
+    _settle()
     face = BatchFace(Screen(), signals)
     shell = Shell(link, face, own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
@@ -99,6 +108,8 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
 
 
 async def _texts(wish: Wish) -> AsyncIterator[str]:
+    from trunnion_tty.batch import typed
+
     if wish.line is not None:
         yield wish.line
     elif wish.file is not None:
@@ -132,6 +143,7 @@ async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, s
     link.on_health, link.on_notice, own.told = face.on_health, face.on_notice, face.on_own_host
     link.watch()
     face.welcome(data.root)
+    _settle()
     status = await converse(face, shell)
     if face.ended_by == signal.SIGHUP and link.catalog.settings.on_hangup == "cancel":
         await shell.cancel_foreground(HANGUP_PATIENCE)

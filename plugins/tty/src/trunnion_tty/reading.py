@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from trunnion.arguments import Parameters, Word
+from trunnion.arguments import Word
 from trunnion_tty.catalog import Catalog, Entry
 from trunnion_tty.lines import END_OF_OPTIONS, Options, Statement, read_statement, to_argv
+
+if TYPE_CHECKING:
+    from trunnion.arguments import Parameters
 
 Kind = Literal["empty", "verb", "entry", "system", "undefined"]
 
@@ -17,7 +20,7 @@ class Verb(NamedTuple):
 
     Attributes:
         name: what is typed.
-        parameters: its arguments, compiled like those of a command.
+        compiled: makes its arguments, compiled like those of a command; the same ones at each call.
         title: what it does, in a few words.
         description: the same at length.
         also: other words for the same.
@@ -26,12 +29,17 @@ class Verb(NamedTuple):
     """
 
     name: str
-    parameters: Parameters
+    compiled: Callable[[], Parameters]
     title: str
     description: str = ""
     also: tuple[str, ...] = ()
     only_below: bool = False
     plain_after: int | None = None
+
+    @property
+    def parameters(self) -> Parameters:
+        """Its arguments."""
+        return self.compiled()
 
 
 class Place(NamedTuple):

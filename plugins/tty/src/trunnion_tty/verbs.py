@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from trunnion.arguments import Bound, compile_parameters
 from trunnion.model.status import Status
 from trunnion_tty.reading import Verb
+
+if TYPE_CHECKING:
+    from trunnion.arguments import Bound, Parameters
 
 JobAction = Literal["list", "show", "follow", "cancel", "result", "rerun", "export"]
 
@@ -244,13 +247,19 @@ def declared() -> dict[str, Verb]:
 
 
 def _verb(name: str, function: Function, complete: Mapping[str, str]) -> Verb:
-    parameters = compile_parameters(function, complete=complete)
+
+    @cache
+    def compiled() -> Parameters:
+        from trunnion.arguments import compile_parameters
+
+        return compile_parameters(function, complete=complete)
+
     description = inspect.getdoc(function) or ""
     title = description.partition("\n")[0].rstrip(".")
     also = tuple(other for other, (same, _) in _DECLARED.items() if same is function and other != name)
     return Verb(
         name,
-        parameters,
+        compiled,
         title,
         description.partition("\n\nArgs:")[0],
         also,
