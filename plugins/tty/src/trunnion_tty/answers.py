@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from trunnion import Json
-from trunnion.rendering import Palette, Table, draw_table, fold, width_of
+from trunnion.rendering import Palette, Table, draw_table, fold, visible, width_of
+from trunnion.rendering.table import cell_text
 
 LONGEST_CELL = 40
 """Columns beyond which a field is no column of a table."""
@@ -18,6 +19,9 @@ GAP = 2
 
 TIMES = frozenset({"created", "started", "finished", "modified", "updated", "expires", "last_used", "ts"})
 """Fields that hold UTC microseconds, as the host gives all times."""
+
+THESE_TIMES = range(10**15, 10**16)
+"""UTC microseconds from 2001 to 2286: a field of such a name with another number in it counts something else."""
 
 
 def shown(value: Json, width: int, palette: Palette) -> str:
@@ -57,13 +61,13 @@ def _columns(rows: Sequence[Mapping[str, Json]], width: int) -> tuple[list[str],
 
 def _text(value: Json, name: str) -> str | None:
     """A cell; None for what is no single value."""
-    if isinstance(value, int) and name in TIMES and value > 0:
+    if isinstance(value, int) and name in TIMES and value in THESE_TIMES:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1e6))
     if isinstance(value, Mapping) or (isinstance(value, list) and value):
         return None
     if value is None or value == []:
         return ""
-    text = str(value)
+    text = cell_text(value)
     return None if "\n" in text else text
 
 
@@ -72,4 +76,4 @@ def _notes(value: Json, left_out: Sequence[str]) -> str:
     notes = [f"{more} no room here"] if left_out else []
     following = value.get("next") if isinstance(value, Mapping) else None
     notes += [f"there are more: cursor={following}"] if following else []
-    return "; ".join(notes) + "\n" if notes else ""
+    return visible("; ".join(notes)) + "\n" if notes else ""
