@@ -31,14 +31,14 @@ def path(tmp_path: Path) -> Path:
 def test_lines_are_there_for_the_next_shell(path: Path) -> None:
     history = HistoryFile(path, 10)
     for line in ("one", "two 'a\nb'", "drei é \u2028 \x0b \udcff", ""):
-        history.append_string(line)
+        history.add(line)
     assert kept(path) == ["one", "two 'a\nb'", "drei é \u2028 \x0b \udcff", ""]
 
 
 def test_the_file_is_for_its_owner_alone(path: Path) -> None:
     before = os.umask(0)
     try:
-        HistoryFile(path, 10).append_string("one")
+        HistoryFile(path, 10).add("one")
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -48,14 +48,34 @@ def test_the_file_is_for_its_owner_alone(path: Path) -> None:
 def test_a_line_that_begins_with_a_blank_is_not_kept(path: Path) -> None:
     history = HistoryFile(path, 10)
     for line in (" secret", "\tsecret", "\u00a0secret", "shown"):
-        history.append_string(line)
+        history.add(line)
     assert kept(path) == ["shown"]
     assert history.get_strings() == ["shown"]
 
 
+def test_n4_a_line_is_remembered_only_once_it_is_known_to_hold_no_secret(path: Path) -> None:
+    """Defence: ``append_string`` holds it: the prompt hands it over before anybody has read it."""
+    history = HistoryFile(path, 100)
+    history.append_string("unlock code=hunter2")
+    history.append_string("other")
+    history.keep()
+    history.keep()
+    assert kept(path) == history.get_strings() == ["other"]
+
+
+def test_a_file_that_others_may_read_is_theirs_no_more(path: Path) -> None:
+    """Defence: ``fchmod``: it may be older than the promise."""
+    path.parent.mkdir(parents=True)
+    path.write_text('"old"\n')
+    path.chmod(0o644)
+    HistoryFile(path, 100).add("new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert kept(path) == ["old", "new"]
+
+
 def test_nothing_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
     for history in (HistoryFile(None, 10), HistoryFile(tmp_path / "none", 0)):
-        history.append_string("one")
+        history.add("one")
         assert list(history.load_history_strings()) == []
         assert history.get_strings() == ["one"]
     assert list(tmp_path.iterdir()) == []
@@ -66,14 +86,14 @@ def test_any_line_comes_back(tmp_path_factory: pytest.TempPathFactory, lines: li
     path = tmp_path_factory.mktemp("history") / "file"
     history = HistoryFile(path, 100)
     for line in lines:
-        history.append_string(line)
+        history.add(line)
     assert kept(path) == [line for line in lines if not line[:1].isspace()]
 
 
 def test_what_is_damaged_is_passed_over(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b'"one"\n\xff\xfe\n{"a": 1}\n[1]\n\n"two"\n' + b"[" * 100_000 + b'\n"three"\n"half')
-    HistoryFile(path, 100).append_string("four")
+    HistoryFile(path, 100).add("four")
     assert kept(path) == ["one", "two", "three", "four"], "half a line takes no other one with it"
 
 
@@ -89,8 +109,8 @@ def test_what_is_no_file_of_its_own_is_left_alone(tmp_path: Path, kind: str) -> 
         path.symlink_to(other if kind == "link" else tmp_path / "nowhere")
     history = HistoryFile(path, 1)
     assert list(history.load_history_strings()) == []
-    history.append_string("one")
-    history.append_string("two")
+    history.add("one")
+    history.add("two")
     assert other.read_text() == '"of somebody else"\n'
     assert not (tmp_path / "nowhere").exists()
     assert history.get_strings() == ["one", "two"]
@@ -99,11 +119,11 @@ def test_what_is_no_file_of_its_own_is_left_alone(tmp_path: Path, kind: str) -> 
 def test_history_is_no_reason_to_fail(tmp_path: Path) -> None:
     """A folder that cannot be made; and a full disk, in a process that may write a few bytes only."""
     (tmp_path / "file").touch()
-    HistoryFile(tmp_path / "file" / "history", 10).append_string("one")
+    HistoryFile(tmp_path / "file" / "history", 10).add("one")
     code = (
         "import sys; from pathlib import Path; from trunnion_tty.history import HistoryFile\n"
         "history = HistoryFile(Path(sys.argv[1]), 10)\n"
-        "for line in ('one', 'x' * 100, 'three'): history.append_string(line)\n"
+        "for line in ('one', 'x' * 100, 'three'): history.add(line)\n"
         "print(history.get_strings() == ['one', 'x' * 100, 'three'])"
     )
 
@@ -126,17 +146,17 @@ def test_history_is_no_reason_to_fail(tmp_path: Path) -> None:
 def test_more_than_is_kept_is_cut_now_and_then(path: Path) -> None:
     history = HistoryFile(path, 8)
     for number in range(10):
-        history.append_string(f"{number}")
+        history.add(f"{number}")
     before = path.stat().st_ino
     assert kept(path, 8) == [str(n) for n in range(2, 10)]
     assert path.stat().st_ino == before, "a few more are not worth writing all of it anew"
-    history.append_string("10")
+    history.add("10")
     assert kept(path, 8) == [str(n) for n in range(3, 11)]
     assert path.stat().st_ino != before
     assert [json.loads(line) for line in path.read_text().splitlines()] == [str(n) for n in range(3, 11)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    history.append_string("11")
+    history.add("11")
     assert kept(path, 8)[-2:] == ["10", "11"], "a shell that was there before adds to the new file"
 
 
@@ -146,7 +166,7 @@ from pathlib import Path
 from trunnion_tty.history import HistoryFile
 history = HistoryFile(Path(sys.argv[1]), 10**6)
 for number in range(int(sys.argv[3])):
-    history.append_string(f"{sys.argv[2]} {number} " + "x" * int(sys.argv[4]))
+    history.add(f"{sys.argv[2]} {number} " + "x" * int(sys.argv[4]))
 """
 
 
@@ -184,10 +204,10 @@ def test_lines_that_come_while_it_is_cut_are_not_lost(path: Path) -> None:
 def test_a_shell_that_stopped_while_it_cut_holds_nobody_up(path: Path) -> None:
     history = HistoryFile(path, 4)
     for number in range(10):
-        history.append_string(str(number))
+        history.add(str(number))
     with path.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        history.append_string("10")
+        history.add("10")
         assert kept(path, 4) == ["7", "8", "9", "10"]
         assert len(path.read_text().split()) == 11, "who cannot have the file for itself leaves it as it is"
 
@@ -195,3 +215,11 @@ def test_a_shell_that_stopped_while_it_cut_holds_nobody_up(path: Path) -> None:
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_path() == tmp_path / "trunnion" / "shell_history"
+
+
+def test_whoever_has_no_home_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: ``except RuntimeError``: in a container a user may be a mere number."""
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    assert default_path() is None

@@ -24,9 +24,12 @@ PATIENCE = 0.2
 """Seconds that a shell which is about to write waits for one that cuts the file: a stopped one must not hold it up."""
 
 
-def default_path() -> Path:
-    """Where history is kept: the person's own state directory."""
-    return platformdirs.user_state_path("trunnion") / NAME
+def default_path() -> Path | None:
+    """Where history is kept: the person's own state directory; None for one who has no home."""
+    try:
+        return platformdirs.user_state_path("trunnion") / NAME
+    except RuntimeError:
+        return None
 
 
 class HistoryFile(History):
@@ -43,11 +46,22 @@ class HistoryFile(History):
         self._path = path if most > 0 else None
         self._most = most
         self._begun = False
+        self._held: str | None = None
 
     def append_string(self, string: str) -> None:
+        """Hold a line that was entered; ``keep`` remembers it, once it is known to be one for that."""
+        self._held = string
+
+    def keep(self) -> None:
+        """Remember the line that was entered last."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.add(held)
+
+    def add(self, line: str) -> None:
         """Remember a line, unless it begins with a blank."""
-        if not string[:1].isspace():
-            super().append_string(string)
+        if not line[:1].isspace():
+            super().append_string(line)
 
     def load_history_strings(self) -> Iterable[str]:
         """All lines that are kept, newest first."""
@@ -105,6 +119,7 @@ def _append(path: Path, data: bytes) -> None:
             _locked(descriptor, fcntl.LOCK_SH, PATIENCE)
             if not _is_there(path, descriptor):
                 continue
+            os.fchmod(descriptor, 0o600)  # one that is older than this rule may be open to others
             if os.write(descriptor, data) < len(data):
                 raise OSError(f"{path} is full")
             return

@@ -33,15 +33,6 @@ from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 from trunnion_tty.terminal_out import Printed, TerminalOut
 
-RESULT_LINES = 40
-"""Lines of a result that are shown; ``jobs result`` shows all."""
-
-NOTICE_EVERY = 1.0
-"""Seconds between two notices of lines that were held back."""
-
-BAR = 30
-"""Columns of a run's progress in the bar."""
-
 TOLD_AFTER = 2.0
 """Seconds without an answer after which the host is said to be busy, beside the bar."""
 
@@ -132,6 +123,14 @@ class InteractiveFace:
             text = await self.prompt_line.ask()
         self._warned = self._warned and not text.strip()
         return text
+
+    async def done(self, text: str) -> None:
+        """Do what was read, and remember it, unless a secret may stand in it."""
+        try:
+            await self.shell.perform(text)
+        finally:
+            if not self.shell.shows_secret:
+                self._history.keep()
 
     def place(self) -> Place:
         """See ``prompting.Surroundings``."""
@@ -241,9 +240,8 @@ class InteractiveFace:
     def welcome(self, place: Path) -> None:
         """Say where the person is."""
         catalog = self._link.catalog
-        shown = f"~/{place.relative_to(Path.home())}" if place.is_relative_to(Path.home()) else str(place)
         whose = ", started by this shell" if self._own.started else ""
-        self.screen.note(f"trunnion {catalog.host.get('version')} on {shown}{whose}; try help")
+        self.screen.note(f"trunnion {catalog.host.get('version')} on {_from_home(place)}{whose}; try help")
 
     def on_notice(self, event: Event) -> None:
         """Something operators should know: it is about the host, not about a run of this shell."""
@@ -269,6 +267,14 @@ class InteractiveFace:
         return self._theme or self._link.catalog.settings.theme
 
 
+def _from_home(place: Path) -> str:
+    """A place as people name it: ``~/data`` where it is below their home, if they have one."""
+    try:
+        return f"~/{place.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(place)
+
+
 async def converse(face: InteractiveFace, shell: Shell) -> int:
     """Take lines until the person leaves; returns the exit status."""
     with face.signals:
@@ -279,7 +285,7 @@ async def converse(face: InteractiveFace, shell: Shell) -> int:
                 except EOFError:
                     await shell.acting.quit()
                 else:
-                    await shell.perform(text)
+                    await face.done(text)
         except asyncio.CancelledError:
             if face.ended_by is None:
                 raise

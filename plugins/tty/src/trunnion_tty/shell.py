@@ -32,6 +32,10 @@ REFRESH = 0.5
 """Seconds to wait for news of the host before a name counts as unknown."""
 
 
+class _MayShowSecret(InvalidArguments):
+    """A line was refused, of a command that takes a secret: it may be what the line was refused for."""
+
+
 class Shell:
     """What is done with lines, whoever types them.
 
@@ -47,6 +51,7 @@ class Shell:
         aliases: those set in this shell.
         recorder: writes down what is done.
         leaving: whether it is to end.
+        shows_secret: whether a secret may stand in what was done last, so that it is to be written down nowhere.
     """
 
     def __init__(self, link: Link, face: Face, own: OwnHost, *, patience: float) -> None:
@@ -62,6 +67,7 @@ class Shell:
         self.recorder = Recorder()
         self.acting = Acting(self)
         self.leaving = False
+        self.shows_secret = False
 
     @property
     def console(self) -> str:
@@ -104,6 +110,7 @@ class Shell:
             The exit status of the last line that failed, 0 if all went well.
         """
         status = 0
+        self.shows_secret = self.shows_secret and self.acting.sourcing > 0
         for line in statements(text):
             status = await self.line(line) or status
             if self.leaving or (status and not keep_going):
@@ -119,6 +126,9 @@ class Shell:
             return exit_status("cancelled")
         except Exception as error:  # a defect in one line is no reason to lose the others
             status = report(error, self.face.screen, debug=False)
+            if isinstance(error, _MayShowSecret):
+                self.shows_secret = self.shows_secret or not self.acting.sourcing
+                return status
         return self._recorded(line, status)
 
     async def _line(self, line: str) -> int:
@@ -129,8 +139,9 @@ class Shell:
             reading = read(line, self.place())
         fault = check(line, self.place(), whole=True)
         if fault is not None:
-            known = reading.kind != "undefined"
-            raise (InvalidArguments if known else NotFound)(fault)
+            if reading.entry is not None and reading.entry.secrets:
+                raise _MayShowSecret(fault)
+            raise (NotFound if reading.kind == "undefined" else InvalidArguments)(fault)
         return await self._act(line, reading)
 
     async def _act(self, line: str, reading: Reading) -> int:
