@@ -101,6 +101,7 @@ async def test_e4_a_run_whose_program_ignores_sigterm(
             async for batch in host.door.follow(host.caller, f"run/{run.id}"):
                 if any("up" in event.text for event in batch):
                     break
+        timed(lambda: any(words.startswith("sleep") for words in tagged(programs.tag).values()), "it sleeps", 10)
         census = await host.census()
         assert [(one["owner"], one["program"]) for one in census["alive"]] == [(run.id, "sh")]
         assert census["processes"] == len(programs.alive())

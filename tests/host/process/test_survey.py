@@ -18,18 +18,19 @@ async def test_a_keeper_that_was_never_used_counts_nothing():
     assert "no program was started yet" in keeper.subtree.why
 
 
-async def test_programs_and_their_owners(any_keeper, marked):
+async def test_programs_and_their_owners(any_keeper, marked, auntil):
     spawn = marked.spawn("sh", "-c", "setsid sleep 600 & (sleep 600 &); echo up; wait", owner="run-7")
     async with await any_keeper.spawn(spawn) as process:
         up = anyio.Event()
         process.stdout.start(lambda data: up.set())
         await up.wait()
+        await auntil(lambda: len(marked.pids()) == 3, "the tree at rest")
         (owned,) = any_keeper.owned()
         seen = any_keeper.surveyor()()
         assert (owned.pid, owned.program, owned.owner) == (process.pid, "sh", "run-7")
         assert owned.mechanism == process.mechanism
         assert owned.age >= 0
-        assert (seen.processes, seen.orphans) == (len(marked.pids()), [])
+        assert (seen.processes, seen.orphans) == (3, [])
     assert any_keeper.owned() == []
     assert any_keeper.surveyor()().processes == 0
 

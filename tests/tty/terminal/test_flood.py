@@ -89,6 +89,7 @@ def flood(shell: Shell) -> None:
     shell.do(f"odd.flood 1000000 --rate {RATE} &", until="│ line 0 of the flood")
 
 
+@pytest.mark.alone
 def test_q1_the_line_is_whole_while_lines_rush_by(shell: Shell, rounds: int, figure: Callable[..., None]) -> None:
     flood(shell)
     shell.ready()
