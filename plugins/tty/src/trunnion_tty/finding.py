@@ -42,11 +42,11 @@ class Finder:
         if not name:
             raise NotFound("this shell has started nothing yet; say which run")
         if len(name) >= WHOLE:
-            return name
-        items = await self._items({"limit": NEWEST})
-        ids = [str(item.get("id")) for item in items]
-        found = [run_id for run_id in ids if run_id.startswith(name) or run_id.endswith(name)]
-        if len(name) < SHORT or not found:
+            return name.lower()
+        items = await self._items({"limit": NEWEST}) if len(name) >= SHORT else []
+        ids, part = [str(item.get("id")) for item in items], name.lower()
+        found = [run_id for run_id in ids if run_id.startswith(part) or run_id.endswith(part)]
+        if not found:
             raise NotFound(f"there is no job {name!r} of this shell, and no such run among the newest {NEWEST}")
         if len(found) > 1:
             raise NotFound(f"{len(found)} runs match {name!r}: say more of the id")

@@ -9,7 +9,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Protocol
 
-from trunnion import Event, NotFound, Run, TrunnionError
+from trunnion import Event, Run, TrunnionError
 from trunnion.model.events import run_stream
 from trunnion.protocol.client import Client
 
@@ -158,7 +158,7 @@ class Jobs:
             if not job.run.ended:
                 job.run = await self._end_of(job.run.id)
         except TrunnionError as error:
-            job.lost = error.message if not isinstance(error, NotFound) else f"nothing is known of run {job.run.id}"
+            job.lost = error.message if error.code != "not_found" else f"nothing is known of run {job.run.id}"
         self._watcher.ended(job)
 
     async def _end_of(self, run_id: str) -> Run:

@@ -12,21 +12,14 @@ from typing import TypeVar
 
 import msgspec
 
-from trunnion import Invocation, Json, Run, TrunnionError, Unavailable
+from trunnion import Invocation, Json, Run, TrunnionError
 from trunnion.launcher.place import here
 from trunnion.protocol.client import Client
 from trunnion_tty.face import Face
 from trunnion_tty.jobs import SHORT, Job, Jobs
+from trunnion_tty.submitting import PAUSE, GivenUp, Submission, is_gone
 
 T = TypeVar("T")
-PAUSE = 0.05
-"""Seconds before a host that is gone is asked again; doubles up to one second."""
-
-
-class GivenUp(TrunnionError):
-    """The person at the terminal would not wait for the host's answer."""
-
-    code = "cancelled"
 
 
 class Running:
@@ -50,18 +43,18 @@ class Running:
         """Submit, and have the run looked after.
 
         A first Ctrl-C before the host has answered cancels the run as soon as it is on record; a second one does not
-        wait for that.
+        wait for that. What has not begun by then never does.
 
         Raises:
+            GivenUp: the person wanted it no more before it began.
             TrunnionError: it was refused, or no host answered.
         """
         wish = msgspec.structs.replace(invocation, idempotency_key=uuid.uuid4().hex, cwd=here())
         self._face.attend()
-        submitting = asyncio.create_task(
-            self._insist(partial(self._client.submit, wish)), name=f"submit {wish.command_id}"
-        )
+        submission = Submission(self._client, wish, self._patience, self._say_gone)
+        submitting = asyncio.create_task(submission.run(), name=f"submit {wish.command_id}")
         try:
-            interrupted = await self._answered(submitting, wish)
+            interrupted = await self._answered(submitting, submission, wish.command_id)
         finally:
             self._face.dismiss()
         job = self._jobs.follow(submitting.result())
@@ -144,7 +137,7 @@ class Running:
 
     # -- submitting -------------------------------------------------------------------------------
 
-    async def _answered(self, submitting: asyncio.Task[Run], wish: Invocation) -> bool:
+    async def _answered(self, submitting: asyncio.Task[Run], submission: Submission, command_id: str) -> bool:
         """Wait for the host's answer; returns whether the person wants the run no more."""
         interrupts = 0
         while not submitting.done():
@@ -152,27 +145,30 @@ class Running:
                 continue
             interrupts += 1
             if interrupts > 1:
-                self._keep(asyncio.create_task(self._cancel_unseen(submitting), name=f"give up {wish.command_id}"))
-                raise GivenUp(f"the host has not answered; {wish.command_id} is cancelled should it have begun")
+                self._keep(asyncio.create_task(self._cancel_unseen(submitting), name=f"give up {command_id}"))
+                raise GivenUp(f"the host has not answered; {command_id} is cancelled should it have begun")
+            submission.give_up()
             self._face.screen.note("cancelling as soon as the host answers; Ctrl-C again not to wait for that")
         return interrupts > 0
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer. What has an effect carries a key, so asking again has no second one."""
+        """Ask until there is an answer."""
         loop = asyncio.get_running_loop()
         until, pause, told = loop.time() + self._patience, PAUSE, False
         while True:
             try:
                 return await ask()
             except TrunnionError as error:
-                gone = isinstance(error, Unavailable) or bool(error.details.get("stopping"))
-                if not gone or loop.time() + pause > until:
+                if not is_gone(error) or loop.time() + pause > until:
                     raise
             if not told:
                 told = True
-                self._face.screen.note("the host is gone; waiting for it, Ctrl-C gives up")
+                self._say_gone()
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    def _say_gone(self) -> None:
+        self._face.screen.note("the host is gone; waiting for it, Ctrl-C gives up")
 
     async def _cancel_unseen(self, submitting: asyncio.Task[Run]) -> None:
         """What was given up is cancelled if it came to be after all."""
