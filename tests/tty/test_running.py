@@ -166,7 +166,7 @@ async def test_twice_does_not_wait_for_the_answer(shell: Shell, wire: Wire, othe
     running = asyncio.create_task(shell.run(HOLD))
     await until(lambda: plant.begun)
     shell.front.press(CTRL_C, CTRL_C)
-    with pytest.raises(GivenUp, match="plant.hold is cancelled should it have begun"):
+    with pytest.raises(GivenUp, match=r"plant\.hold is cancelled should it have begun"):
         await asyncio.wait_for(running, 20)
     wire.answers.set()
     assert (await the_run(other)).status == "cancelled"
@@ -178,7 +178,7 @@ async def test_what_no_host_has_heard_of_never_begins(shell: Shell, wire: Wire, 
     running = asyncio.create_task(shell.run(QUICK))
     await until(lambda: "waiting for it" in shell.front.notes)
     shell.front.press(CTRL_C)
-    with pytest.raises(GivenUp, match="plant.quick has not begun"):
+    with pytest.raises(GivenUp, match=r"plant\.quick has not begun"):
         await asyncio.wait_for(running, 20)
     await wire.up()
     await shell.client.hello()

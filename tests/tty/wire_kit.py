@@ -1,4 +1,4 @@
-"""A line to a host that can be cut, held and taken away; and somebody in front of a shell who remembers what is shown."""
+"""A line to a host that can be cut, held and taken away; and somebody in front of a shell who keeps what is shown."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from trunnion_tty.jobs import Job
 PATIENCE = 20
 
 
-async def until(done: Callable[[], object], what: str = "") -> None:
-    """Wait for something to be so."""
+async def until(done: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Wait for something to be so.
+
+    Raises:
+        AssertionError: it never was.
+    """
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while not done():
                 await asyncio.sleep(0.002)
     except TimeoutError:
-        raise AssertionError(f"in {PATIENCE} s it never was: {what or done}") from None
+        raise AssertionError(f"in {patience} s it never was") from None
 
 
 class Wire:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from trunnion import Event, Json, TrunnionError, Unavailable
+from trunnion import Event, Json, TrunnionError
 from trunnion.model.events import HOST_STREAM, LEVELS, LOG, META
 from trunnion.protocol.client import Client, MetaAnswer
 from trunnion_tty.catalog import Catalog
+from trunnion_tty.submitting import is_gone
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the host."""
@@ -66,6 +67,7 @@ class Link:
         self.catalog = Catalog({})
         self.principal = ""
         self.boot_id = ""
+        self._generation = -1
         self.on_health: Callable[[Health, Health], None] = _ignored
         self.on_notice: Callable[[Event], None] = _unheard
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,7 +80,7 @@ class Link:
         """
         hello = await self.client.hello()
         self.boot_id = hello.boot_id
-        who, meta = await asyncio.gather(self.client.call("whoami"), self.client.meta())
+        who, meta = await asyncio.gather(self.client.call("whoami"), self._news())
         self.principal = str(who.get("principal") or "") if isinstance(who, Mapping) else ""
         self._take(meta)
         self.health = Health("up")
@@ -102,7 +104,7 @@ class Link:
         """Ask for changes of what the host offers now; it may not answer in time, then it stays as it was."""
         with contextlib.suppress(TrunnionError, TimeoutError):
             async with asyncio.timeout(patience):
-                self._take(await self.client.meta(self.catalog.revision or None))
+                self._take(await self._news())
 
     async def ask(self, query_id: str, args: Mapping[str, Json], patience: float | None = None) -> Json:
         """Ask a query.
@@ -114,7 +116,19 @@ class Link:
         async with asyncio.timeout(patience):
             return await self.client.query(query_id, args)
 
+    async def _news(self) -> MetaAnswer:
+        """What the host offers, left out if that is what is known.
+
+        Its revision says nothing of what is available just now, as a driver's commands are; its generation does, as
+        long as it is the same host.
+        """
+        answer = await self.client.meta(self.catalog.revision or None)
+        if not answer.modified and answer.generation != self._generation:
+            answer = await self.client.meta()
+        return answer
+
     def _take(self, answer: MetaAnswer) -> None:
+        self._generation = answer.generation
         if answer.modified and isinstance(answer.meta, Mapping):
             self.catalog = Catalog(answer.meta)
 
@@ -127,15 +141,17 @@ class Link:
         """One question, however long it takes; meanwhile the host counts as busy, and how long is told."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        asking = asyncio.ensure_future(self.client.meta(self.catalog.revision or None))
+        asking = asyncio.ensure_future(self._news())
         try:
             while not (await asyncio.wait([asking], timeout=BUSY_AFTER))[0]:
                 self._tell(Health("busy", loop.time() - began))
             answer = asking.result()
-        except Unavailable as error:
-            self._tell(Health("gone", 0.0, error.message))
         except TrunnionError as error:
-            self._tell(Health("busy", loop.time() - began, error.message))
+            if is_gone(error):
+                self._generation = -1  # it is not the same host that comes back
+                self._tell(Health("gone", 0.0, error.message))
+            else:
+                self._tell(Health("busy", loop.time() - began, error.message))
         else:
             self._tell(Health("up", loop.time() - began))
             self._take(answer)
