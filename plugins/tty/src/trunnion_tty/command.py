@@ -45,8 +45,11 @@ def shell(
     always = context.meta.get(BY_UP, False)
     start: Start = "always" if always else "never" if no_start else "missing"
     from trunnion.launcher.joining import begin
+    from trunnion.launcher.place import locate
 
-    options = options_of(context)
+    given = options_of(context)
+    # A host that this shell starts again is to be found where the first one was, whatever the configuration says then.
+    options = given._replace(data_dir=str(locate(given).data.root))
     begun = begin(options, start)  # a host starts while this process imports the rest
     gc.disable()  # what is imported stays: ``main`` lets the collector begin behind it
     try:

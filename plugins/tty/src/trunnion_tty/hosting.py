@@ -76,22 +76,29 @@ class OwnHost:
                 self._start = "missing" if self._start == "always" else self._start
                 return
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is one no more, so that the next line starts it again; also while that is done, or undone."""
+        return self._renewing.locked() or (self._behind is not None and bool(self._behind.how))
+
     async def ensure(self) -> None:
-        """Start it again if it is this shell's and has ended.
+        """Start it again if it has ended.
 
         Raises:
-            TrunnionError: it could not start.
+            TrunnionError: it could not start; the next line tries it once more.
         """
-        if self._behind is not None and self._behind.how:
-            await self._again()
+        async with self._renewing:
+            if self._behind is not None and self._behind.how:
+                await self._again()
 
     async def _again(self) -> None:
-        """Be connected to a host once more, unless this has just been done."""
-        async with self._renewing:
-            if self._behind is None or self._behind.how:
-                self.told("starting the host again")
-                self._behind = None
-                await self.connect()
+        self.told("starting the host again")
+        ended, self._behind = self._behind, None
+        try:
+            await self.connect()
+        except BaseException:
+            self._behind = self._behind or ended
+            raise
 
     @asynccontextmanager
     async def minded(self, patience: float) -> AsyncIterator[None]:
@@ -124,7 +131,9 @@ class OwnHost:
         while True:
             await (_gone(data) if self._behind is None else self._behind.ended())
             if self._start != "never":
-                await self._again()
+                async with self._renewing:
+                    if self._behind is None or self._behind.how:
+                        await self._again()
             elif not await _comes(data, patience):
                 raise Unavailable(f"the host at {data.socket} is gone and has not come back for {patience:g} s")
 

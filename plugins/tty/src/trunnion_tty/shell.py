@@ -132,7 +132,8 @@ class Shell:
         return self._recorded(line, status)
 
     async def _line(self, line: str) -> int:
-        await self._own.ensure()
+        if self._own.has_ended:
+            await self.running.waited(asyncio.ensure_future(self._own.ensure()), "the host was not started")
         reading = read(line, self.place())
         if reading.kind == "undefined" and self.link.catalog.console(self.console).accept_undefined is False:
             await self.link.refresh(REFRESH)

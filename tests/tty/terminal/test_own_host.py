@@ -1,0 +1,64 @@
+"""A host that a shell has started, and that dies while much else changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tty_kit.place import Place, Shell
+
+SLOW = """
+import pathlib, time
+while not (pathlib.Path(__file__).parent / "go").exists():
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def place(make_place: Callable[..., Place]) -> Place:
+    return make_place()
+
+
+def kill(place: Place, shell: Shell) -> None:
+    pid = place.talk(lambda client: client.query("host.status"))["pid"]  # type: ignore[index, call-overload]
+    os.kill(int(str(pid)), signal.SIGKILL)
+    shell.until("the host has ended, killed by SIGKILL")
+
+
+def test_a_start_that_failed_is_tried_again_with_the_next_line(place: Place) -> None:
+    """Defence: ``_again`` puts back what it took away; the shell waited for ever for somebody else to start one."""
+    shell = place.shell().ready()
+    kill(place, shell)
+    good = place.config.read_text()
+    place.config.write_text(good + "\n[tty]\n")
+    assert "trunnion.toml" in shell.do("odd.hello")
+    place.config.write_text(good)
+    assert "hello you" in shell.do("odd.hello")
+
+
+def test_it_is_found_again_whatever_the_configuration_says_by_then(place: Place) -> None:
+    """Defence: the data directory is said when the shell begins."""
+    shell = place.shell().ready()
+    kill(place, shell)
+    place.config.write_text(place.config.read_text().replace('data_dir = "data"', 'data_dir = "other"'))
+    assert "hello you" in shell.do("odd.hello")
+    assert not (place.root / "other").exists()
+
+
+def test_ctrl_c_gives_up_a_start_that_takes_long(place: Place, tmp_path: Path) -> None:
+    """Defence: the start is waited for as all else is; for half a minute nothing could be typed."""
+    shell = place.shell().ready()
+    kill(place, shell)
+    (tmp_path / "slow.py").write_text(SLOW)
+    text = place.config.read_text()
+    place.config.write_text(text.replace("dir = [", f'dir = ["{tmp_path}", ').replace("only = [", 'only = ["slow", '))
+    shell.start("odd.hello")
+    shell.until("starting the host again")
+    shell.key("c-c")
+    shell.until("the host was not started")
+    shell.ready()
+    (tmp_path / "go").touch()
+    assert "hello you" in shell.do("odd.hello")
