@@ -53,3 +53,31 @@ def test_a_number_that_is_no_time_is_a_number_whatever_its_field_is_called(numbe
 
 def test_words_of_json_are_said_as_json_says_them() -> None:
     assert shown([{"on": True, "off": None}], 60, PLAIN).split("\n")[1].split() == ["true"]
+
+
+def test_what_a_list_is_read_for_is_in_it_however_narrow_the_terminal() -> None:
+    """Defence: room for sentences before there is room for other fields; a line of the log without its text is none."""
+    line: Json = {"stream": "host/log", "seq": 7, "kind": "log", "level": "error", "text": "the disk is full, " * 5}
+    for width in (30, 60, 100):
+        table = shown({"items": [line], "next": None}, width, PLAIN)
+        drawn = [row for row in table.splitlines() if "no room here" not in row]
+        assert "the disk is full," in table and max(map(len, drawn)) <= width, table
+    assert "1 more field has no room here" in shown([line], 50, PLAIN)
+
+
+def test_fields_that_are_no_single_value_stand_in_a_list_as_json() -> None:
+    value = shown([{"key": "a", "value": ["x", "y"]}, {"key": "b", "value": 1}], 60, PLAIN)
+    assert value.splitlines()[1:] == ['a    ["x","y"]', "b    1"]
+    long = shown([{"key": "a", "value": [f"item {number}" for number in range(1000)]}], 60, PLAIN)
+    assert long.splitlines()[1].startswith('a    ["item 0","item 1"')
+    assert "…" in long and len(long.splitlines()) < 20
+    assert "1 more field" in shown([{"id": "a", "digest": "0123456789abcdef" * 4}], 100, PLAIN)  # nobody reads it
+
+
+def test_of_several_lines_the_first_stands_in_a_list() -> None:
+    assert shown([{"text": "Traceback\n  file\n"}], 60, PLAIN).splitlines() == ["text", "Traceback …"]
+
+
+def test_a_list_of_nothing_says_so() -> None:
+    assert shown({"items": [], "next": None}, 60, PLAIN) == "there are none\n"
+    assert "items" in shown({"items": [], "next": "7"}, 60, PLAIN)
