@@ -197,8 +197,10 @@ def plain(value: object) -> Json:
 def _duration(run: Run) -> str:
     if run.finished is None or run.started is None:
         return ""
+    from trunnion.rendering.sizes import readable_time
+
     which = f", at attempt {run.attempt}" if run.attempt > 1 else ""
-    return f" after {(run.finished - run.started) / 1e6:.3g} s{which}"
+    return f" after {readable_time((run.finished - run.started) / 1e6)}{which}"
 
 
 async def _drop(*tasks: asyncio.Task[Run] | asyncio.Task[None] | None) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trunnion.rendering.folding import Folded, fold
     from trunnion.rendering.neutral import RESET, visible
     from trunnion.rendering.palette import DARK, LIGHT, PLAIN, Palette, Role, Theme, is_dumb, palette_of
-    from trunnion.rendering.sizes import readable_size
+    from trunnion.rendering.sizes import readable_size, readable_time
     from trunnion.rendering.table import draw_table, tabbed_table
 
 _MODULES = {
@@ -27,7 +27,7 @@ _MODULES = {
     "rendering.folding": ("Folded", "fold"),
     "rendering.neutral": ("RESET", "visible"),
     "rendering.palette": ("DARK", "LIGHT", "PLAIN", "Palette", "Role", "Theme", "is_dumb", "palette_of"),
-    "rendering.sizes": ("readable_size",),
+    "rendering.sizes": ("readable_size", "readable_time"),
     "rendering.table": ("draw_table", "tabbed_table"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
@@ -55,6 +55,7 @@ __all__ = [
     "padded",
     "palette_of",
     "readable_size",
+    "readable_time",
     "tabbed_table",
     "tagged",
     "visible",

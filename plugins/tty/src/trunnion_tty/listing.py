@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from trunnion import Json, Run
 from trunnion.launcher.usage import usage
+from trunnion.rendering import readable_time
 from trunnion_tty.catalog import Catalog, Entry
 from trunnion_tty.jobs import SHORT, Job
 from trunnion_tty.oneline import one_line
@@ -102,10 +103,11 @@ def announced(job: Job) -> str:
         if job.run.error is not None and job.run.status not in ("succeeded", "cancelled")
         else ""
     )
-    return f"[{job.number}] {job.tag} {job.run.command_id} {job.run.status.replace('_', ' ')}{_after(job.run)}{error}"
+    return f"[{job.number}] {job.tag} {job.run.command_id} {job.run.status.replace('_', ' ')}{after(job.run)}{error}"
 
 
-def _after(run: Run) -> str:
+def after(run: Run) -> str:
+    """How long a run took, to go on a sentence with; ``""`` where that is not known."""
     took = _took(run)
     return f" after {took}" if took else ""
 
@@ -113,7 +115,7 @@ def _after(run: Run) -> str:
 def _took(run: Run) -> str:
     if run.finished is None or run.started is None:
         return ""
-    return f"{(run.finished - run.started) / 1e6:.3g} s"
+    return readable_time((run.finished - run.started) / 1e6)
 
 
 def _moment(microseconds: int) -> str:

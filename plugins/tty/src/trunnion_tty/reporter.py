@@ -17,7 +17,7 @@ from trunnion_tty.answers import shown
 from trunnion_tty.display import Display
 from trunnion_tty.jobs import Job
 from trunnion_tty.link import Link
-from trunnion_tty.listing import announced
+from trunnion_tty.listing import after, announced
 from trunnion_tty.throttle import Throttle
 
 RESULT_LINES = 40
@@ -123,8 +123,7 @@ class Reporter:
         if run.error is not None and run.status not in ("succeeded", "cancelled"):
             self._screen.error(run.error.code, run.error.message, run.error.details)
         if not job.lost:
-            took = f" after {(run.finished - run.started) / 1e6:.3g} s" if run.finished and run.started else ""
-            self._display.put(self._end_line(job, f"{run.status.replace('_', ' ')}{took}, run {job.tag}"))
+            self._display.put(self._end_line(job, f"{run.status.replace('_', ' ')}{after(run)}, run {job.tag}"))
 
     def _end_line(self, job: Job, text: str) -> str:
         failed = bool(job.lost) or job.run.status in ("failed", "timed_out", "interrupted")
