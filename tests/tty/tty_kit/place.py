@@ -74,11 +74,11 @@ class Shell(Terminal):
     def start(self, line: str, *, wait: bool = True) -> None:
         """Type a line and Enter, and wait until that was taken; only what comes after it counts from then on."""
         self.type(line)
-        self.until(lambda terminal: terminal.line.endswith(line[-40:]))
+        self.until(lambda terminal: terminal.line.endswith(line[-4:]))
         self.mark()
         self.key("enter")
         if wait:
-            self.until(lambda terminal: not terminal.line.endswith(line[-40:]))
+            self.until(lambda terminal: not terminal.line.endswith(line[-4:]))
 
 
 class Place:

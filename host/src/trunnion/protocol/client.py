@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 import msgspec
 
-from trunnion.model.errors import ErrorInfo, TrunnionError, Unavailable
+from trunnion.model.errors import ErrorInfo, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.json import Json, decode
 from trunnion.model.runs import Invocation, LocalDoor, Run
@@ -259,10 +260,31 @@ class Client:
         except _Gone:
             raise self._gone() from None
         finally:
-            if not ended and self._feeds.get(name) is feed:
-                with contextlib.suppress(TrunnionError):
-                    await self._call("stream.unsubscribe", {"subscription": name})
+            if ended or self._feeds.get(name) is not feed:
+                self._feeds.pop(name, None)
+            else:
+                self._leave(name, feed)
+
+    def _leave(self, name: str, feed: _Feed) -> None:
+        """Want no more of a subscription. Nobody waits for the host to notice: it may be busy, and who leaves is not.
+
+        Until it has, what still comes is dropped.
+        """
+        feed.behind = True
+        writer = self._writer
+        if writer is None:
             self._feeds.pop(name, None)
+            return
+        call_id = next(self._ids)
+        left: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        left.add_done_callback(partial(self._left, name))
+        self._calls[call_id] = left
+        writer.write(call_frame(call_id, "stream.unsubscribe", {"subscription": name}) + b"\n")
+
+    def _left(self, name: str, answer: asyncio.Future[msgspec.Raw]) -> None:
+        self._feeds.pop(name, None)
+        if not answer.cancelled():
+            answer.exception()  # a line that is lost has no subscriptions either
 
     # -- the line ---------------------------------------------------------------------------------
 

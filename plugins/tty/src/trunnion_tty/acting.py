@@ -96,7 +96,7 @@ class Acting:
     async def job(self, action: JobAction, name: str, to: Path | None) -> None:
         """Do something with one run."""
         run_id = await self._shell.finder.run_id(name)
-        client = self._shell.link.client
+        query = self._shell.running.query
         if action == "cancel":
             run = await self._shell.running.cancel(run_id)
             self._shell.face.screen.note(f"{run.command_id} {'is being cancelled' if not run.ended else run.status}")
@@ -105,11 +105,11 @@ class Acting:
         elif action == "rerun":
             await self._again(run_id)
         elif action == "export":
-            self._export(await client.query("runs.export", {"run_id": run_id}), to)
+            self._export(await query("runs.export", {"run_id": run_id}), to)
         elif action == "result":
             await self._result(run_id)
         else:
-            show_value(self._shell.face.screen, await client.query("runs.get", {"run_id": run_id}))
+            show_value(self._shell.face.screen, await query("runs.get", {"run_id": run_id}))
 
     async def foreground(self, name: str) -> None:
         """Wait for a run that goes on in the background, or that another door started."""

@@ -8,7 +8,7 @@ import msgspec
 
 from trunnion import Json, NotFound, Run
 from trunnion_tty.jobs import SHORT, Jobs
-from trunnion_tty.link import Link
+from trunnion_tty.running import Running
 from trunnion_tty.verbs import Wanted
 
 WHOLE = 36
@@ -22,12 +22,12 @@ class Finder:
     """Finds runs of this shell first, then among the newest the host knows.
 
     Args:
-        link: the line to the host.
+        running: asks the host.
         jobs: those of this shell.
     """
 
-    def __init__(self, link: Link, jobs: Jobs) -> None:
-        self._link = link
+    def __init__(self, running: Running, jobs: Jobs) -> None:
+        self._running = running
         self._jobs = jobs
 
     async def run_id(self, name: str) -> str:
@@ -58,13 +58,13 @@ class Finder:
         Raises:
             NotFound: there is none, or it may not be seen.
         """
-        return msgspec.convert(await self._link.client.query("runs.get", {"run_id": run_id}), Run)
+        return msgspec.convert(await self._running.query("runs.get", {"run_id": run_id}), Run)
 
     async def page(self, wanted: Wanted) -> list[Mapping[str, Json]]:
         """Runs the host lists, newest first."""
         return await self._items(dict(msgspec.to_builtins(wanted.filters)))
 
     async def _items(self, filters: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-        page = await self._link.client.query("runs.list", filters)
+        page = await self._running.query("runs.list", filters)
         items = page.get("items") if isinstance(page, Mapping) else None
         return [item for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []

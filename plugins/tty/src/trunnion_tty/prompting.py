@@ -98,7 +98,7 @@ class Prompt:
         self._session: PromptSession[str] = PromptSession(
             message=surroundings.prompt,
             multiline=Condition(self._goes_on),
-            prompt_continuation=CONTINUES,
+            prompt_continuation=_continuation,
             completer=LineCompleter(surroundings.place, values),
             complete_while_typing=Condition(lambda: 0 < len(self._buffer.text) <= LONGEST >> 4),
             validator=LineValidator(surroundings.place),
@@ -331,6 +331,11 @@ class Prompt:
     def _tell_refused(self) -> None:
         self._around.pasted_too_much(self._refused)
         self._refused = 0
+
+
+def _continuation(_width: int, _line: int, wraps: int) -> str:
+    """What stands before a further line; a line that is merely too long for the terminal has no more than itself."""
+    return "" if wraps else CONTINUES
 
 
 def _text_of(press: KeyPress) -> str:

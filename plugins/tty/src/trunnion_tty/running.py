@@ -103,8 +103,14 @@ class Running:
             self._face.dismiss()
 
     async def cancel(self, run_id: str) -> Run:
-        """Ask for a run's end; returns once the request is on record."""
-        return await self._client.cancel(run_id)
+        """Ask for a run's end; returns once the request is on record. Ctrl-C gives waiting for that up.
+
+        Raises:
+            GivenUp: the person would not wait.
+            TrunnionError: it was refused, or no host answered.
+        """
+        asking = asyncio.ensure_future(self._insist(partial(self._client.cancel, run_id)))
+        return await self.waited(asking, "that it is on record was not waited for")
 
     async def query(
         self, query_id: str, args: Mapping[str, Json] | None = None, argv: Sequence[str] | None = None
@@ -118,7 +124,7 @@ class Running:
         ask = partial(self._client.query, query_id, args, argv=argv)
         return await self.waited(asyncio.ensure_future(self._insist(ask)))
 
-    async def waited(self, question: asyncio.Future[Json], given_up: str = "the answer was not waited for") -> Json:
+    async def waited(self, question: asyncio.Future[T], given_up: str = "the answer was not waited for") -> T:
         """The answer of a question; Ctrl-C gives it up, which ``given_up`` says.
 
         Raises:
@@ -183,13 +189,12 @@ class Running:
 
     # -- waiting ----------------------------------------------------------------------------------
 
-    async def _next_signal(
-        self, until: asyncio.Future[object] | asyncio.Future[Run] | asyncio.Future[None] | asyncio.Future[Json]
-    ) -> signal.Signals | None:
+    async def _next_signal(self, until: asyncio.Future[T]) -> signal.Signals | None:
         """The next Ctrl-C or Ctrl-Z; None if what is waited for was done before."""
         asking = asyncio.create_task(self._face.keyboard(), name="trunnion shell: a signal")
         try:
-            await asyncio.wait([asking, until], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[signal.Signals] | asyncio.Future[T]] = [asking, until]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else None
         finally:
             asking.cancel()

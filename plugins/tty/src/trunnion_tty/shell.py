@@ -60,7 +60,7 @@ class Shell:
         self._own = own
         self.jobs = Jobs(link.client, face)
         self.running = Running(link.client, self.jobs, face, patience)
-        self.finder = Finder(link, self.jobs)
+        self.finder = Finder(self.running, self.jobs)
         self.verbs = declared()
         self.aliases: dict[str, str] = {}
         self.consoles: list[str] = [""]

@@ -129,8 +129,15 @@ async def stubborn(ctx: Context) -> None:
         await asyncio.sleep(60)
 
 
-async def block(until: str) -> None:
-    """Keep the host's loop busy until a file is there."""
+async def block(until: str, *, at_once: bool = False) -> None:
+    """Keep the host's loop busy until a file is there.
+
+    Args:
+        until: the file.
+        at_once: before the host has answered whoever asked for it.
+    """
+    if not at_once:
+        await asyncio.sleep(0.2)
     deadline = time.monotonic() + 30
     while not Path(until).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
