@@ -117,7 +117,7 @@ def test_ctrl_c_gives_up_waiting_for_a_host_that_is_gone(place: Place) -> None:
     shell.start("odd.hello Ada")
     shell.until("the host is gone; waiting for it, Ctrl-C gives up")
     shell.key("c-c")
-    assert "odd.hello was not begun" in shell.ready(3).text()
+    assert "odd.hello has not begun" in shell.ready(3).text()
     place.up()
     shell.until("the host answers again")
     assert not place.runs(command="odd.hello")
