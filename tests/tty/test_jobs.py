@@ -15,6 +15,7 @@ from trunnion.protocol.client import Client
 from trunnion_tty.finding import Finder
 from trunnion_tty.jobs import Job, Jobs
 from trunnion_tty.link import Link
+from trunnion_tty.running import Running
 
 pytestmark = pytest.mark.anyio
 
@@ -80,8 +81,9 @@ async def test_tags_differ_as_long_as_they_have_to(jobs: Jobs) -> None:
 async def test_runs_of_other_doors_are_found_among_the_newest(wire: Wire, plant: Plant) -> None:
     link = Link(wire.path)
     await link.open()
-    mine = Jobs(link.client, Front())
-    finder = Finder(link, mine)
+    front = Front()
+    mine = Jobs(link.client, front)
+    finder = Finder(Running(link.client, mine, front, 5), mine)
     try:
         with pytest.raises(NotFound, match="started nothing yet"):
             await finder.run_id("")
