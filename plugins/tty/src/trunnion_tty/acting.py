@@ -214,8 +214,8 @@ class Acting:
                 file.write(text)
         except FileExistsError:
             raise Conflict(f"{to} is there already; choose another name, or remove it first") from None
-        except OSError as error:
-            raise Unavailable(f"{to} cannot be written: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"{to} cannot be written: {getattr(error, 'strerror', error)}") from None
         self._shell.face.screen.note(f"written to {to}")
 
 

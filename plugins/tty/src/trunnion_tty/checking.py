@@ -26,12 +26,23 @@ def check(line: str, place: Place, *, whole: bool) -> str | None:
     Returns:
         What is wrong, None if nothing is.
     """
+    if not _is_text(line):
+        return "the line is not valid Unicode text"
     reading = read(line, place)
     if not whole:
         return None if _at_its_name(line) else _begun(reading, place)
     if reading.kind == "undefined":
         return _undefined(reading, place)
     return _unfinished(reading.statement) or _whole(reading)
+
+
+def _is_text(line: str) -> bool:
+    """Whether it can be sent: what was typed in another encoding than the terminal's cannot."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _at_its_name(line: str) -> bool:

@@ -19,7 +19,7 @@ def read_lines(path: Path) -> str:
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             return file.read()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # it is not there, no text, or its name is none
         raise Unavailable(f"{path} cannot be read: {error}") from None
 
 
@@ -52,8 +52,8 @@ class Recorder:
             self._file = os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace")
         except FileExistsError:
             raise Conflict(f"{path} is there already; choose another name, or remove it first") from None
-        except OSError as error:
-            raise Unavailable(f"{path} cannot be written: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from None
         self.path = path.absolute()
         if console:
             self.done(f"use .{console}", 0)
