@@ -18,9 +18,11 @@ HEAVY = {
     "jsonschema",
     "jsonschema_rs",
     "pluggy",
+    "prompt_toolkit",
     "referencing",
     "sqlite3",
     "trunnion_scripts",
+    "trunnion_tty",
     "trunnion.kernel",
     "trunnion.plugins",
     "trunnion.store",
@@ -73,7 +75,7 @@ def test_the_subcommand_of_a_plugin_is_found_without_the_host(tmp_path: Path) ->
     printed, modules = imported("shell --help", tmp_path)
     assert "trunnion shell" in printed
     assert {"trunnion_tty.command", "trunnion_scripts.plugin"} <= modules
-    assert not modules & (HEAVY | {"prompt_toolkit"}) - {"pluggy", "trunnion.plugins", "trunnion_scripts"}
+    assert not modules & HEAVY - {"pluggy", "trunnion.plugins", "trunnion_scripts", "trunnion_tty"}
 
 
 UNUSED = {
@@ -84,8 +86,10 @@ UNUSED = {
     "hypothesis",
     "importlib_metadata",
     "jsonschema",
+    "prompt_toolkit",
     "referencing",
     "trunnion.testing",
+    "trunnion_tty.reading",
     "zipfile",
 }
 """What a host that is up has not needed so far: each costs a start more than the store does, or is only for tests."""
@@ -119,5 +123,5 @@ def test_a_host_that_is_up_has_imported_nothing_it_does_not_need(tmp_path: Path)
     )
     modules = set(done.stderr.rpartition("\nmodules\n")[2].split())
     assert "is up" in done.stdout
-    assert "trunnion.kernel.core" in modules
+    assert {"trunnion.kernel.core", "trunnion_tty.plugin"} <= modules
     assert not modules & UNUSED

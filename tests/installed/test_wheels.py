@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import email
 import json
+import os
 import zipfile
 from pathlib import Path
 
+import pexpect
 import pytest
 from installed_kit import PROJECTS, call, environment
 
@@ -31,8 +33,13 @@ def test_the_wheels_carry_one_version_and_what_belongs_to_them(wheels: Path) -> 
 
 @pytest.mark.parametrize(
     ("requirement", "plugins"),
-    [("trunnion-host", set()), ("trunnion[scripts]", {"scripts"}), ("trunnion[all]", {"scripts"})],
-    ids=["host alone", "with scripts", "all"],
+    [
+        ("trunnion-host", set()),
+        ("trunnion[scripts]", {"scripts"}),
+        ("trunnion[tty]", {"tty"}),
+        ("trunnion[all]", {"scripts", "tty"}),
+    ],
+    ids=["host alone", "with scripts", "with tty", "all"],
 )
 def test_an_installation_runs_and_knows_its_plugins(
     tmp_path: Path, wheels: Path, requirement: str, plugins: set[str]
@@ -44,3 +51,27 @@ def test_an_installation_runs_and_knows_its_plugins(
     records = json.loads(listed)
     assert {record["id"]: record["state"] for record in records} == dict.fromkeys(plugins, "loaded")
     assert {record["version"] for record in records} <= {version}
+    if "tty" in plugins:
+        shell_works(programs, tmp_path)
+
+
+def shell_works(programs: Path, folder: Path) -> None:
+    """Lines without a person, and somebody at a terminal; each shell has a host of its own."""
+    asked = (programs / "trunnion", "--data-dir", folder / "data", "shell", "-c", "help")
+    assert "COMMAND &" in call(*asked, cwd=folder)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "VIRTUAL_ENV"))}
+    shell = pexpect.spawn(
+        str(programs / "trunnion"),
+        ["--data-dir", str(folder / "data"), "shell"],
+        env={**environ, "TERM": "xterm"},
+        cwd=str(folder),
+        timeout=30,
+        encoding="utf-8",
+    )
+    with shell:
+        shell.expect("started by this shell")
+        shell.send("help\r")
+        shell.expect("Run it in the background")
+        shell.send("quit\r")
+        shell.expect(pexpect.EOF)
+    assert shell.exitstatus == 0

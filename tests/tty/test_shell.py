@@ -287,7 +287,8 @@ async def test_a_recording_has_what_was_typed_and_not_what_a_file_said(
 ODD = [
     "'", "t.say \\", "t.say \udcff", "!", "!ls \udcff", "t.say " + "x" * 200_000, "\x00", "source \x00", "use ''", "fg",
     "jobs show nothing", "wait 9", "t.say --n x", "record /", "history 5", "theme dark", "clear", "help nothing", "?",
-    "jobs --status nothing", "jobs cancel 0", "alias", "t.say '\ud800'", "jobs export 1 --to /dev/full", "help", "t.fail",
+    "jobs --status nothing", "jobs cancel 0", "alias", "t.say '\ud800'", "jobs export 1 --to /dev/full", "help",
+    "t.fail",
     "t.say\njobs export 1 --to \x00", "record \x00",
 ]  # fmt: skip
 
