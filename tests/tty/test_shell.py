@@ -11,6 +11,8 @@ import pytest
 from wire_kit import Front
 
 from trunnion import Command, Console, Host, HostOptions, Query, Secret, hookimpl
+from trunnion.launcher.options import Options
+from trunnion_tty.hosting import OwnHost
 from trunnion_tty.lines import statements
 from trunnion_tty.link import Link
 from trunnion_tty.shell import Shell
@@ -86,13 +88,6 @@ class Bench:
         return made
 
 
-class Own:
-    """No host of this shell's own."""
-
-    async def ensure(self) -> None:
-        """It is not this shell's."""
-
-
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
@@ -111,7 +106,7 @@ async def shell(tmp_path: Path, bench: Bench) -> AsyncIterator[Shell]:
     ) as host:
         link = Link(host.data.socket)
         await link.open()
-        made = Shell(link, Front(), Own(), patience=5)  # type: ignore[arg-type]
+        made = Shell(link, Front(), OwnHost(Options(), link, "never", None), patience=5)
         yield made
         await made.close()
         await link.close()
