@@ -148,7 +148,10 @@ class Terminal:
 
     def type(self, text: str) -> None:
         """Type text, all of it at once."""
-        data = text.encode()
+        self.send(text.encode())
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as if they were typed."""
         while data:
             data = data[os.write(self._fd, data) :]
 
@@ -172,10 +175,14 @@ class Terminal:
         self.model.resize(rows, columns)
         self._child.setwinsize(rows, columns)
 
-    def hang_up(self) -> None:
-        """Close the window: the program has no terminal any more."""
+    def pause(self) -> None:
+        """Take nothing any more that the program writes."""
         os.eventfd_write(self._stop, 1)
         self._reader.join(PATIENCE)
+
+    def hang_up(self) -> None:
+        """Close the window: the program has no terminal any more."""
+        self.pause()
         self._child.fileobj.close()
 
     # -- what is seen -----------------------------------------------------------------------------

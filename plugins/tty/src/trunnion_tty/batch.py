@@ -7,11 +7,10 @@ background marked line by line.
 from __future__ import annotations
 
 import asyncio
-import io
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
 from trunnion import Console, Event, InvalidArguments, Json, Unavailable
@@ -19,7 +18,7 @@ from trunnion.launcher.attend import tell_end
 from trunnion.launcher.render import Renderer
 from trunnion.launcher.screen import Screen
 from trunnion.launcher.views import show_value
-from trunnion.rendering import tagged
+from trunnion.rendering import PLAIN, Palette, tagged
 from trunnion_tty.jobs import Job
 from trunnion_tty.lines import is_unfinished
 from trunnion_tty.listing import announced
@@ -27,12 +26,38 @@ from trunnion_tty.settings import Theme
 from trunnion_tty.signals import Signals
 
 
-class TaggedScreen(Screen):
-    """Marks each line with the run it belongs to."""
+class BatchScreen(Screen):
+    """Standard output and error of a shell that nobody sees drawn.
 
-    def __init__(self, screen: Screen, tag: str) -> None:
-        out, err = screen.streams
+    Args:
+        plain: draw and colour nothing, even at a terminal that could.
+    """
+
+    def __init__(self, *, plain: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
         super().__init__(out=out, err=err)
+        self._plain = plain
+
+    @property
+    def draws(self) -> bool:
+        """Whether something can be drawn that does not stay."""
+        return not self._plain and super().draws
+
+    def palette(self, *, error: bool = False) -> Palette:
+        """The colours of standard output or standard error."""
+        return PLAIN if self._plain else super().palette(error=error)
+
+    def another(self) -> BatchScreen:
+        """One that has shown nothing yet."""
+        return BatchScreen(plain=self._plain, out=self._out, err=self._err)
+
+    def tagged(self, tag: str) -> Screen:
+        """One that marks each line with the run it belongs to."""
+        return _TaggedScreen(tag, plain=self._plain, out=self._out, err=self._err)
+
+
+class _TaggedScreen(BatchScreen):
+    def __init__(self, tag: str, *, plain: bool, out: TextIO, err: TextIO) -> None:
+        super().__init__(plain=plain, out=out, err=err)
         self._tag = f"{tag}| "
 
     @property
@@ -57,8 +82,9 @@ class BatchFace:
         ending: told of a signal that ends the shell.
     """
 
-    def __init__(self, screen: Screen, signals: Signals) -> None:
-        self.screen = screen
+    def __init__(self, screen: BatchScreen, signals: Signals) -> None:
+        self.screen: Screen = screen
+        self._screen = screen
         self._signals = signals
         self._renderers: dict[str, tuple[bool, Renderer]] = {}
         self._quiet: dict[str, Screen] = {}
@@ -132,37 +158,58 @@ class BatchFace:
         if renderer is None or foreground != job.foreground:
             if renderer is not None:
                 renderer.close()
-            out, err = self.screen.streams
-            screen = Screen(out=out, err=err)
-            self._quiet[job.run.id] = screen
-            renderer = Renderer(screen if job.foreground else TaggedScreen(self.screen, job.tag))
+            screen = self._quiet[job.run.id] = self._screen.another()
+            renderer = Renderer(screen if job.foreground else self._screen.tagged(job.tag))
             self._renderers[job.run.id] = (job.foreground, renderer)
         return renderer
 
 
-async def typed(stream: TextIO, prompt: str = "") -> AsyncIterator[str]:
+class Typed:
     """Statements from a stream, as they come: several lines for one that goes on. Signals are served meanwhile.
 
-    Raises:
-        Unavailable: what comes is no text.
+    Args:
+        stream: where lines come from.
+        prompt: what asks for one; ``""`` where nobody is there to be asked.
     """
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(newline="\n")  # what stands within quotes stays what it is
-    source = _Lines(stream)
-    held = ""
-    while True:
-        if prompt:
-            sys.stderr.write("... " if held else prompt)
+
+    def __init__(self, stream: TextIO, prompt: str = "") -> None:
+        self._lines = _Lines(stream)
+        self._prompt = prompt
+        self._held = ""
+        self.waiting = False
+
+    async def next(self) -> str | None:
+        """The next statement, None at the end.
+
+        Raises:
+            Unavailable: what comes is no text.
+        """
+        while True:
+            line = await self._line()
+            self._held += line
+            if not line and not self._held:
+                return None
+            if not line or not is_unfinished(self._held.rstrip("\n")):
+                text, self._held = self._held.rstrip("\n"), ""
+                return text
+
+    def forget(self) -> None:
+        """Want no more of what was typed so far, and ask anew."""
+        self._held = ""
+        self._ask("\n")
+
+    async def _line(self) -> str:
+        self.waiting = True
+        self._ask()
+        try:
+            return await self._lines.next()
+        finally:
+            self.waiting = False
+
+    def _ask(self, before: str = "") -> None:
+        if self._prompt:
+            sys.stderr.write(before + ("... " if self._held else self._prompt))
             sys.stderr.flush()
-        line = await source.next()
-        if not line:
-            break
-        held += line
-        if not is_unfinished(held.rstrip("\n")):
-            yield held.rstrip("\n")
-            held = ""
-    if held:
-        yield held.rstrip("\n")
 
 
 class _Lines:

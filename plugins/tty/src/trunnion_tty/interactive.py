@@ -80,7 +80,7 @@ class InteractiveFace:
         self._out = TerminalOut(stdout, self._terminal_gone)
         self.display = Display(self._out.say)
         self.screen: Screen = ShellScreen(cast(TextIO, Printed(self.display.put, self._out)), self._current_theme)
-        self.signals = Signals(self._clear_line, self._end)
+        self.signals = Signals(self._clear_line, self._end, self._out.let_go)
         self._reporter = Reporter(link, self.display, self.screen, data.artifacts)
         self.events, self.ended = self._reporter.events, self._reporter.ended
         self.tell_end, self.value = self._reporter.tell_end, self._reporter.value

@@ -7,17 +7,15 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from trunnion.launcher.behind import HostBehind
 from trunnion.launcher.joining import Start
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
-from trunnion.launcher.screen import Screen
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
 from trunnion_tty.recording import read_lines
@@ -25,6 +23,9 @@ from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 from trunnion_tty.terminal import quiet
+
+if TYPE_CHECKING:
+    from trunnion_tty.batch import Typed
 
 BATCH_PATIENCE = 15.0
 """Seconds lines that nobody watches wait for a host that is gone."""
@@ -50,11 +51,16 @@ class Wish(NamedTuple):
     file: Path | None = None
 
     @property
+    def is_typed(self) -> bool:
+        """Whether lines come one by one, as from a person or a pipe."""
+        return self.line is None and self.file is None
+
+    @property
     def is_drawn(self) -> bool:
         """Whether somebody is in front of a terminal that can be drawn on."""
         from trunnion.rendering import is_dumb
 
-        if self.line is not None or self.file is not None or self.plain:
+        if self.plain or not self.is_typed:
             return False
         return sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb(os.environ)
 
@@ -88,35 +94,40 @@ def _settle() -> None:
 
 
 async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
-    from trunnion_tty.batch import BatchFace
+    from trunnion_tty.batch import BatchFace, BatchScreen, Typed
 
     task = asyncio.current_task()
-    signals = stack.enter_context(Signals(lambda: False, partial(_end, task)))
+    person = wish.is_typed and sys.stdin.isatty()
+    typed = Typed(sys.stdin, "> " if person else "") if wish.is_typed else None
+    signals = stack.enter_context(Signals(partial(_interrupted, typed, person, task), partial(_end, task)))
     stack.push_async_callback(own.stop)
     await own.connect()
     await stack.enter_async_context(own.minded(BATCH_PATIENCE))
     _settle()
-    face = BatchFace(Screen(), signals)
-    shell = Shell(link, face, own, patience=BATCH_PATIENCE)
+    shell = Shell(link, BatchFace(BatchScreen(plain=wish.plain), signals), own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
+    if typed is None:
+        text = wish.line if wish.file is None else await asyncio.to_thread(read_lines, wish.file)
+        return await shell.perform(text or "", keep_going=wish.keep_going)
     status = 0
-    async for text in _texts(wish):
+    while not shell.leaving and (text := await typed.next()) is not None:
+        if person:
+            signals.forget()
         status = await shell.perform(text, keep_going=wish.keep_going) or status
-        if shell.leaving or (status and not wish.keep_going):
+        if status and not (wish.keep_going or person):
             break
-    return status
+    return 0 if person else status
 
 
-async def _texts(wish: Wish) -> AsyncIterator[str]:
-    from trunnion_tty.batch import typed
-
-    if wish.line is not None:
-        yield wish.line
-    elif wish.file is not None:
-        yield await asyncio.to_thread(read_lines, wish.file)
+def _interrupted(typed: Typed | None, person: bool, task: asyncio.Task[object] | None) -> bool:
+    """Ctrl-C while a line is waited for: a person takes back what is typed, a pipe has been waited for long enough."""
+    if typed is None or not typed.waiting:
+        return False
+    if person:
+        typed.forget()
     else:
-        async for text in typed(sys.stdin, "> " if sys.stdin.isatty() else ""):
-            yield text
+        _end(task, signal.SIGINT)
+    return True
 
 
 def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:

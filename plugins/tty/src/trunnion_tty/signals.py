@@ -15,11 +15,18 @@ class Signals:
     Args:
         at_prompt: told of Ctrl-C while somebody types; says whether somebody does.
         ending: told of the signal that ends the shell.
+        at_once: the same, but called whatever the loop is waiting for; may raise to end that.
     """
 
-    def __init__(self, at_prompt: Callable[[], bool], ending: Callable[[signal.Signals], None]) -> None:
+    def __init__(
+        self,
+        at_prompt: Callable[[], bool],
+        ending: Callable[[signal.Signals], None],
+        at_once: Callable[[], None] | None = None,
+    ) -> None:
         self._at_prompt = at_prompt
         self._ending = ending
+        self._at_once = at_once
         self._told: list[signal.Signals] = []
         self._arrived = asyncio.Event()
         self._found = {number: signal.getsignal(number) for number in CAUGHT}
@@ -29,6 +36,8 @@ class Signals:
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._ending, number)
+            if self._at_once is not None:  # the loop hears of it all the same, by its descriptor
+                signal.signal(number, self._end_at_once)
         signal.signal(signal.SIGQUIT, signal.SIG_IGN)
         return self
 
@@ -60,6 +69,10 @@ class Signals:
         if not self._told:
             self._arrived.clear()
         return told
+
+    def _end_at_once(self, _number: int, _frame: object) -> None:
+        if self._at_once is not None:
+            self._at_once()
 
     def _interrupt(self) -> None:
         if not self._at_prompt():

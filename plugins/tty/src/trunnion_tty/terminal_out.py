@@ -5,8 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 from collections.abc import Callable, Iterator
 from typing import TextIO
+
+STUCK = 0.2
+"""Seconds that a terminal is waited for once the shell is to end."""
+
+PIECE = 256
+"""Bytes that a terminal takes without being waited for, if it takes any."""
+
+
+class _LetGo(BaseException):
+    """What is being written is not waited for any longer."""
 
 
 class TerminalOut(io.TextIOBase):
@@ -22,6 +33,8 @@ class TerminalOut(io.TextIOBase):
         self._gone = gone
         self._is_gone = False
         self._is_held = False
+        self._is_writing = False
+        self._is_let_go = False
         self._text: list[str] = []
 
     @property
@@ -76,13 +89,33 @@ class TerminalOut(io.TextIOBase):
         text, self._text = "".join(self._text), []
         if not text or self._is_gone:
             return
-        data = memoryview(text.encode(self.encoding, "backslashreplace"))
         try:
-            while data:
-                data = data[os.write(self.fileno(), data) :]
-        except OSError:
+            self._write(memoryview(text.encode(self.encoding, "backslashreplace")))
+        except (OSError, TimeoutError):
             self._is_gone = True
             self._gone()
+        except _LetGo:
+            pass  # what of it is left is not wanted any more
+
+    def let_go(self) -> None:
+        """Wait no longer than a moment for the terminal from now on; for handlers of signals.
+
+        A terminal that takes nothing, as one on another machine whose line hangs, would keep the shell for ever.
+        """
+        self._is_let_go = True
+        if self._is_writing:
+            raise _LetGo
+
+    def _write(self, data: memoryview) -> None:
+        while data:
+            if self._is_let_go and not select.select([], [self.fileno()], [], STUCK)[1]:
+                raise TimeoutError
+            piece = data[:PIECE] if self._is_let_go else data
+            self._is_writing = not self._is_let_go
+            try:
+                data = data[os.write(self.fileno(), piece) :]
+            finally:
+                self._is_writing = False
 
 
 class Printed(io.TextIOBase):
