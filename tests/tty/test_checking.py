@@ -12,6 +12,7 @@ from made_kit import VERBS, Made, arguments, commands, typed, words
 from signed_kit import COMMANDS, QUERIES, pool
 
 from trunnion import InvalidArguments, Invocation, TrunnionError
+from trunnion.arguments import join_line
 from trunnion.testing import BlockingHarness, Hosting
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.checking import check
@@ -97,7 +98,7 @@ def refusal(host: BlockingHarness, line: str, place: Place) -> str | None:
         if reading.entry.kind == "query":
             host.query(reading.entry.id, **bound(host, reading.entry.id, reading.argv))
         else:
-            host.ask(Invocation(command_id=reading.entry.id, argv=tuple(reading.argv)))
+            host.ask(Invocation(command_id=reading.entry.id, line=join_line(reading.argv)))
     except TrunnionError as error:
         assert error.code == "invalid_arguments", error
         return error.message

@@ -127,6 +127,10 @@ def test_a_name_stands_for_one_console(world: World, console: str, name: str) ->
     above = [".".join([*parts[:depth], name]) for depth in range(len(parts), -1, -1)]
     wanted = [name[1:]] if name.startswith(".") else above
     assert found == next((path for path in wanted if path in world.consoles), None)
+    catalog = world.place(console).catalog
+    others = [(catalog.find_console(shown, console), other.path) for shown, other in catalog.others(console)]
+    assert all(stands_for == path for stands_for, path in others)
+    assert {path for _, path in others} == world.consoles - {"", console}
     below = {c.path for c in world.place(console).catalog.below(console)}
     assert below == {path for path in world.consoles if path and ".".join(path.split(".")[:-1]) == console}
 

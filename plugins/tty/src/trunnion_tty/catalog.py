@@ -190,6 +190,14 @@ class Catalog:
             if entry.everywhere or entry.id.rpartition(".")[0] == console:
                 yield Found(entry, self._shown(entry, console, taken))
 
+    def others(self, console: str) -> Iterator[tuple[str, Console]]:
+        """All consoles but this one and the main one, those below it first, each with the shortest name it has here."""
+        beginning = f"{console}." if console else ""
+        for path, found in sorted(self.consoles.items(), key=lambda item: not item[0].startswith(beginning)):
+            if path and path != console:
+                names = (path.removeprefix(beginning), path)
+                yield next((n for n in names if self.find_console(n, console) == path), f".{path}"), found
+
     def below(self, console: str) -> Iterator[Console]:
         """Consoles directly within another one."""
         for path, found in self.consoles.items():

@@ -50,14 +50,9 @@ class Offers:
         if source == ":jobs":
             return [(str(job.number), f"{job.run.command_id} {job.run.status}") for job in self._shell.jobs]
         if source == ":consoles":
-            below = [(_relative(c.path, console), c.title) for c in catalog.below(console)]
-            return below + [(path, c.title) for path, c in catalog.consoles.items() if path]
+            return [(name, found.title) for name, found in catalog.others(console)]
         if source == ":commands":
             return [(entry.id, entry.title) for entry in catalog if entry.kind == "command"]
         place = self._shell.place()
         names = [(found.shown, found.entry.title) for found in catalog.names(console, place.is_own)]
         return names + [(name, verb.title) for name, verb in place.verbs.items() if place.verb(name)]
-
-
-def _relative(path: str, console: str) -> str:
-    return path.removeprefix(f"{console}.") if console else path

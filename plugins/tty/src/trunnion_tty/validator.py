@@ -9,12 +9,12 @@ from prompt_toolkit.validation import ValidationError, Validator
 
 from trunnion.rendering import visible
 from trunnion_tty.checking import check
-from trunnion_tty.lines import last_statement, statements
+from trunnion_tty.lines import pieces, statements
 from trunnion_tty.reading import Place
 
 
 class LineValidator(Validator):
-    """Says what ``checking.check`` finds.
+    """Says what ``checking.check`` finds in the first of several lines: one may change what the others meet.
 
     Args:
         place: where lines are read now.
@@ -29,9 +29,7 @@ class LineValidator(Validator):
         Raises:
             ValidationError: something is wrong.
         """
-        lines = statements(document.text)
-        # What a line before changes, the console for instance, the ones behind it are not known to meet.
-        for line in lines[:1]:
+        for line in statements(document.text)[:1]:
             _tell(check(line, self._place(), whole=True), document)
 
     async def validate_async(self, document: Document) -> None:
@@ -40,9 +38,9 @@ class LineValidator(Validator):
         Raises:
             ValidationError: something is wrong, whatever may still come.
         """
-        line = last_statement(document.text).line
-        if document.is_cursor_at_the_end:
-            _tell(check(line, self._place(), whole=False), document)
+        *before, last = pieces(document.text)
+        if document.is_cursor_at_the_end and not any(statements(piece.line) for piece in before):
+            _tell(check(last.line, self._place(), whole=False), document)
 
 
 def _tell(fault: str | None, document: Document) -> None:
