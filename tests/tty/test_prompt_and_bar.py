@@ -86,7 +86,7 @@ def test_what_the_bar_says() -> None:
     assert said(Health("busy", 7.4)) == " ● plant no answer for 7 s"
     assert said(Health("gone", 0.0, "refused")) == " ● plant gone"
     bar = bar_of("plant", Health("up"), 2, ["1a2b copying"], "x.trn", "move CAR", 200)
-    assert fragment_list_to_text(bar) == " ● plant 0 ms │ 2 running │ recording to x.trn │ 1a2b copying │ move CAR"
+    assert fragment_list_to_text(bar) == " ● plant 0 ms │ 2 running │ recording to x.trn │ move CAR │ 1a2b copying"
 
 
 @pytest.mark.parametrize("theme", ["dark", "light", "mono"])

@@ -143,6 +143,28 @@ def test_suspended_and_woken_it_draws_itself_again(place: Place) -> None:
     shell.key("enter")
     shell.until("hello Ada")
     shell.until(lambda terminal: terminal.line.endswith("@trunnion> "))
+    shell.enter("odd.ask")
+    shell.until(lambda terminal: terminal.line.endswith("[y/N] "))
+    shell.key("c-z")  # no part of the answer
+    shell.until(lambda terminal: terminal.line.endswith("sh% "))
+    shell.enter("fg")
+    shell.until(lambda terminal: terminal.line.endswith("[y/N] "))
+    shell.enter("y")
+    shell.until("done")
+    shell.until(lambda terminal: terminal.line.endswith("@trunnion> "))
     shell.key("c-d")
     shell.until(lambda terminal: terminal.line.endswith("sh% "))
     shell.enter("exit")
+
+
+def test_ctrl_d_while_a_run_is_waited_for_does_not_leave_once_it_has_ended(used: Shell, hosted: Place) -> None:
+    """Defence: it is no key for the next line: leaving may stop the host, and all that runs on it."""
+    until = hosted.root / "not-left"
+    used.do(f"odd.nap {until}", until="asleep")
+    used.key("c-d")
+    used.type("odd.hello after")
+    until.touch()
+    used.until(lambda terminal: terminal.line.endswith("> odd.hello after"))
+    used.mark()
+    used.key("enter")
+    used.until("hello after")

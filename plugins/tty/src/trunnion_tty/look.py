@@ -143,9 +143,9 @@ def bar_of(
         parts.append(("", f" │ {jobs} running"))
     if recording:
         parts.append(("", f" │ recording to {one_line(recording)}"))
-    parts += [("", f" │ {live}") for live in lives]
     if hint:
         parts.append(("class:bar.hint", f" │ {one_line(hint)}"))
+    parts += [("", f" │ {live}") for live in lives]
     return _within(parts, columns)
 
 

@@ -14,20 +14,21 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer, ValidationState
 from prompt_toolkit.data_structures import Size
-from prompt_toolkit.filters import Condition, is_done
+from prompt_toolkit.filters import Condition, has_validation_error, is_done
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import create_input
 from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout import ConditionalContainer, HSplit, Window
+from prompt_toolkit.layout import ConditionalContainer, Dimension, HSplit, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import PromptSession
 from prompt_toolkit.styles import BaseStyle
 
+from trunnion.rendering import clipped, wrapped
 from trunnion_tty.completer import LineCompleter, Values
 from trunnion_tty.history import HistoryFile
 from trunnion_tty.lines import is_unfinished
@@ -49,6 +50,9 @@ TOLD_AFTER = 0.3
 """Seconds after which what was refused is told, with how much it was."""
 
 MENU_LINES = 8
+
+FAULT_LINES = 4
+"""Lines that are taken at most to say what is wrong with a line."""
 
 
 class Surroundings(Protocol):
@@ -121,7 +125,8 @@ class Prompt:
         )
         self._apps = [self._session.app]
         self.app.erase_when_done = True
-        self._add_toolbar()
+        self.app.before_render += self._fit
+        self._add_toolbars()
 
     @property
     def app(self) -> Application[str]:
@@ -146,6 +151,7 @@ class Prompt:
             EOFError: Ctrl-D in an empty line, or the terminal is gone.
         """
         self._session.style = self._around.style()
+        self._drop_ends()
         try:
             line = await self._session.prompt_async(default=default, handle_sigint=False)
         finally:
@@ -179,8 +185,9 @@ class Prompt:
         keys = KeyBindings()
         keys.add("c-c")(lambda event: event.app.exit(exception=EOFError()))
         session: PromptSession[str] = PromptSession(
-            question, is_password=is_password, key_bindings=keys, input=self._session.input, output=self._session.output
-        )
+            question, is_password=is_password, key_bindings=keys, enable_suspend=True,
+            input=self._session.input, output=self._session.output,
+        )  # fmt: skip
         self._apps.append(session.app)
         try:
             answer = await session.prompt_async(handle_sigint=False)
@@ -201,6 +208,11 @@ class Prompt:
             self._around.interrupted()
             pressed = pressed[len(names) - names[::-1].index(Keys.ControlC) :]
         store_typeahead(self._session.input, pressed)
+
+    def _drop_ends(self) -> None:
+        """Ctrl-D that was pressed while a run was waited for meant the run, if anything: it must not stop the host."""
+        pressed = get_typeahead(self._session.input) + self._session.input.read_keys()
+        store_typeahead(self._session.input, [press for press in pressed if press.key != Keys.ControlD])
 
     def clear(self) -> None:
         """Take away what is typed; the prompt stays."""
@@ -233,9 +245,28 @@ class Prompt:
     def _goes_on(self) -> bool:
         return is_unfinished(self._buffer.text)
 
-    def _add_toolbar(self) -> None:
+    def _fit(self, _app: Application[str]) -> None:
+        """A window of a few lines has room for a line first, and for a menu if there is more."""
+        rows, _ = self._around.columns()
+        self._session.reserve_space_for_menu = max(0, min(MENU_LINES, rows - FAULT_LINES - 1))
+
+    def _fault(self) -> StyleAndTextTuples:
+        """What is wrong with the line, folded between words."""
+        error, (_, columns) = self._buffer.validation_error, self._around.columns()
+        lines = wrapped(error.message, columns) if error is not None else []
+        if len(lines) > FAULT_LINES:
+            lines[FAULT_LINES - 1 :] = [clipped(" ".join(lines[FAULT_LINES - 1 :]), columns)]
+        return [("class:validation-toolbar", "\n".join(lines))]
+
+    def _add_toolbars(self) -> None:
+        """What is wrong with the line, as many lines as that takes, in place of prompt_toolkit's one; and the bar."""
         root = self._session.layout.container
         assert isinstance(root, HSplit)
+        fault = Window(
+            FormattedTextControl(self._fault),
+            height=Dimension(min=1, max=FAULT_LINES),
+            dont_extend_height=True,
+        )
         bar = Window(
             FormattedTextControl(self._around.toolbar),
             height=1,
@@ -243,6 +274,7 @@ class Prompt:
             dont_extend_height=True,
             wrap_lines=False,
         )
+        root.children[1:2] = [ConditionalContainer(fault, filter=has_validation_error & ~is_done)]
         root.children.append(ConditionalContainer(bar, filter=~is_done))
 
     # -- keys -------------------------------------------------------------------------------------
