@@ -149,7 +149,9 @@ async def test_a_name_nothing_answers_to_is_reported_once_as_long_as_it_lasts(st
     async with start(cmd(quick), plugin=plugin) as rig:
 
         async def told() -> list[str]:
-            return [e.text for e in await rig.host_events() if e.kind == "log" and e.data["code"] == "console.problem"]
+            told = [e for e in await rig.host_events() if e.kind == "log" and e.data["code"] == "console.problem"]
+            assert {e.level for e in told} == {"warning"}
+            return [e.text for e in told]
 
         first = "the console 't' of p names 't.hello' as its on_enter, but there is no command of this name"
         second = "the console 't' of p names 't.quick' as its completer, but there is no query of this name"

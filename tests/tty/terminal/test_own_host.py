@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -62,3 +63,18 @@ def test_ctrl_c_gives_up_a_start_that_takes_long(place: Place, tmp_path: Path) -
     shell.ready()
     (tmp_path / "go").touch()
     assert "hello you" in shell.do("odd.hello")
+
+
+def test_plugins_that_do_nothing_and_what_the_host_said_as_it_started_are_told(place: Place, tmp_path: Path) -> None:
+    """Defence: the bar of the shell is all there is to be seen of a host that it has started behind itself."""
+    (tmp_path / "gear.py").write_text("from trunnion import nothing_of_this_name\n")
+    (tmp_path / "lamp.py").write_text(
+        "from trunnion import Console, hookimpl\n\n\n@hookimpl\ndef trunnion_consoles():\n"
+        '    return [Console(path="lamp", on_enter="lamp.not_there")]\n'
+    )
+    text = place.config.read_text().replace('only = ["odd", "tty"]', "")
+    place.config.write_text(text.replace("dir = [", f'dir = ["{tmp_path}", '))
+    shell = place.shell()
+    shown = shell.until(re.compile(r"host: the console 'lamp' of lamp names 'lamp\.not_there'"))
+    assert "host: plugin gear is broken: at import: ImportError: cannot import name 'nothing_of_this_name'" in shown
+    assert "lamp" not in place.shell().until("host: plugin gear is broken"), "only once, to whoever started the host"

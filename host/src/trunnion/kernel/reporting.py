@@ -26,8 +26,8 @@ MAX_BYTES = 10 << 20
 BACKUPS = 5
 MAX_WAITING = 4 << 20
 """Bytes of one stream that may wait for the disk."""
-_TROUBLE = (".failed", ".error", ".full", ".lost", ".refused")
-_NOTICE = (".blocked", ".slow")
+_TROUBLE = (".failed", ".error", ".full", ".lost", ".refused", ".damaged")
+_NOTICE = (".blocked", ".slow", ".problem", ".stuck", ".doubtful")
 
 
 class Report(Protocol):

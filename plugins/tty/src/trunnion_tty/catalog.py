@@ -143,6 +143,7 @@ class Catalog:
         self.consoles = {console.path: console for console in map(_console, _objects(meta.get("consoles")))}
         self.consoles.setdefault("", Console(path=""))
         self.host = _object(meta.get("host"))
+        self.unusable = [_unusable(p) for p in _objects(meta.get("plugins")) if p.get("state") in UNUSABLE]
         self.settings: ShellSettings = read_settings(_section(meta, "tty", "settings"))
 
     def _add(self, entry: Entry) -> None:
@@ -234,6 +235,9 @@ class Catalog:
         return {entry.id.rpartition(".")[2]: entry for entry in reversed(list(self)) if entry.everywhere}
 
 
+UNUSABLE = frozenset({"broken", "incompatible"})
+"""States of plugins that are there and do nothing."""
+
 KINDS: Mapping[str, Kind] = {"commands": "command", "queries": "query"}
 """Where meta lists each kind."""
 
@@ -253,6 +257,12 @@ def _console(described: Mapping[str, Json]) -> Console:
         return msgspec.convert(fields, Console)
     except (msgspec.ValidationError, ValueError):
         return Console(path=str(described.get("path") or ""))
+
+
+def _unusable(plugin: Mapping[str, Json]) -> str:
+    """A sentence about a plugin that does nothing; admins are told why."""
+    name, why = str(plugin.get("id")), str(plugin.get("reason") or "")
+    return f"plugin {name} is {plugin.get('state')}" + (f": {why.removeprefix(f'plugin {name!r} ')}" if why else "")
 
 
 def _section(meta: Mapping[str, Json], point: str, section: str) -> Json:

@@ -238,10 +238,12 @@ class InteractiveFace:
         self.screen.put(self.screen.palette().paint("error", visible(text)) + "\n")
 
     def welcome(self, place: Path) -> None:
-        """Say where the person is."""
+        """Say where the person is, and which plugins are not."""
         catalog = self._link.catalog
         whose = ", started by this shell" if self._own.started else ""
         self.screen.note(f"trunnion {catalog.host.get('version')} on {_from_home(place)}{whose}; try help")
+        for unusable in catalog.unusable:
+            self.screen.put(f"{self.screen.palette().paint('warning', 'host:')} {visible(unusable)}\n")
 
     def on_notice(self, event: Event) -> None:
         """Something operators should know: it is about the host, not about a run of this shell."""

@@ -27,6 +27,9 @@ BUSY_AFTER = 1.0
 BEYOND = 2**53
 """A place no stream has come to."""
 
+START_EVENTS = 200
+"""Events that a host makes at most while it starts."""
+
 OF_A_RUN = frozenset({"handler.raised", "query.raised", "handler.returned", "result.lost", "isolated.died"})
 """Codes of what whoever waits for a run or an answer is told anyway."""
 
@@ -85,11 +88,15 @@ class Link:
         self._take(meta)
         self.health = Health("up")
 
-    def watch(self) -> None:
-        """Begin to look at the host each second, and to listen to what it says."""
+    def watch(self, *, from_its_start: bool = False) -> None:
+        """Begin to look at the host each second, and to listen to what it says.
+
+        Args:
+            from_its_start: whether what it said while it started is of interest: nobody else was there to hear it.
+        """
         self._tasks = [
             asyncio.create_task(self._look(), name="trunnion shell: the host's health"),
-            asyncio.create_task(self._listen(), name="trunnion shell: the host's words"),
+            asyncio.create_task(self._listen(from_its_start), name="trunnion shell: the host's words"),
         ]
 
     async def close(self) -> None:
@@ -158,10 +165,12 @@ class Link:
         finally:
             asking.cancel()
 
-    async def _listen(self) -> None:
-        """What the host says from now on: that meta has changed, and what operators should know."""
+    async def _listen(self, from_its_start: bool) -> None:
+        """What the host says: that meta has changed, and what operators should know."""
         with contextlib.suppress(TrunnionError):  # it is not for everybody
-            async for batch in self.client.follow(HOST_STREAM, await self._newest()):
+            newest = await self._newest()
+            after = await self._start_of(newest) if from_its_start else newest
+            async for batch in self.client.follow(HOST_STREAM, after):
                 if any(event.kind == META for event in batch):
                     await self.refresh(LOOK_EVERY)
                 for event in batch:
@@ -177,6 +186,15 @@ class Link:
             newest = error.details.get("newest")
             return newest if isinstance(newest, int) else 0
         return 0
+
+    async def _start_of(self, newest: int) -> int:
+        """Where the host's latest start begins in its words; the newest of them if that is long ago."""
+        found = newest
+        async for batch in self.client.follow(HOST_STREAM, max(0, newest - START_EVENTS), live=False):
+            for event in batch:
+                if event.kind == META and isinstance(event.data, Mapping) and event.data.get("generation") == 1:
+                    found = event.seq
+        return found
 
     def _tell(self, health: Health) -> None:
         before, self.health = self.health, health

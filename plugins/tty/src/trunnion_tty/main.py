@@ -152,8 +152,8 @@ async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, s
     shell = Shell(link, face, own, patience=float("inf"))
     face.attach(shell, keep_history=wish.keep_history)
     link.on_health, link.on_notice, own.told = face.on_health, face.on_notice, face.on_own_host
-    link.watch()
     face.welcome(data.root)
+    link.watch(from_its_start=own.started)
     _settle()
     status = await converse(face, shell)
     if face.ended_by == signal.SIGHUP and link.catalog.settings.on_hangup == "cancel":
