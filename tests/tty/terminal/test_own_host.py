@@ -78,3 +78,28 @@ def test_plugins_that_do_nothing_and_what_the_host_said_as_it_started_are_told(p
     shown = shell.until(re.compile(r"host: the console 'lamp' of lamp names 'lamp\.not_there'"))
     assert "host: plugin gear is broken: at import: ImportError: cannot import name 'nothing_of_this_name'" in shown
     assert "lamp" not in place.shell().until("host: plugin gear is broken"), "only once, to whoever started the host"
+
+
+def test_a_host_that_dies_under_a_run_that_is_waited_for_is_started_again(place: Place) -> None:
+    """Defence: ``awaited``. There is no next line that starts it as long as the run is waited for."""
+    shell = place.shell().ready()
+    shell.start("odd.nap")
+    shell.until("asleep")
+    kill(place, shell)
+    shown = shell.ready().text()
+    assert "the next line" not in shown
+    assert "error: odd.nap was interrupted: the host stopped while it was running" in shown
+
+
+def test_one_that_cannot_be_started_again_says_so_and_the_prompt_is_to_be_had(place: Place) -> None:
+    shell = place.shell().ready()
+    shell.start("odd.nap")
+    shell.until("asleep")
+    good = place.config.read_text()
+    place.config.write_text(good + "\n[tty]\n")
+    kill(place, shell)
+    shell.until("the host was not started: ")
+    shell.key("c-z")
+    shell.ready()
+    place.config.write_text(good)
+    shell.do("odd.hello", until="odd.nap interrupted after")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-from trunnion import Unavailable
+from trunnion import TrunnionError, Unavailable
 from trunnion.config.data_dir import DataDir, holder_of
 from trunnion.launcher.behind import HostBehind
 from trunnion.launcher.joining import Start, reach
@@ -44,6 +44,7 @@ class OwnHost:
         self._watching: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
         self._leaving = False
+        self._waiting = 0
         self.told: Callable[[str], None] = _unheard
 
     @property
@@ -100,6 +101,15 @@ class OwnHost:
             self._behind = self._behind or ended
             raise
 
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """While entered, somebody waits for what runs on it: one that ends is started again at once, without a line."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
     @asynccontextmanager
     async def minded(self, patience: float) -> AsyncIterator[None]:
         """For lines nobody watches: when the host goes inside the block, another one is started, so that they go on.
@@ -151,7 +161,14 @@ class OwnHost:
             return
         words = behind.last_words().splitlines()
         last = f"; its last words: {words[-1]}" if words else ""
-        self.told(f"the host has ended, {how}{last}; the next line starts it again")
+        if not self._waiting:
+            self.told(f"the host has ended, {how}{last}; the next line starts it again")
+            return
+        self.told(f"the host has ended, {how}{last}")
+        try:
+            await self.ensure()
+        except TrunnionError as error:
+            self.told(f"the host was not started: {error.message}; Ctrl-Z waits no longer, the next line tries again")
 
 
 async def _gone(data: DataDir) -> None:

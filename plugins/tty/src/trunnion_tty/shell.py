@@ -212,7 +212,8 @@ class Shell:
         Raises:
             Unavailable: nothing more is known of it.
         """
-        await self.running.stay(job)
+        with self._own.awaited():
+            await self.running.stay(job)
         if job.lost:
             raise Unavailable(job.lost)
         return run_status(job.run) if job.run.ended else 0
