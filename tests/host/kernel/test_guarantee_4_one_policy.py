@@ -140,6 +140,24 @@ async def test_runs_belong_to_their_principal(start) -> None:
         assert listed["items"] == []
 
 
+async def test_to_have_hold_of_a_run_is_no_right_to_it(start) -> None:
+    """Defence: ``require_run`` in ``Door._open`` and ``Door.wait`` for what ``Door.begin`` said."""
+    bob, eve = Caller("bob", "cli", "operator"), Caller("eve", "cli", "operator")
+    async with start(cmd(quick)) as rig:
+        begun = await rig.door.begin(bob, Invocation(command_id="t.quick"))
+        stream = f"run/{begun.run.id}"
+        followed = [e async for batch in rig.door.follow(bob, stream, begun=begun) for e in batch]
+        assert (await rig.door.wait(bob, begun.run.id, begun=begun)).status == "succeeded"
+        assert begun.run.id not in rig.kernel.executor.table.live
+        assert followed == [e async for batch in rig.door.follow(bob, stream) for e in batch]
+        assert await rig.door.wait(bob, begun.run.id, begun=begun) == await rig.door.get(bob, begun.run.id)
+        with pytest.raises(NotFound):
+            await rig.door.wait(eve, begun.run.id, begun=begun)
+        with pytest.raises(NotFound):
+            async for _ in rig.door.follow(eve, stream, begun=begun):
+                pass
+
+
 async def test_queries_and_streams_are_judged_alike(start) -> None:
     """Defence: the same ``DecisionCache`` in ``Queries.query`` and ``Door._open``."""
 

@@ -67,11 +67,14 @@ class StandInDoor:
         self.runs[run.id], self.ended[run.id] = run, asyncio.Event()
         return run
 
+    async def begin(self, caller: Caller, invocation: Invocation) -> SimpleNamespace:
+        return SimpleNamespace(run=await self.submit(caller, invocation))
+
     def end(self, run_id: str, status: str = "succeeded", **fields: object) -> None:
         self.runs[run_id] = msgspec.structs.replace(self.runs[run_id], status=status, **fields)
         self.ended[run_id].set()
 
-    async def wait(self, caller: Caller, run_id: str, timeout: float | None = None) -> Run:
+    async def wait(self, caller: Caller, run_id: str, timeout: float | None = None, *, begun: object = None) -> Run:
         await self.ended[run_id].wait()
         return self.runs[run_id]
 
@@ -90,7 +93,9 @@ class StandInDoor:
             raise ZeroDivisionError("secret detail")
         return {"query": query_id, "args": args, "argv": argv}
 
-    def follow(self, caller: Caller, stream: str, after: int = 0, *, live: bool = True) -> AsyncIterator:
+    def follow(
+        self, caller: Caller, stream: str, after: int = 0, *, live: bool = True, begun: object = None
+    ) -> AsyncIterator:
         if stream not in self.streams:
             raise NotFound(f"no stream {stream}")
         return self._follow(stream, after, live)

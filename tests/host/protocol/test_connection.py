@@ -119,6 +119,40 @@ async def test_submit_wait_and_cancel(bench):
     assert (await bench.line.answer(2))["result"]["status"] == "cancelled"
 
 
+async def test_a_run_may_be_followed_from_its_submission(bench, events):
+    bench.door.streams["run/run1"] = [events("run/run1", 1, 3)]
+    answer = await bench.ask(1, "command.submit", {"command_id": "t.a", "follow": True})
+    assert (answer["result"]["id"], answer["result"]["subscription"]) == ("run1", "s1")
+    sent = await bench.line.until(lambda sent: any("data" in message for message in sent))
+    assert [message["type"] for message in sent] == ["rpc_result", "event"]
+    assert [event["seq"] for event in sent[1]["data"]["events"]] == [1, 2, 3]
+    bench.door.end("run1")
+    last = (await bench.line.until(lambda sent: len(sent) == 3))[2]["data"]
+    assert (last["ended"], last["events"], last["run"]["status"]) == (True, [], "succeeded")
+    assert bench.connection.idle
+
+
+async def test_a_run_that_cannot_be_followed_has_begun_all_the_same(bench):
+    """Defence: ``Connection._look_on`` asks for no more than there is."""
+    bench.door.streams |= {"unit/a": [], "run/run1": []}
+    for number in range(2):
+        await bench.ask(number, "stream.subscribe", {"stream": "unit/a"})
+    answer = await bench.ask(2, "command.submit", {"command_id": "t.a", "follow": True})
+    assert answer["result"]["id"] == "run1"
+    assert "subscription" not in answer["result"]
+
+
+async def test_what_is_followed_from_its_submission_can_be_left(bench):
+    bench.door.streams["run/run1"] = []
+    await bench.ask(1, "command.submit", {"command_id": "t.a", "follow": True})
+    await settle()
+    assert (await bench.ask(2, "stream.unsubscribe", {"subscription": "s1"}))["type"] == "rpc_result"
+    bench.door.end("run1")
+    await settle()
+    assert len(bench.line.sent) == 2
+    assert bench.connection.idle
+
+
 async def test_run_answers_with_the_ended_run(bench):
     bench.call(1, "command.run", {"command_id": "db.backup"})
     await settle()

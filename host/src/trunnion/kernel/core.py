@@ -23,7 +23,7 @@ from trunnion.kernel.consoles import ConsoleWatch
 from trunnion.kernel.context import Context
 from trunnion.kernel.documents import DocumentLimits, Documents
 from trunnion.kernel.entries import Compiler
-from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.eventlog import EventLog, StreamLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.gates import Gates
@@ -314,16 +314,16 @@ class Kernel:
     # -- streams ----------------------------------------------------------------------------------
 
     def follow(
-        self, name: str, after: int, *, live: bool, ward: Ward | None = None, end: int = 0
+        self, name: str, after: int, *, live: bool, ward: Ward | None = None, end: int = 0, log: StreamLog | None = None
     ) -> AsyncGenerator[Sequence[Event], None]:
-        """Follow one of the host's own streams; ``end`` is the last event of one that has ended.
+        """Follow one of the host's own streams; ``end`` and ``log`` as for ``EventLog.follow``.
 
         Raises:
             NotFound: there is no such stream.
         """
         if not name.startswith("run/") and not self.readonly:
             self.log.stream(name)
-        return self.log.follow(name, after, live=live, ward=ward, end=end)
+        return self.log.follow(name, after, live=live, ward=ward, end=end, log=log)
 
     def not_found(self, kind: str, name: str) -> NotFound:
         """The one answer for what is not there and for what may not be seen."""

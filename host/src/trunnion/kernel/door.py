@@ -14,7 +14,7 @@ from trunnion.arguments.completion import Completion, FromQuery
 from trunnion.kernel.admission import FROM_A_DOOR, Origin
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.following import Following, as_told, permission
-from trunnion.kernel.live import LiveRun
+from trunnion.kernel.live import Begun, LiveRun
 from trunnion.kernel.meta import Meta
 from trunnion.kernel.wards import Judge
 from trunnion.model.access import Credential
@@ -67,10 +67,24 @@ class Door:
             TrunnionError: it was refused, by the code that says why.
         """
         origin = FROM_A_DOOR if rerun_of is None else Origin(rerun_of=rerun_of)
+        return (await self._submitted(caller, invocation, origin)).run
+
+    async def begin(self, caller: Caller, invocation: Invocation) -> Begun:
+        """Admit an invocation, for somebody who will look on; returns once the run is on record.
+
+        A short run has ended by then. ``follow`` and ``wait`` are handed what this returns, lest they ask the store
+        for what is in memory still.
+
+        Raises:
+            TrunnionError: as for ``submit``.
+        """
+        return await self._submitted(caller, invocation, FROM_A_DOOR)
+
+    async def _submitted(self, caller: Caller, invocation: Invocation, origin: Origin) -> Begun:
         admitted = await self._kernel.admissions.submit(self._stamped(caller), invocation, origin)
         if admitted.live is not None and admitted.live.ephemeral:
-            return await self._ephemeral_end(admitted.live)
-        return admitted.run
+            return Begun(await self._ephemeral_end(admitted.live))
+        return Begun(admitted.run, admitted.live)
 
     async def _ephemeral_end(self, live: LiveRun) -> Run:
         """A run without a record, at its end; it may have ended, and be gone, before it is asked for."""
@@ -79,8 +93,16 @@ class Door:
         except NotFound:
             return live.run
 
-    async def wait(self, caller: Caller, run_id: str, timeout: float | None = None) -> Run:
+    async def wait(
+        self, caller: Caller, run_id: str, timeout: float | None = None, *, begun: Begun | None = None
+    ) -> Run:
         """The run once it has ended.
+
+        Args:
+            caller: who waits.
+            run_id: the run.
+            timeout: seconds.
+            begun: what ``begin`` said of it.
 
         Raises:
             NotFound: there is none, or it may not be seen.
@@ -88,8 +110,12 @@ class Door:
             DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
         """
         caller, policy = self._stamped(caller), self._kernel.policy
-        live = self._kernel.executor.table.live.get(run_id)
+        live = (begun and begun.live) or self._kernel.executor.table.live.get(run_id)
         run = live.run if live is not None else await self.get(caller, run_id)
+        if live is not None and live.phase == "ended":
+            policy.require(caller)
+            policy.require_run(run, caller)
+            return run
         if not caller.credential:  # then no change of policy can take the run away
             policy.require_run(run, caller)
             return await self._kernel.waiting.ended(run_id, timeout)
@@ -157,12 +183,19 @@ class Door:
     # -- streams ----------------------------------------------------------------------------------
 
     async def follow(
-        self, caller: Caller, stream: str, after: int = 0, *, live: bool = True
+        self, caller: Caller, stream: str, after: int = 0, *, live: bool = True, begun: Begun | None = None
     ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield batches of committed events after ``after``, in order, without gap.
 
         A run's stream ends with its terminal event; any other goes on until it is closed. With
         ``live=False`` it ends where the stream ends now.
+
+        Args:
+            caller: who looks on.
+            stream: its name.
+            after: the last event that is known already.
+            live: whether to go on at the present end.
+            begun: what ``begin`` said of the run whose stream it is.
 
         Raises:
             InvalidArguments: ``after`` is negative or no stream can have this name.
@@ -175,17 +208,17 @@ class Door:
         if not is_stream_name(stream):
             raise InvalidArguments(f"{stream!r} is not the name of a stream")
         try:
-            source, judge, end = await self._open(caller, stream)
+            source, judge, end = await self._open(caller, stream, begun and begun.live)
         except TrunnionError as error:
             self._kernel.admissions.counts[error.code] += 1
             raise
-        followed, policy = Following(self._kernel, source, stream, end), self._kernel.policy
+        followed, policy = Following(self._kernel, source, stream, end, begun and begun.log), self._kernel.policy
         with self._kernel.wards.ward(judge, followed.break_off) as ward:
             async with aclosing(followed.batches(after, ward, live=live)) as batches:
                 async for batch in batches:
                     yield batch if stream != HOST_STREAM else as_told(batch, whole=policy.is_inside(caller))
 
-    async def _open(self, caller: Caller, stream: str) -> tuple[StreamSource, Judge, int]:
+    async def _open(self, caller: Caller, stream: str, begun: LiveRun | None) -> tuple[StreamSource, Judge, int]:
         """The family of a stream the caller may follow, what says whether it still may, and a run's last event."""
         entry = self._kernel.registry.stream(stream)
         if entry is None:
@@ -194,7 +227,12 @@ class Door:
         decision = self._kernel.policy.decide(entry.target_of(stream), caller)
         if not decision.allowed:
             raise refusal(decision, "stream", stream)
-        run = await self._run_of(caller, stream) if stream.startswith(RUN_STREAM) else None
+        run = None
+        if begun is not None:
+            run = begun.run
+            self._kernel.policy.require_run(run, caller)
+        elif stream.startswith(RUN_STREAM):
+            run = await self._run_of(caller, stream)
         self._kernel.authorizers.check("stream", stream, caller, "read", decision.rule)
         if self._kernel.gates.covers("streams"):
             await self._kernel.gates.admit(

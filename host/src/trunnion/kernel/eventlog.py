@@ -203,22 +203,30 @@ class EventLog:
         self.logs.pop(name, None)
 
     async def follow(
-        self, name: str, after: int = 0, *, live: bool = True, ward: Ward | None = None, end: int = 0
+        self,
+        name: str,
+        after: int = 0,
+        *,
+        live: bool = True,
+        ward: Ward | None = None,
+        end: int = 0,
+        log: StreamLog | None = None,
     ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield committed events after ``after`` in batches, in order, without gap or repetition.
 
         What retention removes meanwhile is one gap event, up to ``end`` or to what is still in memory.
 
         A stream in memory is followed until it is closed (or, with ``live=False``, to its present end);
-        any other is read from the store to its end.
+        any other is read from the store to its end. ``log`` is that of a run that was just admitted: it is followed
+        though the run may have ended, and its stream not be in memory for others any more.
 
         Raises:
             InvalidArguments: the stream goes on, and has had no event ``after`` yet.
             TrunnionError: the ward was refused; whoever refuses it wakes the stream's log.
             Unavailable: the host stops before the stream ends.
         """
-        log = self.logs.get(name)
         after = self._place(name, after, end)
+        log = log or self.logs.get(name)
         if log is not None:
             log.followers += 1
         try:

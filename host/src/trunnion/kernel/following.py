@@ -10,7 +10,7 @@ import msgspec
 from trunnion.access.policy import refusal
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.entries import StreamEntry
-from trunnion.kernel.eventlog import SLICE_EVENTS
+from trunnion.kernel.eventlog import SLICE_EVENTS, StreamLog
 from trunnion.kernel.masking import clean_event
 from trunnion.kernel.wards import Judge, Ward
 from trunnion.model.contributions import StreamSource
@@ -63,10 +63,14 @@ class Following:
         source: the family of the stream.
         stream: its name.
         end: the last event of a run that has ended.
+        log: the log of a run that has just begun, and may have ended meanwhile.
     """
 
-    def __init__(self, kernel: Kernel, source: StreamSource, stream: str, end: int = 0) -> None:
+    def __init__(
+        self, kernel: Kernel, source: StreamSource, stream: str, end: int = 0, log: StreamLog | None = None
+    ) -> None:
         self._end = end
+        self._log = log
         self._kernel = kernel
         self._source = source
         self._stream = stream
@@ -74,7 +78,7 @@ class Following:
 
     def break_off(self, refusal: TrunnionError) -> None:
         """End the wait for the next batch; the ward says why."""
-        log = self._kernel.log.logs.get(self._stream)
+        log = self._log or self._kernel.log.logs.get(self._stream)
         if self._scope is not None:
             self._scope.reschedule(asyncio.get_running_loop().time())
         elif log is not None:
@@ -88,7 +92,7 @@ class Following:
         """
         source, stream = self._source, self._stream
         if source.follow is None or source.read is None:
-            return self._kernel.follow(stream, after, live=live, ward=ward, end=self._end)
+            return self._kernel.follow(stream, after, live=live, ward=ward, end=self._end, log=self._log)
         return self._of_a_plugin(source.follow(stream, after) if live else _read_to_end(source, stream, after), ward)
 
     async def _of_a_plugin(

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -199,6 +199,23 @@ class LiveRun:
         if self.entry is None:
             raise AssertionError(f"run {self.id} was started without its command")
         return self.entry
+
+
+class Begun(NamedTuple):
+    """A run that was just admitted.
+
+    Attributes:
+        run: as it is on record.
+        live: for the host alone; a short run has ended, and is in no table any more.
+    """
+
+    run: Run
+    live: LiveRun | None = None
+
+    @property
+    def log(self) -> StreamLog | None:
+        """Its stream, whether it has ended or not."""
+        return self.live.log if self.live is not None else None
 
 
 @lru_cache(maxsize=64)

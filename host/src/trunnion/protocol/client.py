@@ -14,11 +14,12 @@ from typing import TypeVar
 import msgspec
 
 from trunnion.model.errors import ErrorInfo, Unavailable
-from trunnion.model.events import Event
+from trunnion.model.events import Event, run_stream
 from trunnion.model.json import Json, decode
 from trunnion.model.runs import Invocation, LocalDoor, Run
 from trunnion.protocol import address
 from trunnion.protocol.client_errors import RemoteError, no_host
+from trunnion.protocol.feeds import Behind, Feed, Gone
 from trunnion.protocol.messages import (
     CallId,
     Failure,
@@ -31,8 +32,8 @@ from trunnion.protocol.messages import (
 
 T = TypeVar("T")
 CHUNK = 256 << 10
-FEED_BATCHES = 64
-"""How many messages of one subscription may wait to be taken."""
+ENDS = 64
+"""How many ends of runs are remembered that were told without being asked for."""
 
 PAUSE = 0.05
 """Seconds before the first attempt to reconnect; doubles up to one second."""
@@ -60,36 +61,8 @@ class _Subscribed(msgspec.Struct, frozen=True):
     subscription: str
 
 
-class _Feed:
-    """Batches of one subscription on their way to whoever iterates.
-
-    ``put`` never blocks, since answers to calls arrive on the same line. When whoever iterates is too
-    far behind, the subscription is given up and taken again from where they are.
-    """
-
-    def __init__(self) -> None:
-        self._batches: asyncio.Queue[StreamData | None] = asyncio.Queue()
-        self.behind = False
-
-    def put(self, data: StreamData | None) -> None:
-        if self.behind:
-            return
-        self.behind = data is not None and self._batches.qsize() >= FEED_BATCHES
-        self._batches.put_nowait(None if self.behind else data)
-
-    async def get(self) -> StreamData:
-        data = await self._batches.get()
-        if data is None:
-            raise _Behind if self.behind else _Gone
-        return data
-
-
-class _Behind(Exception):
-    """The subscription was given up because its events were not taken."""
-
-
-class _Gone(Exception):
-    """The line was lost."""
+class _Followed(msgspec.Struct, frozen=True):
+    subscription: str = ""
 
 
 class Client:
@@ -113,8 +86,10 @@ class Client:
         self._greeted: CallId | None = None
         self._ids = itertools.count(1)
         self._calls: dict[CallId, asyncio.Future[msgspec.Raw]] = {}
-        self._feeds: dict[str, _Feed] = {}
-        self._early: dict[str, _Feed] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._early: dict[str, Feed] = {}
+        self._begun: dict[str, str] = {}
+        self._over: dict[str, Run] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
@@ -163,10 +138,21 @@ class Client:
         """Greet; the host answers who it is."""
         return await self._typed(Hello, "hello", self._greeting)
 
-    async def submit(self, invocation: Invocation, *, cancel_on_disconnect: bool = False) -> Run:
-        """Start a run; returns once it is on record."""
+    async def submit(self, invocation: Invocation, *, cancel_on_disconnect: bool = False, follow: bool = False) -> Run:
+        """Start a run; returns once it is on record.
+
+        Args:
+            invocation: what is to be done.
+            cancel_on_disconnect: cancel the run when this client goes away before its end.
+            follow: have its events and its end sent as they come, for the next ``follow`` of its stream and ``wait``
+                behind that; ``look_away`` if nobody will call those.
+        """
         params = {**msgspec.structs.asdict(invocation), "cancel_on_disconnect": cancel_on_disconnect}
-        return await self._typed(Run, "command.submit", params)
+        answer = await self._call("command.submit", {**params, "follow": True} if follow else params)
+        run = msgspec.json.decode(answer, type=Run)
+        if follow and (name := msgspec.json.decode(answer, type=_Followed).subscription):
+            self._begun[run_stream(run.id)] = name
+        return run
 
     async def run(self, invocation: Invocation, *, cancel_on_disconnect: bool = False) -> Run:
         """Start a run and wait for its end; returns it, whatever became of it."""
@@ -175,6 +161,8 @@ class Client:
 
     async def wait(self, run_id: str, timeout: float | None = None) -> Run:
         """Wait for a run's end, for ``timeout`` seconds at most."""
+        if (ended := self._over.pop(run_id, None)) is not None:
+            return ended
         return await self._typed(Run, "run.wait", {"run_id": run_id, "timeout": timeout})
 
     async def cancel(self, run_id: str) -> Run:
@@ -234,7 +222,7 @@ class Client:
                             after = data.events[-1].seq
                             yield data.events
                 return
-            except _Behind:
+            except Behind:
                 continue
             except Unavailable:
                 now = asyncio.get_running_loop().time()
@@ -244,20 +232,30 @@ class Client:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
+    def look_away(self, run_id: str) -> None:
+        """Have no more sent of a run that ``submit`` was to follow and nobody has followed; it goes on."""
+        name = self._begun.pop(run_stream(run_id), "")
+        if name:
+            feed = self._feeds[name] = self._early.pop(name, Feed())
+            self._leave(name, feed)
+
     async def _subscribe(self, stream: str, after: int, live: bool) -> AsyncGenerator[StreamData, None]:
-        params = {"stream": stream, "after": after, "live": live}
-        name = (await self._typed(_Subscribed, "stream.subscribe", params)).subscription
-        feed = self._early.pop(name, None) or _Feed()
+        name = self._begun.pop(stream, "") if live and not after else ""
+        if not name:
+            params = {"stream": stream, "after": after, "live": live}
+            name = (await self._typed(_Subscribed, "stream.subscribe", params)).subscription
+        feed = self._early.pop(name, None) or Feed()
         self._feeds[name] = feed
         ended = False
         try:
             while not ended:
                 data = await feed.get()
                 ended = data.ended
+                self._note_end(data.run)
                 if data.error is not None:
                     raise RemoteError(data.error)
                 yield data
-        except _Gone:
+        except Gone:
             raise self._gone() from None
         finally:
             if ended or self._feeds.get(name) is not feed:
@@ -265,7 +263,7 @@ class Client:
             else:
                 self._leave(name, feed)
 
-    def _leave(self, name: str, feed: _Feed) -> None:
+    def _leave(self, name: str, feed: Feed) -> None:
         """Want no more of a subscription. Nobody waits for the host to notice: it may be busy, and who leaves is not.
 
         Until it has, what still comes is dropped.
@@ -285,6 +283,13 @@ class Client:
         self._feeds.pop(name, None)
         if not answer.cancelled():
             answer.exception()  # a line that is lost has no subscriptions either
+
+    def _note_end(self, run: Run | None) -> None:
+        """Remember the end of a run until it is waited for; of too many the first are forgotten."""
+        if run is not None:
+            self._over[run.id] = run
+            for run_id in list(self._over)[:-ENDS]:
+                del self._over[run_id]
 
     # -- the line ---------------------------------------------------------------------------------
 
@@ -338,7 +343,7 @@ class Client:
                 self._settle(answer.id, None, error)
             case Notice(event="stream"):
                 data = msgspec.json.decode(answer.data, type=StreamData)
-                feed = self._feeds.get(data.subscription) or self._early.setdefault(data.subscription, _Feed())
+                feed = self._feeds.get(data.subscription) or self._early.setdefault(data.subscription, Feed())
                 feed.put(data)
         return None
 
@@ -354,7 +359,7 @@ class Client:
     def _lost(self, farewell: ErrorInfo | None) -> None:
         self._writer = None
         calls, self._calls = self._calls, {}
-        feeds, self._feeds, self._early = self._feeds, {}, {}
+        feeds, self._feeds, self._early, self._begun = self._feeds, {}, {}, {}
         for future in calls.values():
             if not future.done():
                 future.set_exception(RemoteError(farewell) if farewell else self._gone())

@@ -8,13 +8,15 @@ nobody else anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 from trunnion.model.errors import Busy, Conflict, ErrorInfo, InvalidArguments, NotFound, TrunnionError
+from trunnion.model.events import run_stream
 from trunnion.protocol.messages import (
     Call,
     CallId,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from trunnion.kernel.handle import HostHandle
+    from trunnion.kernel.live import Begun
     from trunnion.model.events import Event
     from trunnion.model.runs import Caller, Invocation, LocalDoor, Run
 
@@ -72,6 +75,20 @@ class Outlet(Protocol):
         """Return once at most ``limit`` bytes wait to be sent, or the connection has ended."""
 
 
+class Accepted(NamedTuple):
+    """A run that was submitted.
+
+    Attributes:
+        run: as it was accepted.
+        subscription: on which its events and its end are sent; ``""`` for none.
+        start: begins to send them, once the client knows the subscription.
+    """
+
+    run: Run
+    subscription: str = ""
+    start: Callable[[], None] | None = None
+
+
 class Connection:
     """What a door does with one client.
 
@@ -102,7 +119,7 @@ class Connection:
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscribed = 0
         self._tied: set[str] = set()
-        self._background: set[asyncio.Task[Run]] = set()
+        self._background: set[asyncio.Task[Accepted] | asyncio.Task[Run]] = set()
         self._closed = False
 
     @property
@@ -202,38 +219,42 @@ class Connection:
 
     # -- runs that end with the client ------------------------------------------------------------
 
-    async def submit(self, invocation: Invocation, *, tied: bool) -> Run:
+    async def submit(self, invocation: Invocation, *, tied: bool, follow: bool = False) -> Accepted:
         """Submit for this client. Once begun it is completed, even if the client stops waiting.
 
         Args:
             invocation: what the client asks for.
             tied: whether the run is cancelled when the client goes away.
+            follow: whether its events and its end are to be sent.
 
         Raises:
             Busy: too many runs are tied to this connection.
         """
         if tied and len(self._tied) >= self.limits.tied_runs:
             raise Busy(f"{self.limits.tied_runs} runs are tied to this connection already")
-        task = asyncio.create_task(self._submit(invocation, tied), name=f"submit {invocation.command_id}")
-        return await asyncio.shield(self._keep(task))
+        task = asyncio.create_task(self._submit(invocation, tied, follow), name=f"submit {invocation.command_id}")
+        self._keep(task)
+        return await asyncio.shield(task)
 
-    async def _submit(self, invocation: Invocation, tied: bool) -> Run:
-        run = await self.door.submit(self.caller, invocation)
+    async def _submit(self, invocation: Invocation, tied: bool, follow: bool) -> Accepted:
+        begun = await self.door.begin(self.caller, invocation) if follow else None
+        run = begun.run if begun is not None else await self.door.submit(self.caller, invocation)
         if tied and self._closed:
-            return await self._cancel(run.id) or run
+            return Accepted(await self._cancel(run.id) or run)
         if tied:
             self._tied.add(run.id)
-        return run
+        if begun is None or self._closed or (run.ended and not run.last_seq):
+            return Accepted(run)
+        return self._look_on(begun)
 
     async def _cancel(self, run_id: str) -> Run:
         return await self.door.cancel(self.caller, run_id)
 
-    def _keep(self, task: asyncio.Task[Run]) -> asyncio.Task[Run]:
+    def _keep(self, task: asyncio.Task[Accepted] | asyncio.Task[Run]) -> None:
         self._background.add(task)
         task.add_done_callback(self._settled)
-        return task
 
-    def _settled(self, task: asyncio.Task[Run]) -> None:
+    def _settled(self, task: asyncio.Task[Accepted] | asyncio.Task[Run]) -> None:
         self._background.discard(task)
         if self._closed and not task.cancelled() and task.exception() is not None:
             log.warning("%s for a client that is gone: %s", task.get_name(), task.exception())
@@ -244,8 +265,15 @@ class Connection:
 
     # -- subscriptions ----------------------------------------------------------------------------
 
-    def subscribe(self, stream: str, batches: AsyncIterator[Sequence[Event]]) -> tuple[str, Callable[[], None]]:
+    def subscribe(
+        self, stream: str, batches: AsyncIterator[Sequence[Event]], begun: Begun | None = None
+    ) -> tuple[str, Callable[[], None]]:
         """Reserve a subscription; the function returned starts it, once the client knows its id.
+
+        Args:
+            stream: what is followed.
+            batches: its events.
+            begun: the run it is of, if the last message is to tell of its end.
 
         Raises:
             Busy: this connection has as many as it may.
@@ -257,10 +285,18 @@ class Connection:
 
         def start() -> None:
             if not self._closed:
-                pump = self._pump(name, stream, batches)
+                pump = self._pump(name, stream, batches, begun)
                 self._subscriptions[name] = asyncio.create_task(pump, name=f"subscription {stream}")
 
         return name, start
+
+    def _look_on(self, begun: Begun) -> Accepted:
+        """Follow a run from its beginning to its end; where no subscription is left it has begun all the same."""
+        stream = run_stream(begun.run.id)
+        with contextlib.suppress(Busy):
+            batches = self.door.follow(self.caller, stream, begun=begun)
+            return Accepted(begun.run, *self.subscribe(stream, batches, begun))
+        return Accepted(begun.run)
 
     def unsubscribe(self, name: str) -> None:
         """End a subscription; nothing of it is sent afterwards.
@@ -273,13 +309,15 @@ class Connection:
             raise NotFound(f"no subscription {name!r} is open on this connection")
         task.cancel()
 
-    async def _pump(self, name: str, stream: str, batches: AsyncIterator[Sequence[Event]]) -> None:
-        failure: ErrorInfo | None = None
+    async def _pump(self, name: str, stream: str, batches: AsyncIterator[Sequence[Event]], begun: Begun | None) -> None:
+        failure, run = None, None
         try:
             async for batch in batches:
                 for frame in self._encoder.frames(name, stream, batch, self.limits.frame_bytes):
                     await self._outlet.room(self.limits.soft_buffer)
                     self._outlet.write(frame)
+            if begun is not None:
+                run = await self.door.wait(self.caller, begun.run.id, begun=begun)
         except TrunnionError as error:
             failure = self.host.shown(error)
         except Exception:
@@ -289,4 +327,4 @@ class Connection:
             if isinstance(batches, AsyncGenerator):
                 await batches.aclose()
         self._subscriptions.pop(name, None)
-        self._outlet.write(ended_frame(name, stream, failure))
+        self._outlet.write(ended_frame(name, stream, failure, run))

@@ -24,6 +24,7 @@ from trunnion.arguments import strict
 from trunnion.model.errors import ERROR_TABLE, ErrorInfo, InvalidArguments
 from trunnion.model.events import Event, encode_event
 from trunnion.model.json import Json, encode, valid_text
+from trunnion.model.runs import Run
 
 PROTOCOL: Final = 1
 """Generation of the envelope and the method table; methods and fields are only ever added to it."""
@@ -81,6 +82,7 @@ class StreamData(msgspec.Struct, frozen=True):
         events: a batch, in order, never empty unless ``ended``.
         ended: nothing follows on this subscription.
         error: why it ended, if not by the end of the stream.
+        run: the ended run, of a subscription that began with ``command.submit``.
     """
 
     subscription: str
@@ -88,6 +90,17 @@ class StreamData(msgspec.Struct, frozen=True):
     events: list[Event] = []
     ended: bool = False
     error: ErrorInfo | None = None
+    run: Run | None = None
+
+
+class FollowedRun(Run, frozen=True, kw_only=True):
+    """What ``command.submit`` answers where the run is followed.
+
+    Attributes:
+        subscription: on which its events come.
+    """
+
+    subscription: str
 
 
 Answer: TypeAlias = Result | Failure | Notice
@@ -161,11 +174,13 @@ def stream_frame(subscription: str, stream: str, events: Iterable[bytes]) -> byt
     return head % (encode(subscription), encode(stream)) + b",".join(events) + b"]}}"
 
 
-def ended_frame(subscription: str, stream: str, error: ErrorInfo | None = None) -> bytes:
-    """The mark after which nothing follows on a subscription."""
+def ended_frame(subscription: str, stream: str, error: ErrorInfo | None = None, run: Run | None = None) -> bytes:
+    """The mark after which nothing follows on a subscription; ``run`` is the run whose stream has ended."""
     data: dict[str, object] = {"subscription": subscription, "stream": stream, "events": [], "ended": True}
     if error is not None:
         data["error"] = _sendable(error)
+    if run is not None:
+        data["run"] = run
     return encode({"type": "event", "event": "stream", "data": data})
 
 

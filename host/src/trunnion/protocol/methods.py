@@ -16,7 +16,7 @@ from trunnion.model.errors import Conflict, ErrorInfo, InvalidArguments, Trunnio
 from trunnion.model.json import Json
 from trunnion.model.names import is_stream_name
 from trunnion.model.runs import Invocation, LocalDoor, Run
-from trunnion.protocol.messages import PROTOCOL, Call, CallId
+from trunnion.protocol.messages import PROTOCOL, Call, CallId, FollowedRun
 
 if TYPE_CHECKING:
     from trunnion.protocol.connection import Connection
@@ -72,6 +72,12 @@ class SubmitParams(Params, frozen=True, kw_only=True):
     def invocation(self) -> Invocation:
         """The same without what concerns the connection."""
         return Invocation(**{name: getattr(self, name) for name in Invocation.__struct_fields__})
+
+
+class FollowedParams(SubmitParams, frozen=True, kw_only=True):
+    """The same; ``follow``: have the run's events sent, from the first one to its end."""
+
+    follow: bool = False
 
 
 class RunParams(Params, frozen=True):
@@ -149,9 +155,16 @@ async def whoami(connection: Connection, params: NoParams) -> Reply:
     return Reply({"principal": caller.principal, "source": caller.source, "role": caller.role})
 
 
-async def command_submit(connection: Connection, params: SubmitParams) -> Reply:
-    """Start a run; answered with the run as soon as it is on record."""
-    return Reply(await connection.submit(params.invocation(), tied=params.cancel_on_disconnect))
+async def command_submit(connection: Connection, params: FollowedParams) -> Reply:
+    """Start a run; answered with the run as soon as it is on record. With ``follow`` the answer has a ``subscription``
+    beside the run: its events come as from ``stream.subscribe``, and the message that is ``ended`` has the ``run`` at
+    its end. There is none for a run without a record, and where too many are open.
+    """
+    accepted = await connection.submit(params.invocation(), tied=params.cancel_on_disconnect, follow=params.follow)
+    run, name, start = accepted
+    if not name:
+        return Reply(run)
+    return Reply(FollowedRun(**msgspec.structs.asdict(run), subscription=name), start)
 
 
 async def command_run(connection: Connection, params: SubmitParams) -> Reply:
@@ -231,7 +244,7 @@ def _row(params: type[Params], perform: Callable[..., Awaitable[Reply]]) -> Meth
 METHODS: Mapping[str, Method] = {
     "hello": _row(HelloParams, hello),
     "whoami": _row(NoParams, whoami),
-    "command.submit": _row(SubmitParams, command_submit),
+    "command.submit": _row(FollowedParams, command_submit),
     "command.run": _row(SubmitParams, command_run),
     "command.complete": _row(CompleteParams, command_complete),
     "run.cancel": _row(RunParams, run_cancel),
@@ -286,7 +299,7 @@ class RunFailed(TrunnionError):
 
 
 async def _run_to_end(connection: Connection, invocation: Invocation, *, tied: bool) -> Run:
-    run = await connection.submit(invocation, tied=tied)
+    run = (await connection.submit(invocation, tied=tied)).run
     # One that keeps no record has ended by now, and cannot be asked for.
     ended = run if run.ended else await connection.door.wait(connection.caller, run.id)
     connection.untie(run.id)

@@ -179,7 +179,9 @@ class Running:
     async def _cancel_unseen(self, submitting: asyncio.Task[Run]) -> None:
         """What was given up is cancelled if it came to be after all."""
         with contextlib.suppress(TrunnionError):
-            await self._client.cancel((await submitting).id)
+            run = await submitting
+            self._client.look_away(run.id)
+            await self._client.cancel(run.id)
 
     async def _cancel(self, job: Job) -> None:
         try:

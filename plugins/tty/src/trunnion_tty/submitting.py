@@ -57,7 +57,7 @@ class Submission:
         until, pause = loop.time() + self._patience, PAUSE
         while not self._unwanted.is_set():
             try:
-                return await self._client.submit(self._wish)
+                return await self._client.submit(self._wish, follow=True)
             except TrunnionError as error:
                 if not is_gone(error) or loop.time() + pause > until:
                     raise
