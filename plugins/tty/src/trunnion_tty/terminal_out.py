@@ -6,14 +6,12 @@ import contextlib
 import io
 import os
 import select
+import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
 STUCK = 0.2
 """Seconds that a terminal is waited for once the shell is to end."""
-
-PIECE = 256
-"""Bytes that a terminal takes without being waited for, if it takes any."""
 
 
 class _LetGo(BaseException):
@@ -107,15 +105,37 @@ class TerminalOut(io.TextIOBase):
             raise _LetGo
 
     def _write(self, data: memoryview) -> None:
+        self._is_writing = not self._is_let_go
+        try:
+            while data and not self._is_let_go:
+                data = data[os.write(self.fileno(), data) :]
+        finally:
+            self._is_writing = False
+        if data:
+            _offer(os.ttyname(self.fileno()), data)
+
+
+def _offer(terminal: str, data: memoryview) -> None:
+    """Write what a terminal takes without being waited for long.
+
+    It is opened once more: that others wait for it, who have it from the same shell, is not to be changed.
+
+    Raises:
+        TimeoutError: it took nothing for a while.
+        OSError: it cannot be opened, or is gone.
+    """
+    descriptor = os.open(terminal, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + STUCK
         while data:
-            if self._is_let_go and not select.select([], [self.fileno()], [], STUCK)[1]:
+            select.select([], [descriptor], [], STUCK)
+            with contextlib.suppress(BlockingIOError):  # there is room, but for less than a line end
+                data = data[os.write(descriptor, data) :]
+                until = time.monotonic() + STUCK
+            if time.monotonic() > until:
                 raise TimeoutError
-            piece = data[:PIECE] if self._is_let_go else data
-            self._is_writing = not self._is_let_go
-            try:
-                data = data[os.write(self.fileno(), piece) :]
-            finally:
-                self._is_writing = False
+    finally:
+        os.close(descriptor)
 
 
 class Printed(io.TextIOBase):
