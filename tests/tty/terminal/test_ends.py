@@ -128,6 +128,7 @@ def test_q2_a_shell_opened_in_a_window_of_any_size(hosted: Place, size: tuple[in
     shell.until_raw("北".encode())
     shell.enter("odd.large")
     shell.until_raw(b"items")
+    shell.until(lambda terminal: terminal.raw.count(b"\x1b[?2004h") == 3)  # the prompt after the second line
     shell.key("c-d")
     assert shell.wait() == 0
     assert b"Traceback" not in shell.raw
