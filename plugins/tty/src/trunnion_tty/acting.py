@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from trunnion import Conflict, Json, NotFound, Unavailable
+from trunnion.launcher.failures import exit_status, run_status
 from trunnion.launcher.render import show_table
 from trunnion.launcher.views import show_value
 from trunnion.model.names import nearest
@@ -17,7 +18,6 @@ from trunnion_tty.checking import unknown
 from trunnion_tty.jobs import Job
 from trunnion_tty.lines import as_typed
 from trunnion_tty.listing import all_runs, explained, overview, own_jobs
-from trunnion_tty.recording import read_lines
 from trunnion_tty.running import by_name
 from trunnion_tty.verbs import JobAction, Wanted
 
@@ -120,18 +120,21 @@ class Acting:
             run_id = job.run.id if job is not None else await self._shell.finder.run_id(name)
             job = self._shell.jobs.follow(await self._shell.finder.run(run_id))
         self._shell.face.screen.note(f"{job.run.command_id}, {job.tag}")
-        await self._shell.stay(job)
+        self.status = await self._shell.stay(job)
 
     async def wait(self, name: str) -> None:
-        """Wait for runs in the background; Ctrl-C stops waiting."""
-        jobs = self._shell.jobs.active
+        """Wait for runs in the background, and for those that have ended there since this was last done."""
+        jobs = [job for job in self._shell.jobs if not job.foreground and not job.collected]
         if name:
             job = self._shell.jobs.find(name)
             if job is None:
                 raise NotFound(f"this shell has no job {name!r}")
             jobs = [job]
-        over: asyncio.Future[Json] = asyncio.ensure_future(_all_over(jobs))
+        over = asyncio.ensure_future(_all_over(jobs))
         await self._shell.running.waited(over, "no longer waiting; what is under way goes on")
+        for job in jobs:
+            job.collected = True
+            self.status = (exit_status("unavailable") if job.lost else run_status(job.run)) or self.status
 
     async def alias(self, name: str, line: Sequence[str]) -> None:
         """List words that stand for others, show one, or set one."""
@@ -150,7 +153,7 @@ class Acting:
         """Do what is in a file; the first error ends it unless told otherwise."""
         if self.sourcing >= DEEPEST_SOURCE:
             raise Conflict(f"{DEEPEST_SOURCE} files read one another: {file} is not read once more")
-        text = await asyncio.to_thread(read_lines, file)
+        text = await self._shell.read(file)
         self.sourcing += 1
         try:
             self.status = await self._shell.perform(text, keep_going=keep_going)
@@ -185,15 +188,18 @@ class Acting:
 
     async def _look_on(self, run_id: str) -> None:
         """All a run says, from its beginning to its end; Ctrl-C stops looking on."""
-        await self._shell.running.look_on(await self._shell.finder.run(run_id))
+        if not await self._shell.running.look_on(await self._shell.finder.run(run_id)):
+            self.status = exit_status("cancelled")
 
     async def _again(self, run_id: str) -> None:
         job = await self._shell.running.start(by_name("runs.rerun", {"run_id": run_id}))
-        await job.over()
+        await self._shell.running.waited(asyncio.ensure_future(job.over()))
         if job.run.status != "succeeded" or not isinstance(job.run.result, Mapping):
             self._shell.face.tell_end(job)
+            self.status = run_status(job.run)
             return
-        await self._shell.stay(self._shell.jobs.follow(await self._shell.finder.run(str(job.run.result.get("id")))))
+        again = await self._shell.finder.run(str(job.run.result.get("id")))
+        self.status = await self._shell.stay(self._shell.jobs.follow(again))
 
     async def _result(self, run_id: str) -> None:
         run = await self._shell.finder.run(run_id)
@@ -225,7 +231,6 @@ def unknown_console(name: str, catalog: Catalog) -> str:
     return f"there is no console {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "; help lists them")
 
 
-async def _all_over(jobs: Sequence[Job]) -> Json:
+async def _all_over(jobs: Sequence[Job]) -> None:
     for job in jobs:
         await job.over()
-    return None

@@ -12,7 +12,7 @@ async def with_secrets(
     entry: Entry,
     args: Mapping[str, Json],
     ask: Callable[[str], Awaitable[str]],
-    read: Callable[[str, str], str],
+    read: Callable[[str, str], Awaitable[str]],
 ) -> dict[str, Json]:
     """Arguments with all secrets that are needed.
 
@@ -30,7 +30,7 @@ async def with_secrets(
     for name in entry.secrets:
         given = args.get(name)
         if isinstance(given, str):
-            found[name] = _meant(entry, name, read(name, given))
+            found[name] = _meant(entry, name, await read(name, given))
         elif given is None and name in entry.required:
             found[name] = _meant(entry, name, await ask(name))
     return found

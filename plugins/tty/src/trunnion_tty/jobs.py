@@ -39,6 +39,7 @@ class Job:
         run: the run as it was last heard of.
         tag: what lines of it are marked with.
         foreground: whether the shell waits for it.
+        collected: whether ``wait`` has told how it ended in the background.
         cursor: the last event that was shown.
         lost: why nothing more is known of it.
         has_result: whether its result is of interest beside what it printed.
@@ -49,6 +50,7 @@ class Job:
         self.run = run
         self.tag = tag
         self.foreground = True
+        self.collected = False
         self.cursor = 0
         self.lost = ""
         self.has_result = True

@@ -18,7 +18,6 @@ from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
-from trunnion_tty.recording import read_lines
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
@@ -107,7 +106,7 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     shell = Shell(link, BatchFace(BatchScreen(plain=wish.plain), signals), own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
     if typed is None:
-        text = wish.line if wish.file is None else await asyncio.to_thread(read_lines, wish.file)
+        text = wish.line if wish.file is None else await shell.read(wish.file)
         return await shell.perform(text or "", keep_going=wish.keep_going)
     status = 0
     while not shell.leaving and (text := await typed.next()) is not None:

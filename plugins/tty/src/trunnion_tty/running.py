@@ -62,11 +62,12 @@ class Running:
             await self._cancel(job)
         return job
 
-    async def stay(self, job: Job) -> None:
-        """Wait for a job's end, or until the person lets it go on by itself."""
+    async def stay(self, job: Job) -> signal.Signals | None:
+        """Wait for a job's end, or until the person lets it go on by itself; returns the signal that said so."""
         job.foreground = True
         self._face.attend()
         cancelling: asyncio.Task[None] | None = None
+        told: signal.Signals | None = None
         over = asyncio.ensure_future(job.over())
         try:
             while not over.done() and job.foreground:
@@ -84,11 +85,13 @@ class Running:
             self._face.dismiss()
             if cancelling is not None:
                 self._keep(cancelling)
-        if job.foreground:
-            self._face.tell_end(job)
+        if not job.foreground:
+            return told
+        self._face.tell_end(job)
+        return None
 
-    async def look_on(self, run: Run) -> None:
-        """Show all a run says from its beginning, to its end or until Ctrl-C; it goes on either way."""
+    async def look_on(self, run: Run) -> bool:
+        """Show all a run says from its beginning, to its end or until Ctrl-C, False then; it goes on either way."""
         job = Job(0, run, run.id[-SHORT:])
         job.task = asyncio.create_task(self._jobs.show(job), name=f"look on {run.id}")
         self._face.attend()
@@ -96,8 +99,9 @@ class Running:
             while job.active:
                 if await self._next_signal(job.task) == signal.SIGINT:
                     self._face.screen.note(f"no longer looking on; {run.command_id} goes on by itself")
-                    return
+                    return False
             self._face.tell_end(job)
+            return True
         finally:
             job.task.cancel()
             self._face.dismiss()
@@ -121,7 +125,9 @@ class Running:
             GivenUp: the person would not wait.
             TrunnionError: it was refused or failed, or no host answered.
         """
-        ask = partial(self._client.query, query_id, args, argv=argv)
+        return await self._asked(partial(self._client.query, query_id, args, argv=argv))
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         return await self.waited(asyncio.ensure_future(self._insist(ask)))
 
     async def waited(self, question: asyncio.Future[T], given_up: str = "the answer was not waited for") -> T:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from trunnion import InvalidArguments, Invocation, Json, NotFound, TrunnionError, Unavailable
@@ -21,8 +23,9 @@ from trunnion_tty.jobs import Job, Jobs
 from trunnion_tty.lines import statements
 from trunnion_tty.link import Link
 from trunnion_tty.reading import Place, Reading, read
-from trunnion_tty.recording import Recorder
+from trunnion_tty.recording import Recorder, read_lines
 from trunnion_tty.running import Running, by_name
+from trunnion_tty.threads import in_thread
 from trunnion_tty.verbs import NOT_RECORDED, declared, perform
 
 SYSTEM_SHELL = "shell.run"
@@ -79,6 +82,15 @@ class Shell:
         """The file that is recorded to."""
         return self.recorder.path
 
+    async def read(self, file: Path) -> str:
+        """The text of a file of lines; Ctrl-C does not wait for one that somebody else has to write first.
+
+        Raises:
+            GivenUp: the person would not wait.
+            Unavailable: it cannot be read, or is no text.
+        """
+        return await self.running.waited(in_thread(partial(read_lines, file)), f"{file} was not read")
+
     def place(self) -> Place:
         """Where lines are read now."""
         catalog = self.link.catalog
@@ -90,12 +102,17 @@ class Shell:
             if job.foreground:
                 with contextlib.suppress(TrunnionError, TimeoutError):
                     async with asyncio.timeout(patience):
-                        await self.running.cancel(job.run.id)
+                        await self.link.client.cancel(job.run.id)
 
     async def close(self) -> None:
         """Look away from runs, which go on, and put the recording down."""
         self.recorder.end()
         await self.jobs.close()
+
+    async def _from_source(self, name: str, source: str) -> str:
+        """A secret from ``env:VARIABLE`` or ``file:PATH``."""
+        (word,) = await self.running.waited(in_thread(partial(words_for, [f"{name}={source}"])), "nothing was done")
+        return word.partition("=")[2]
 
     # -- lines ------------------------------------------------------------------------------------
 
@@ -189,7 +206,7 @@ class Shell:
         parameters = entry.parameters
         if not entry.secrets or parameters is None:
             return Invocation(command_id=entry.id, argv=tuple(argv), revision=entry.revision or None)
-        args = await with_secrets(entry, parameters.parse(argv), self.face.secret, _from_source)
+        args = await with_secrets(entry, parameters.parse(argv), self.face.secret, self._from_source)
         return by_name(entry.id, args, entry.revision)
 
     async def run(self, invocation: Invocation, *, background: bool = False) -> int:
@@ -207,13 +224,15 @@ class Shell:
         return await self.stay(job)
 
     async def stay(self, job: Job) -> int:
-        """Wait for a job; returns its exit status, 0 if it goes on by itself.
+        """Wait for a job; returns its exit status, 0 if it was sent to the background.
 
         Raises:
             Unavailable: nothing more is known of it.
         """
         with self._own.awaited():
-            await self.running.stay(job)
+            left = await self.running.stay(job)
+        if left == signal.SIGINT:
+            return exit_status("cancelled")
         if job.lost:
             raise Unavailable(job.lost)
         return run_status(job.run) if job.run.ended else 0
@@ -256,9 +275,3 @@ class Shell:
         """
         completer = self.link.catalog.console(self.console).completer
         return await self.link.client.query(completer, self._about(completer, line)) if completer else None
-
-
-def _from_source(name: str, source: str) -> str:
-    """A secret from ``env:VARIABLE`` or ``file:PATH``."""
-    (word,) = words_for([f"{name}={source}"])
-    return word.partition("=")[2]

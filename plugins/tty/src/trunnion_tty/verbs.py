@@ -154,7 +154,7 @@ async def fg(ctx: Actions, job: str = "") -> None:
 
 
 async def wait(ctx: Actions, job: str = "") -> None:
-    """Wait for all runs in the background; Ctrl-C does not.
+    """Wait for all runs in the background; fails if one of them did.
 
     Args:
         job: only for this one: its number, its tag, or its run's id.
