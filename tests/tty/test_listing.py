@@ -9,9 +9,11 @@ from made_kit import VERBS
 
 from trunnion import ErrorInfo, Json, Run
 from trunnion.model.status import Status
+from trunnion.rendering import DARK, PLAIN
+from trunnion_tty.about_runs import all_runs, announced, coloured, facts, fitted, own_jobs
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.jobs import Job
-from trunnion_tty.listing import all_runs, announced, explained, overview, own_jobs
+from trunnion_tty.listing import explained, overview
 from trunnion_tty.reading import Place
 
 EVIL = "\x1b[31mred\x1b[2J\nnext\tline\x07"
@@ -129,3 +131,25 @@ def test_lists_of_runs_of_a_host_of_any_version() -> None:
     header, *rows = all_runs(items, {run().id: 4})
     assert rows[0][:3] == ["4", "c0de", "plant.start"]
     assert [len(row) for row in rows] == [len(header)] * 3
+
+
+def test_a_list_leaves_out_what_a_narrow_terminal_has_no_room_for() -> None:
+    rows = all_runs([{"id": run().id, "command_id": "plant.start", "principal": "ada", "source": "cli"}], {})
+    assert fitted(rows, 200) == rows
+    assert fitted(rows, 40)[0] == ["job", "tag", "command", "status", "created"]
+    assert fitted(rows, 10)[0] == ["job", "tag", "command", "status"], "these are what a list is for"
+
+
+def test_statuses_catch_the_eye_and_nothing_else_does() -> None:
+    rows = [["status", "command"], ["failed", "failed"], ["held", "x"]]
+    assert coloured(rows, DARK) == [["status", "command"], [DARK.paint("error", "failed"), "failed"], ["held", "x"]]
+    assert coloured(rows, PLAIN) == rows
+
+
+def test_what_matters_of_a_run_is_told_in_words_and_times() -> None:
+    told = dict(facts(ended("failed", error=ErrorInfo("failed", "no paper"), args={"n": 3}), PLAIN))
+    assert told["status"] == "failed after 1.25 s"
+    assert told["error"] == "no paper (failed)"
+    assert told["arguments"] == '{"n":3}'
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", told["finished"])
+    assert not {"result", "attempt", "labels", "cancel asked for"} & told.keys(), "nothing is told of what is not"

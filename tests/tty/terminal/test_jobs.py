@@ -77,7 +77,9 @@ def test_jobs_are_listed_shown_and_cancelled(shell: Shell, hosted: Place) -> Non
     number, tag = background(shell, "odd.nap")
     shown = shell.do("jobs")
     assert re.search(rf"^{number} +{tag} +odd\.nap +running", shown, re.MULTILINE), shown
-    assert re.search(r'"?command_id"?: +"?odd\.nap', shell.do(f"jobs show {tag}"))
+    told = shell.do(f"jobs show {tag}")
+    assert re.search(r"^command +odd\.nap$", told, re.MULTILINE), told
+    assert re.search(r"^created +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", told, re.MULTILINE), told
     shell.do(f"jobs cancel {number}", until="odd.nap cancelled")
     assert re.search(rf"^{number} +{tag} +odd\.nap +cancelled", shell.ready().do("jobs"), re.MULTILINE)
     assert hosted.runs(limit=1)[0]["status"] == "cancelled"
@@ -155,3 +157,21 @@ def test_more_than_can_be_read_is_counted_and_can_be_followed(shell: Shell) -> N
     assert len(shown) < 1500
     shell.do(f"jobs follow {number}", patience=30)
     assert len(re.findall(r"^line (\d+) of the flood$", shell.text(), re.MULTILINE)) == 5000
+
+
+def test_a_rerun_asks_for_the_secrets_that_were_not_kept(shell: Shell, hosted: Place) -> None:
+    """Defence: ``secrets_again``. The host refused it, and named a command line for another program."""
+    for line in ("odd.unlock door=back", "jobs rerun"):
+        shell.ready()
+        shell.start(line)
+        shell.until("code:")
+        shell.type("sesame\r")
+        shown = shell.ready().text()
+        assert re.search(r"at the back door\s+6\s", shown), shown
+    newest, *_ = hosted.runs(command="odd.unlock", limit=1)
+    assert newest["rerun_of"]
+
+
+def test_what_has_ended_is_not_cancelled(shell: Shell) -> None:
+    shell.do("odd.noop")
+    assert "odd.noop has ended already: succeeded" in shell.do("jobs cancel")

@@ -56,3 +56,8 @@ def test_a_shell_of_somebody_without_a_home(hosted: Place) -> None:
     shell.do("odd.noop", until="succeeded")
     shell.close()
     assert not list(hosted.root.glob("~*"))
+
+
+def test_a_place_that_holds_no_secret_is_named_as_the_line_does(hosted: Place) -> None:
+    done = hosted.batch("-c", "odd.unlock code=env:NOT_THERE_AT_ALL")
+    assert done.stderr == "error: code: there is no environment variable NOT_THERE_AT_ALL\n"

@@ -13,11 +13,13 @@ from trunnion.launcher.failures import exit_status, run_status
 from trunnion.launcher.render import show_table
 from trunnion.launcher.views import show_value
 from trunnion.model.names import nearest
+from trunnion_tty.about_runs import all_runs, coloured, facts, fitted, own_jobs
+from trunnion_tty.calls import secrets_again
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.checking import unknown
 from trunnion_tty.jobs import Job
 from trunnion_tty.lines import as_typed
-from trunnion_tty.listing import all_runs, explained, overview, own_jobs
+from trunnion_tty.listing import explained, overview
 from trunnion_tty.running import by_name
 from trunnion_tty.verbs import JobAction, Wanted
 
@@ -82,16 +84,19 @@ class Acting:
     async def list_jobs(self, wanted: Wanted) -> None:
         """List runs."""
         if not wanted.every:
-            header, *rows = own_jobs(self._shell.jobs)
-            more = "" if rows else "this shell has started nothing yet; jobs --all lists what all doors have\n"
+            rows = own_jobs(self._shell.jobs)
+            more = "" if rows[1:] else "this shell has started nothing yet; jobs --all lists what all doors have\n"
         else:
             page = await self._shell.finder.page(wanted)
             numbers = {job.run.id: job.number for job in self._shell.jobs}
-            header, *rows = all_runs(page, numbers)
-            more = "" if rows else "there are no such runs\n"
-        if rows:
-            show_table(self._shell.face.screen, rows, header)
-        self._shell.face.screen.err(more)
+            rows = all_runs(page, numbers)
+            more = "" if rows[1:] else "there are no such runs\n"
+        screen = self._shell.face.screen
+        if screen.out_is_terminal:
+            rows = coloured(fitted(rows, screen.width()), screen.palette())
+        if rows[1:]:
+            show_table(screen, rows[1:], rows[0])
+        screen.err(more)
 
     async def job(self, action: JobAction, name: str, to: Path | None) -> None:
         """Do something with one run."""
@@ -99,7 +104,8 @@ class Acting:
         query = self._shell.running.query
         if action == "cancel":
             run = await self._shell.running.cancel(run_id)
-            self._shell.face.screen.note(f"{run.command_id} {'is being cancelled' if not run.ended else run.status}")
+            told = f"has ended already: {run.status.replace('_', ' ')}" if run.ended else "is being cancelled"
+            self._shell.face.screen.note(f"{run.command_id} {told}")
         elif action == "follow":
             await self._look_on(run_id)
         elif action == "rerun":
@@ -109,7 +115,7 @@ class Acting:
         elif action == "result":
             await self._result(run_id)
         else:
-            show_value(self._shell.face.screen, await query("runs.get", {"run_id": run_id}))
+            await self._show(run_id)
 
     async def foreground(self, name: str) -> None:
         """Wait for a run that goes on in the background, or that another door started."""
@@ -186,20 +192,34 @@ class Acting:
 
     # -- one run ----------------------------------------------------------------------------------
 
+    async def _show(self, run_id: str) -> None:
+        """All that matters of it for people; all of it for programs."""
+        screen = self._shell.face.screen
+        if screen.out_is_terminal:
+            show_table(screen, facts(await self._shell.finder.run(run_id), screen.palette()), ())
+        else:
+            show_value(screen, await self._shell.running.query("runs.get", {"run_id": run_id}))
+
     async def _look_on(self, run_id: str) -> None:
         """All a run says, from its beginning to its end; Ctrl-C stops looking on."""
         if not await self._shell.running.look_on(await self._shell.finder.run(run_id)):
             self.status = exit_status("cancelled")
 
     async def _again(self, run_id: str) -> None:
-        job = await self._shell.running.start(by_name("runs.rerun", {"run_id": run_id}))
+        """What is not kept, its secrets, is asked for."""
+        args: dict[str, Json] = {"run_id": run_id}
+        run = await self._shell.finder.run(run_id)
+        entry = self._shell.link.catalog.get(run.command_id)
+        if entry is not None and (again := await secrets_again(entry, run.args, self._shell.face.secret)):
+            args["args"] = again
+        job = await self._shell.running.start(by_name("runs.rerun", args))
         await self._shell.running.waited(asyncio.ensure_future(job.over()))
         if job.run.status != "succeeded" or not isinstance(job.run.result, Mapping):
             self._shell.face.tell_end(job)
             self.status = run_status(job.run)
             return
-        again = await self._shell.finder.run(str(job.run.result.get("id")))
-        self.status = await self._shell.stay(self._shell.jobs.follow(again))
+        anew = await self._shell.finder.run(str(job.run.result.get("id")))
+        self.status = await self._shell.stay(self._shell.jobs.follow(anew))
 
     async def _result(self, run_id: str) -> None:
         run = await self._shell.finder.run(run_id)

@@ -19,9 +19,9 @@ from trunnion.launcher.render import Renderer
 from trunnion.launcher.screen import Screen
 from trunnion.launcher.views import show_value
 from trunnion.rendering import PLAIN, Palette, tagged
+from trunnion_tty.about_runs import announced
 from trunnion_tty.jobs import Job
 from trunnion_tty.lines import is_unfinished
-from trunnion_tty.listing import announced
 from trunnion_tty.settings import Theme
 from trunnion_tty.signals import Signals
 

@@ -36,6 +36,23 @@ async def with_secrets(
     return found
 
 
+async def secrets_again(
+    entry: Entry, args: Mapping[str, Json], ask: Callable[[str], Awaitable[str]]
+) -> dict[str, Json]:
+    """The secrets among the arguments of an earlier run, which nobody has kept.
+
+    Args:
+        entry: the command.
+        args: of that run, as it is on record.
+        ask: asks the person for a secret of this name.
+
+    Raises:
+        InvalidArguments: nobody is there to ask.
+        EOFError: the person would not say.
+    """
+    return {name: _meant(entry, name, await ask(name)) for name in entry.secrets if name in args}
+
+
 def _meant(entry: Entry, name: str, text: str) -> Json:
     """The value a text stands for, as it would on a command line: a number where the argument is one."""
     parameters = entry.parameters

@@ -1,15 +1,11 @@
-"""What is printed about what there is: help, and lists of jobs. Pure."""
+"""What is printed about what there is: help. Pure."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from trunnion import Json, Run
 from trunnion.launcher.usage import usage
-from trunnion.rendering import readable_time
 from trunnion_tty.catalog import Catalog, Entry
-from trunnion_tty.jobs import SHORT, Job
 from trunnion_tty.oneline import one_line
 from trunnion_tty.reading import Place, Verb
 
@@ -71,55 +67,6 @@ def called(entry: Entry) -> str:
     """How a command or query is called here."""
     text = usage(entry.described, entry.id, in_shell=True)
     return text if entry.available else text + "\nIt is not available just now.\n"
-
-
-def own_jobs(jobs: Iterable[Job]) -> list[list[str]]:
-    """Rows about jobs of this shell, the header first."""
-    rows = [["job", "tag", "command", "status", "since", "took"]]
-    for job in jobs:
-        run = job.run
-        status = run.status if not job.lost else "lost"
-        rows.append([str(job.number), job.tag, run.command_id, status, _moment(run.created), _took(run)])
-    return rows
-
-
-def all_runs(items: Iterable[Mapping[str, Json]], numbers: Mapping[str, int]) -> list[list[str]]:
-    """Rows about runs the host lists, the header first; ``numbers`` are those of jobs of this shell."""
-    rows = [["job", "tag", "command", "status", "principal", "source", "created"]]
-    for item in items:
-        run_id, created = str(item.get("id")), item.get("created")
-        number = str(numbers.get(run_id, ""))
-        texts = [str(item.get(key) or "") for key in ("command_id", "status", "principal", "source")]
-        rows.append([number, run_id[-SHORT:], *texts, _moment(created if isinstance(created, int) else 0)])
-    return rows
-
-
-def announced(job: Job) -> str:
-    """One line about a job in the background that is over."""
-    if job.lost:
-        return f"[{job.number}] {job.tag} {job.run.command_id} is lost: {one_line(job.lost)}"
-    error = (
-        f": {one_line(job.run.error.message)}"
-        if job.run.error is not None and job.run.status not in ("succeeded", "cancelled")
-        else ""
-    )
-    return f"[{job.number}] {job.tag} {job.run.command_id} {job.run.status.replace('_', ' ')}{after(job.run)}{error}"
-
-
-def after(run: Run) -> str:
-    """How long a run took, to go on a sentence with; ``""`` where that is not known."""
-    took = _took(run)
-    return f" after {took}" if took else ""
-
-
-def _took(run: Run) -> str:
-    if run.finished is None or run.started is None:
-        return ""
-    return readable_time((run.finished - run.started) / 1e6)
-
-
-def _moment(microseconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(microseconds / 1e6)) if microseconds else ""
 
 
 def _about(entry: Entry) -> str:

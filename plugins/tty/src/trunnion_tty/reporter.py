@@ -13,11 +13,11 @@ from trunnion.model.events import LOG, STATE
 from trunnion.model.status import TERMINAL
 from trunnion.rendering import EventRenderer, Live, bar, fold, tagged, visible
 from trunnion_tty import terminal
+from trunnion_tty.about_runs import after, announced
 from trunnion_tty.answers import shown
 from trunnion_tty.display import Display
 from trunnion_tty.jobs import Job
 from trunnion_tty.link import Link
-from trunnion_tty.listing import after, announced
 from trunnion_tty.throttle import Throttle
 
 RESULT_LINES = 40

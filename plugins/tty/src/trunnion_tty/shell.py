@@ -111,7 +111,11 @@ class Shell:
 
     async def _from_source(self, name: str, source: str) -> str:
         """A secret from ``env:VARIABLE`` or ``file:PATH``."""
-        (word,) = await self.running.waited(in_thread(partial(words_for, [f"{name}={source}"])), "nothing was done")
+        reading = in_thread(partial(words_for, [f"{name}={source}"]))
+        try:
+            (word,) = await self.running.waited(reading, "nothing was done")
+        except InvalidArguments as error:  # here it is no option
+            raise InvalidArguments(error.message.removeprefix("--secret ")) from None
         return word.partition("=")[2]
 
     # -- lines ------------------------------------------------------------------------------------
