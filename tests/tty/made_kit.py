@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from figures import DEFAULT_ROUNDS, ROUNDS
 from hypothesis import strategies as st
 
 from trunnion.arguments import Parameters, Word, compile_parameters
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.reading import Place
 from trunnion_tty.verbs import declared
+
+
+def many(count: int) -> int:
+    """So many examples in CI; ten times as many where rows of the fault matrix are run at length."""
+    return count if ROUNDS <= DEFAULT_ROUNDS else 10 * count
+
 
 NASTY = [
     "", " ", "-", "--", "-x", "--n", "--n=1", "-5", "a b", "'", '"', "\\", "\\\\", "a\nb", "\r", "\t", "a\r\n", "\\\n",

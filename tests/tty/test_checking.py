@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from made_kit import VERBS, Made, arguments, commands, typed, words
+from made_kit import VERBS, Made, arguments, commands, many, typed, words
 from signed_kit import COMMANDS, QUERIES, pool
 
 from trunnion import InvalidArguments, Invocation, TrunnionError
@@ -51,7 +51,7 @@ def nearly(draw: st.DrawFn, made: Made) -> str:
     return " ".join([name.raw, *raws]) if draw(st.booleans()) else line
 
 
-@settings(LOOSE, max_examples=150)
+@settings(LOOSE, max_examples=many(100))
 @given(commands(), st.data())
 def test_of_made_up_commands(made: Made, data: st.DataObject) -> None:
     (line,) = statements(data.draw(nearly(made))) or ["made.up"]
@@ -65,7 +65,7 @@ def test_of_made_up_commands(made: Made, data: st.DataObject) -> None:
         assert told_while_typing(line, made.place) == []
 
 
-@settings(LOOSE, max_examples=60)
+@settings(LOOSE, max_examples=many(40))
 @given(commands(secrets=True), st.data())
 def test_of_secrets_only_a_place_may_be_typed(made: Made, data: st.DataObject) -> None:
     (line,) = statements(data.draw(nearly(made))) or ["made.up"]

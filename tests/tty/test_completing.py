@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_kit import CHOICES, KINDS, NASTY, TEXT, VERBS, Made, arguments, commands, typed, words
+from made_kit import CHOICES, KINDS, NASTY, TEXT, VERBS, Made, arguments, commands, many, typed, words
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
@@ -38,7 +38,7 @@ def offered(line: str, place: Place, folder: Path | None = None) -> list[str]:
 # -- made-up commands -----------------------------------------------------------------------------
 
 
-@settings(LOOSE, max_examples=150)
+@settings(LOOSE, max_examples=many(40))
 @given(commands(), st.data())
 def test_of_a_line_that_is_good_so_far_every_proposal_is_good(made: Made, data: st.DataObject) -> None:
     """At every place of a good line, and behind it; also where only a blank follows what was put in place."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_kit import VERBS
+from made_kit import VERBS, many
 
 from trunnion import Json
 from trunnion_tty.catalog import Catalog
@@ -74,14 +74,14 @@ CONSOLES = st.just("") | DOTTED
 TYPED = DOTTED | DOTTED.map(".".__add__)
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(150))
 @given(worlds(), CONSOLES, TYPED)
 def test_a_name_stands_for_one_command(world: World, console: str, name: str) -> None:
     entry = world.place(console).catalog.find(name, console)
     assert (entry.id if entry is not None else None) == world.meant(name, console)
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(150))
 @given(worlds(), CONSOLES, TYPED)
 def test_what_a_line_begins_with(world: World, console: str, name: str) -> None:
     """The shell's own words first, then aliases, then commands; quotes ask for a command."""
@@ -104,7 +104,7 @@ def test_what_a_line_begins_with(world: World, console: str, name: str) -> None:
         assert reading.verb is None
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(100))
 @given(worlds(), CONSOLES)
 def test_each_command_is_shown_by_a_name_that_stands_for_it_here(world: World, console: str) -> None:
     place = world.place(console)
@@ -119,7 +119,7 @@ def test_each_command_is_shown_by_a_name_that_stands_for_it_here(world: World, c
         assert shown == last or place.is_own(last) or world.meant(last, console) != name
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(100))
 @given(worlds(), CONSOLES, TYPED)
 def test_a_name_stands_for_one_console(world: World, console: str, name: str) -> None:
     found = world.place(console).catalog.find_console(name, console)
@@ -135,7 +135,7 @@ def test_a_name_stands_for_one_console(world: World, console: str, name: str) ->
     assert below == {path for path in world.consoles if path and ".".join(path.split(".")[:-1]) == console}
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(100))
 @given(worlds(), CONSOLES, TYPED)
 def test_of_a_name_that_is_none_something_is_said(world: World, console: str, name: str) -> None:
     place = world.place(console)
