@@ -60,6 +60,7 @@ def imported(hosted: Place, tmp_path: Path) -> Callable[[Callable[[Shell], None]
         path, config = tmp_path / "imported", tmp_path / "trunnion.toml"
         config.write_text(f'[host]\ndata_dir = "{hosted.data}"\n')  # with no section that would be judged first
         env = {"IMPORTED": str(path), "TRUNNION_CONFIG": str(config), "TRUNNION_PLUGINS": "tty"}
+        env |= {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}  # what measures imports a good deal itself
         shell = hosted.shell(program=PROGRAM, env=env).ready()
         does(shell)
         shell.ready().key("c-d")
