@@ -81,6 +81,22 @@ async def test_what_a_caller_may_not_see_is_not_named_by_a_console(start) -> Non
         assert [described[name] for name in names] == [""] * 5
 
 
+async def test_a_console_without_commands_is_shown_to_who_may_call_what_its_lines_go_to(start) -> None:
+    """One whose lines go to a command elsewhere, or to the system's shell."""
+    plugin = {
+        "consoles": [
+            Console(path="far.away", accept_undefined=True, on_miss="shop.till.miss"),
+            Console(path="system", accept_undefined="system"),
+            Console(path="empty"),
+            Console(path="lost", accept_undefined=True, on_miss="shop.none"),
+        ],
+    }
+    async with start(cmd(quick, console="shop.till", name="miss", expose=WEB), plugin=plugin) as rig:
+        assert {"far", "far.away", "system"} <= {c["path"] for c in meta(rig)["consoles"]}
+        assert not {"empty", "lost"} & {c["path"] for c in meta(rig)["consoles"]}
+        assert {"far.away"} == {"far.away", "system"} & {c["path"] for c in meta(rig, BOB)["consoles"]}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -188,6 +188,8 @@ def test_q2_a_terminal_that_can_do_nothing_gets_plain_text(
     shell.until("there is no command 'odd.nosuch'")
     shell.until(lambda terminal: terminal.line == "> ")
     shell.type("odd.hello half")
+    shell.until(lambda terminal: terminal.line == "> odd.hello half")
+    shell.mark()
     shell.key("c-c")
     shell.until(lambda terminal: terminal.line == "> ")
     shell.enter("odd.nap")

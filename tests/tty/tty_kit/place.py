@@ -179,8 +179,14 @@ class Place:
         self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell without a terminal to its end."""
+        return self.run("shell", *args, stdin=stdin, env=env)
+
+    def run(
+        self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the program without a terminal to its end."""
         return subprocess.run(
-            self.command("shell", *args),
+            self.command(*args),
             input=stdin,
             check=False,
             capture_output=True,

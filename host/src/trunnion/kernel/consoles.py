@@ -9,12 +9,20 @@ import msgspec
 from trunnion.kernel.reporting import Report
 from trunnion.model.contributions import Console
 from trunnion.model.errors import Conflict, InvalidArguments
+from trunnion.model.names import console_of
 
 FIRST = ("host", "app")
 """Whose descriptions count before those of plugins: the host's own, then the embedding program's."""
 
 COMMANDS = ("on_miss", "on_enter", "on_leave")
 QUERIES = ("completer", "validator")
+
+
+def upwards(path: str) -> Iterator[str]:
+    """A console and those above it, but for the root."""
+    while path:
+        yield path
+        path = console_of(path)
 
 
 def by_path(owner: str, consoles: Iterable[Console]) -> dict[str, Console]:

@@ -13,9 +13,10 @@ from trunnion.access.policy import Policy
 from trunnion.access.redaction import Redactor
 from trunnion.kernel.blame import Blame
 from trunnion.kernel.canonical import canonical, digest
+from trunnion.kernel.consoles import upwards
 from trunnion.kernel.entries import CommandEntry, QueryEntry
 from trunnion.kernel.registry import Registry
-from trunnion.model.contributions import Console, MetaSection, PluginRecord
+from trunnion.model.contributions import SYSTEM_SHELL, Console, MetaSection, PluginRecord
 from trunnion.model.json import Json, decode, encode
 from trunnion.model.names import console_of
 from trunnion.model.runs import Caller
@@ -209,13 +210,11 @@ def _section(section: MetaSection) -> dict[str, Json]:
 def _consoles(
     registry: Registry, commands: Iterable[CommandEntry], queries: Iterable[QueryEntry]
 ) -> list[dict[str, Json]]:
-    """The tree, the root first; a console nothing visible lives in is left out."""
-    inhabited = {""}
-    for name in [e.id for e in commands] + [e.id for e in queries]:
-        path = console_of(name)
-        while path:
-            inhabited.add(path)
-            path = console_of(path)
+    """The tree, the root first; a console that nothing visible lives in, or takes lines for, is left out."""
+    inhabited, callable_ids = {""}, {name for entry in commands for name in entry.names}
+    within_one = [console_of(name) for name in [e.id for e in commands] + [e.id for e in queries]]
+    for path in within_one + [c.path for c in registry.consoles() if _taken_by(c) in callable_ids]:
+        inhabited.update(upwards(path))
     every = [registry.root(), *(c for c in registry.consoles() if c.path in inhabited)]
     above, within = defaultdict[str, list[Console]](list), defaultdict[str, list[str]](list)
     for console in every[1:]:
@@ -223,6 +222,13 @@ def _consoles(
     for command_id in sorted(entry.id for entry in commands):
         within[console_of(command_id)].append(command_id)
     return [_console(console, above[console.path], within[console.path]) for console in every]
+
+
+def _taken_by(console: Console) -> str:
+    """The command that takes the lines of a console which are no commands; ``""`` where none does."""
+    if console.accept_undefined == "system":
+        return SYSTEM_SHELL
+    return console.on_miss if console.accept_undefined else ""
 
 
 def _console(console: Console, children: Sequence[Console], command_ids: Sequence[str]) -> dict[str, Json]:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trunnion.access.directory import covers
-from trunnion.kernel.consoles import by_path, in_force, problems
+from trunnion.kernel.consoles import by_path, in_force, problems, upwards
 from trunnion.kernel.entries import CommandEntry, Compiler, QueryEntry, StreamEntry
 from trunnion.model.commands import Command, Query
 from trunnion.model.contributions import Console, MetaSection, StreamSource
@@ -244,14 +244,9 @@ class Registry:
     def consoles(self) -> list[Console]:
         """Every console but the root, described or not, by path."""
         described = {path: c for path, (_, c) in in_force(self._described()).items()}
-        paths = set(described)
         ids = [e.id for e in self.all_commands()] + [e.id for e in self.all_queries()]
-        for name in ids:
-            path = console_of(name)
-            while path:
-                paths.add(path)
-                path = console_of(path)
-        return [described.get(path) or Console(path=path) for path in sorted(paths) if path]
+        paths = {each for path in [*described, *map(console_of, ids)] for each in upwards(path)}
+        return [described.get(path) or Console(path=path) for path in sorted(paths)]
 
     def root(self) -> Console:
         """The main console, under all others."""

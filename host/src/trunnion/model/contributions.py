@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import click
 
     from trunnion.kernel.handle import HostHandle
+
+
+SYSTEM_SHELL: Final = "shell.run"
+"""The command that lines go to where a console accepts undefined ones for the system."""
 
 
 class StreamSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,8 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
         validator: id of a query that takes ``line`` and may take ``console``; asked about a line that is no command
             before it goes to ``on_miss``, it answers null, or what is wrong with the line.
         accept_undefined: what an unknown line does: refuse it, hand it to ``on_miss``, or ``system``: hand it to
-            the shell of the system.
+            the shell of the system, by ``shell.run``. A console that has no command of its own is shown to those who
+            may call the one its lines go to.
         on_miss: id of a command that takes ``line`` (the raw line) and may take ``console``.
         on_enter, on_leave: ids of commands without arguments, run when the console is entered and left.
     """
