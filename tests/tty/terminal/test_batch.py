@@ -162,9 +162,9 @@ def test_a_file_that_is_none(hosted: Place) -> None:
 
 
 def test_what_was_recorded_can_be_done_again(hosted: Place, shell: Shell) -> None:
-    path = hosted.root / "recorded.trn"
+    path = hosted.root / "session.trn"
     shell.do(f"record {path}")
-    assert "recording to recorded.trn" in shell.text()
+    assert "recording to session.trn" in shell.text()
     shell.do("use odd")
     shell.do("hello Ada --loud")
     shell.do("fails")
