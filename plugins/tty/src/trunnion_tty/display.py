@@ -16,8 +16,11 @@ from typing import Protocol
 FRAME = 1 / 30
 """Seconds between two frames while there is more than one to write."""
 
-FRAME_SIZE = 256 << 10
-"""Roughly what one frame takes of a backlog, characters."""
+FRAME_SIZE, LEAST_SIZE = 256 << 10, 4 << 10
+"""What one frame takes of a backlog, characters: at most, and at least."""
+
+WRITING = 0.01
+"""Seconds that writing one frame of a backlog should take: a key that is pressed meanwhile waits for its end."""
 
 BACKLOG = 1 << 20
 """Characters that may wait before whoever makes more of them has to."""
@@ -51,6 +54,7 @@ class Display:
         self._front = ""
         self._drawn = ""
         self._next = 0.0
+        self._most = LEAST_SIZE
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._room.set()
@@ -122,26 +126,38 @@ class Display:
             self._next = loop.time() + FRAME
             self._schedule()
             return
-        text = self._take()
+        began, text = loop.time(), self._take()
         if self._prompt is not None:
             self._prompt.above(text)
         else:
             self._draw(text)
+        self._learn(len(text), loop.time() - began)
         # A backlog goes on once keys were served; else what comes little by little is collected for a frame.
         self._next = loop.time() + (0.0 if self._waiting else FRAME)
         if self._waiting:
             self._schedule()
 
     def _take(self) -> str:
+        """The next frame: whole lines, as many as ``_most`` allows, and one at least."""
         pieces: list[str] = []
         size = 0
-        while self._waiting and size < FRAME_SIZE:
-            pieces.append(self._waiting.popleft())
-            size += len(pieces[-1])
+        while self._waiting and size < self._most:
+            piece = self._waiting.popleft()
+            end = piece.find("\n", self._most - size - 1) + 1
+            if 0 < end < len(piece):
+                self._waiting.appendleft(piece[end:])
+                piece = piece[:end]
+            pieces.append(piece)
+            size += len(piece)
         self._size -= size
         if self._size <= BACKLOG // 2:
             self._room.set()
         return "".join(pieces)
+
+    def _learn(self, size: int, took: float) -> None:
+        """Let the next frame be as large as the terminal takes in its time. A small one says nothing of that."""
+        if size >= self._most // 2:
+            self._most = min(FRAME_SIZE, max(LEAST_SIZE, int(size * WRITING / max(took, 1e-6))))
 
     def _draw(self, text: str) -> None:
         if not text and self._front == self._drawn:

@@ -232,7 +232,8 @@ class Prompt:
                 app.renderer.erase(leave_alternate_screen=False)
                 app.output.write_raw(text)
                 (app.context or copy_context()).copy().run(app.renderer.render, app, app.layout)
-        app.invalidate()
+        else:
+            app.invalidate()
 
     @property
     def _buffer(self) -> Buffer:

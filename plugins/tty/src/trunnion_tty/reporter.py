@@ -53,17 +53,25 @@ class Reporter:
 
     async def events(self, job: Job, batch: Sequence[Event]) -> None:
         """Show what a job says: whole where it is waited for, else marked and no more than can be read."""
-        renderer = self._renderer(job)
+        renderer, texts = self._renderer(job), list[str]()
         for event in batch:
             if _is_end(event) or _is_own_wish(event, self._link.principal):
                 continue  # what came of it is told once, with the result
             made = renderer.render(event)
-            if made.live is not None:
-                self._draw_live(job, made.live)
             if made.text:
-                self._draw_live(job, None)
-                self._show(job, made.text)
+                texts.append(made.text if made.text.endswith("\n") else made.text + "\n")
+            elif made.live is not None:
+                self._show_all(job, texts)
+                self._draw_live(job, made.live)
+        self._show_all(job, texts)
         await self._display.room()
+
+    def _show_all(self, job: Job, texts: list[str]) -> None:
+        """What was said one after the other, at once: a flood comes in batches. Nothing is live below it any more."""
+        if texts:
+            self._draw_live(job, None)
+            self._show(job, "".join(texts))
+            texts.clear()
 
     def _draw_live(self, job: Job, live: Live | None) -> None:
         """What a job is at: a line of its own where it is waited for, else a few words in the bar."""
