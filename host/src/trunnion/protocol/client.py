@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from trunnion.model.events import Event, run_stream
 from trunnion.model.json import Json, decode
 from trunnion.model.runs import Invocation, LocalDoor, Run
 from trunnion.protocol import address
+from trunnion.protocol.answers import Followed, Hello, MetaAnswer, Subscribed
 from trunnion.protocol.client_errors import RemoteError, no_host
 from trunnion.protocol.feeds import Behind, Feed, Gone
 from trunnion.protocol.messages import (
@@ -37,32 +38,6 @@ ENDS = 64
 
 PAUSE = 0.05
 """Seconds before the first attempt to reconnect; doubles up to one second."""
-
-
-class MetaAnswer(msgspec.Struct, frozen=True):
-    """What ``meta.get`` answers; ``meta`` is None when the client's revision is current."""
-
-    revision: str
-    generation: int
-    modified: bool
-    meta: Json = None
-
-
-class Hello(msgspec.Struct, frozen=True):
-    """Who answered."""
-
-    protocol: int
-    host_id: str
-    boot_id: str
-    version: str
-
-
-class _Subscribed(msgspec.Struct, frozen=True):
-    subscription: str
-
-
-class _Followed(msgspec.Struct, frozen=True):
-    subscription: str = ""
 
 
 class Client:
@@ -89,6 +64,8 @@ class Client:
         self._feeds: dict[str, Feed] = {}
         self._early: dict[str, Feed] = {}
         self._begun: dict[str, str] = {}
+        self._subscribing = 0
+        self._losses = 0
         self._over: dict[str, Run] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -148,9 +125,12 @@ class Client:
                 behind that; ``look_away`` if nobody will call those.
         """
         params = {**msgspec.structs.asdict(invocation), "cancel_on_disconnect": cancel_on_disconnect}
-        answer = await self._call("command.submit", {**params, "follow": True} if follow else params)
+        if not follow:
+            return await self._typed(Run, "command.submit", params)
+        with self._to_subscribe() as is_lost:
+            answer = await self._call("command.submit", {**params, "follow": True})
         run = msgspec.json.decode(answer, type=Run)
-        if follow and (name := msgspec.json.decode(answer, type=_Followed).subscription):
+        if (name := msgspec.json.decode(answer, type=Followed).subscription) and not is_lost():
             self._begun[run_stream(run.id)] = name
         return run
 
@@ -191,6 +171,11 @@ class Client:
             writer.write(call_frame(call_id, method, params) + b"\n")
             await self._flush(writer)
             return await future
+        except asyncio.CancelledError:
+            # Unless it was answered the host would go on with what nobody waits for.
+            if writer is self._writer and (future.cancelled() or not future.done()):
+                writer.write(call_frame(next(self._ids), "rpc.cancel", {"id": call_id}) + b"\n")
+            raise
         finally:
             self._calls.pop(call_id, None)
 
@@ -243,7 +228,10 @@ class Client:
         name = self._begun.pop(stream, "") if live and not after else ""
         if not name:
             params = {"stream": stream, "after": after, "live": live}
-            name = (await self._typed(_Subscribed, "stream.subscribe", params)).subscription
+            with self._to_subscribe() as is_lost:
+                name = (await self._typed(Subscribed, "stream.subscribe", params)).subscription
+            if is_lost():
+                raise self._gone()
         feed = self._early.pop(name, None) or Feed()
         self._feeds[name] = feed
         ended = False
@@ -262,6 +250,19 @@ class Client:
                 self._feeds.pop(name, None)
             else:
                 self._leave(name, feed)
+
+    @contextlib.contextmanager
+    def _to_subscribe(self) -> Iterator[Callable[[], bool]]:
+        """While entered, events may come of a subscription whose name is not known yet.
+
+        What is entered says whether the line was lost right behind the answer, and the subscription with it.
+        """
+        losses = self._losses
+        self._subscribing += 1
+        try:
+            yield lambda: self._losses > losses
+        finally:
+            self._subscribing -= 1
 
     def _leave(self, name: str, feed: Feed) -> None:
         """Want no more of a subscription. Nobody waits for the host to notice: it may be busy, and who leaves is not.
@@ -343,9 +344,21 @@ class Client:
                 self._settle(answer.id, None, error)
             case Notice(event="stream"):
                 data = msgspec.json.decode(answer.data, type=StreamData)
-                feed = self._feeds.get(data.subscription) or self._early.setdefault(data.subscription, Feed())
-                feed.put(data)
+                self._feed_of(data).put(data)
         return None
+
+    def _feed_of(self, data: StreamData) -> Feed:
+        """Where a message belongs; one of a subscription nobody knows ends that: whoever asked for it gave up."""
+        name = data.subscription
+        if (feed := self._feeds.get(name)) is not None:
+            return feed
+        if self._subscribing or name in self._begun.values():
+            return self._early.setdefault(name, Feed())
+        feed = self._early.pop(name, Feed())
+        if not data.ended:
+            self._feeds[name] = feed
+            self._leave(name, feed)
+        return feed
 
     def _settle(self, call_id: CallId | None, result: msgspec.Raw | None, error: ErrorInfo | None) -> None:
         future = self._calls.pop(call_id, None) if call_id is not None else None
@@ -358,6 +371,7 @@ class Client:
 
     def _lost(self, farewell: ErrorInfo | None) -> None:
         self._writer = None
+        self._losses += 1
         calls, self._calls = self._calls, {}
         feeds, self._feeds, self._early, self._begun = self._feeds, {}, {}, {}
         for future in calls.values():

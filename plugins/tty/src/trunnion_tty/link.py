@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 
 from trunnion import Event, Json, TrunnionError
 from trunnion.model.events import HOST_STREAM, LEVELS, LOG, META
-from trunnion.protocol.client import Client, MetaAnswer
+from trunnion.protocol.answers import MetaAnswer
+from trunnion.protocol.client import Client
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.submitting import is_gone
 
