@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 from trunnion.launcher.failures import report, run_status
 from trunnion.launcher.render import Renderer, show_table
 from trunnion.launcher.screen import Screen
-from trunnion.model.errors import Busy, ErrorInfo
+from trunnion.model.errors import Busy, ErrorInfo, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.runs import Run
 
@@ -150,6 +152,34 @@ def test_a_defect_is_one_line_that_says_where_the_traceback_is():
     target = screen()
     report(ZeroDivisionError("oh"), target, debug=True)
     assert "Traceback" in target._err.getvalue() or "ZeroDivisionError" in target._err.getvalue()
+
+
+class Full(io.StringIO):
+    def fileno(self) -> int:
+        return self.nowhere
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_output_that_cannot_be_written_is_an_error_with_a_name(tmp_path):
+    with pytest.raises(Unavailable, match="standard output cannot be written: No space left on device"):
+        Screen(out=Full(), err=io.StringIO()).out("x")
+    err = Full()
+    err.nowhere = os.open(tmp_path / "err", os.O_WRONLY | os.O_CREAT)
+    Screen(out=io.StringIO(), err=err).err("x")
+    assert str(Path(f"/proc/self/fd/{err.nowhere}").readlink()) == os.devnull, "it is tried no more"
+    os.close(err.nowhere)
+
+
+def test_a_traceback_that_cannot_be_kept_is_no_defect_of_its_own(monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    target = screen()
+    assert report(ZeroDivisionError("oh"), target, debug=False) == 70
+    assert "cannot be kept (No space left on device): --debug shows it" in target._err.getvalue()
 
 
 def test_a_closed_pipe_is_no_error():

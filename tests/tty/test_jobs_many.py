@@ -87,3 +87,35 @@ async def test_no_two_jobs_have_one_tag() -> None:
     assert len({job.tag for job in made}) == 3
     assert len(made[0].tag) == SHORT
     await jobs.close()
+
+
+class Clumsy(Nobody):
+    """Cannot show what it is told."""
+
+    def __init__(self) -> None:
+        self.over: list[Job] = []
+
+    async def events(self, job: Job, batch: Sequence[Event]) -> None:
+        raise KeyError("colour")
+
+    def ended(self, job: Job) -> None:
+        self.over.append(job)
+
+
+class Talking(Runs):
+    """Runs that say one thing."""
+
+    async def follow(self, stream: str, after: int) -> AsyncIterator[list[Event]]:
+        yield []
+
+
+async def test_a_job_that_cannot_be_shown_is_told_to_be_lost() -> None:
+    """Defence: ``except Exception`` in ``show``: it ended without a word, as if all was well."""
+    watcher = Clumsy()
+    jobs = Jobs(Talking(), watcher)  # type: ignore[arg-type]
+    job = jobs.follow(run("0" * 8 + "dddd"))
+    await job.over()
+    assert watcher.over == [job]
+    assert job.lost == "a defect of this shell, KeyError: 'colour'; the run goes on"
+    assert isinstance(job.defect, KeyError)
+    await jobs.close()

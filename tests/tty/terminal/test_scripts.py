@@ -160,9 +160,20 @@ def test_ctrl_c_gives_up_what_a_stopped_host_is_asked_about_jobs(place: Place) -
     for line in ("--all", "show 1", "result 1", "rerun 1", "export 1", "follow 1", "cancel 1", "show abcd"):
         shell.start(f"jobs {line}")
         shell.key("c-c")
-        if line == "rerun 1":
-            shell.until("Ctrl-C again not to wait for that")
-            shell.key("c-c")
         shell.ready()
     place.host.send_signal(signal.SIGCONT)
     assert "hello you" in shell.do("odd.hello")
+
+
+@pytest.mark.parametrize("lines", ["odd.hello\nodd.noop", "odd.hello &\nwait\nodd.noop", "odd.noop\nodd.count"])
+def test_output_that_cannot_be_written_ends_the_lines(hosted: Place, lines: str) -> None:
+    """Defence: ``Screen.put`` says so: what was lost was told nobody, and status 0."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            hosted.command("shell", "-c", lines), stdout=full, stderr=subprocess.PIPE, check=False, text=True,
+            env={name: value for name, value in hosted.env.items() if name != "PYTHONUNBUFFERED"}, cwd=hosted.root,
+        )  # fmt: skip
+    assert done.returncode == 9
+    assert "Traceback" not in done.stderr
+    assert "standard output cannot be written" in done.stderr
+    assert "odd.noop" not in done.stderr or lines.startswith("odd.noop")

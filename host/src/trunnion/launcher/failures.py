@@ -89,7 +89,10 @@ def _defect(error: BaseException, screen: Screen, *, debug: bool) -> int:
         screen.err(trace)
         where = "its traceback is above"
     else:
-        with tempfile.NamedTemporaryFile("w", prefix="trunnion-", suffix=".log", delete=False) as file:
-            file.write(trace)
-        where = f"its traceback is in {file.name}"
+        try:
+            with tempfile.NamedTemporaryFile("w", prefix="trunnion-", suffix=".log", delete=False) as file:
+                file.write(trace)
+            where = f"its traceback is in {file.name}"
+        except OSError as failure:
+            where = f"its traceback cannot be kept ({failure.strerror}): --debug shows it"
     return _tell(screen, "internal", f"a defect in trunnion, {type(error).__name__}: {error}; {where}")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from trunnion.launcher.failures import report
+from trunnion.launcher.failures import exit_status, report
 from trunnion.launcher.groups import LazyGroup
 from trunnion.launcher.options import JSON_KEY, names, not_empty, options_of
-from trunnion.launcher.screen import Screen
+from trunnion.launcher.screen import Screen, lead_nowhere
 
 PROGRAM = "trunnion"
 COMPLETE = "_TRUNNION_COMPLETE"
@@ -76,6 +76,17 @@ def _open_missing_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
+def _written(status: int) -> int:
+    """The exit status once all that was said is written. What cannot be is given up, lest Python tries it again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            lead_nowhere(stream)
+            status = status or exit_status("unavailable")
+    return status
+
+
 def main() -> None:
     """What the console script calls."""
     _open_missing_streams()
@@ -83,4 +94,4 @@ def main() -> None:
         from trunnion.launcher.completion import serve
 
         sys.exit(serve(os.environ[COMPLETE]))
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(_written(run(sys.argv[1:])))

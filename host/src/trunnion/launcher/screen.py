@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from trunnion.model.errors import Unavailable
 from trunnion.rendering.neutral import visible
 
 if TYPE_CHECKING:
@@ -81,18 +82,26 @@ class Screen:
         return 0
 
     def out(self, text: str) -> None:
-        """Write to standard output as it is; neutralised if that is a terminal."""
-        self.has_output = True
-        _write(self._out, visible(text) if self.out_is_terminal else text)
+        """Write to standard output as it is; neutralised if that is a terminal. Raises as ``put`` does."""
+        self.put(visible(text) if self.out_is_terminal else text)
 
     def err(self, text: str) -> None:
         """Write to standard error; neutralised if that is a terminal."""
-        _write(self._err, visible(text) if self.err_is_terminal else text)
+        self.put(visible(text) if self.err_is_terminal else text, error=True)
 
     def put(self, text: str, *, error: bool = False) -> None:
-        """Write what is rendered for the stream it goes to: nothing more is done to it."""
+        """Write what is rendered for the stream it goes to: nothing more is done to it.
+
+        Raises:
+            Unavailable: standard output cannot be written, as on a full disk.
+        """
         self.has_output = self.has_output or not error
-        _write(self._err if error else self._out, text)
+        try:
+            _write(self._err if error else self._out, text)
+        except OSError as failure:
+            if not error:
+                raise Unavailable(f"standard output cannot be written: {failure.strerror}") from failure
+            lead_nowhere(self._err)  # nobody could be told
 
     def note(self, text: str) -> None:
         """One line for the person at the terminal, on standard error; nothing with ``--json``."""
@@ -123,14 +132,23 @@ def as_text(value: Json, indent: int | None = None) -> str:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write and flush. Whoever closed the other end wants no more: the stream leads nowhere from then on."""
+    """Write and flush. Whoever closed the other end wants no more.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        lead_nowhere(stream)
     except UnicodeEncodeError:
         stream.write(text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii"))
         stream.flush()
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Have whatever is written to a stream of the process lost, also what it still holds."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -42,6 +42,7 @@ class Job:
         collected: whether ``wait`` has told how it ended in the background.
         cursor: the last event that was shown.
         lost: why nothing more is known of it.
+        defect: what went wrong in this shell itself, so that it is lost.
         has_result: whether its result is of interest beside what it printed.
     """
 
@@ -53,6 +54,7 @@ class Job:
         self.collected = False
         self.cursor = 0
         self.lost = ""
+        self.defect: Exception | None = None
         self.has_result = True
         self.task: asyncio.Task[None] | None = None
 
@@ -100,7 +102,7 @@ class Jobs:
             job = self._jobs[run.id] = Job(self._numbers, run, self._tag(run.id))
             job.cursor = after
         if not job.active:
-            job.run, job.lost = run, ""
+            job.run, job.lost, job.defect = run, "", None
             job.task = asyncio.create_task(self.show(job), name=f"trunnion shell: {run.id}")
             self._live[run.id] = job
             job.task.add_done_callback(partial(self._over, job))
@@ -161,6 +163,8 @@ class Jobs:
                 job.run = await self._end_of(job.run.id)
         except TrunnionError as error:
             job.lost = error.message if error.code != "not_found" else f"nothing is known of run {job.run.id}"
+        except Exception as error:  # a defect in what shows one job is no reason to be silent about its end
+            job.defect, job.lost = error, f"a defect of this shell, {type(error).__name__}: {error}; the run goes on"
         self._watcher.ended(job)
 
     async def _end_of(self, run_id: str) -> Run:

@@ -238,7 +238,7 @@ class Shell:
         if left == signal.SIGINT:
             return exit_status("cancelled")
         if job.lost:
-            raise Unavailable(job.lost)
+            raise job.defect or Unavailable(job.lost)
         return run_status(job.run) if job.run.ended else 0
 
     async def _system(self, line: str, *, background: bool) -> int:
