@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from trunnion import Event, Run
+import pytest
+
+from trunnion import Busy, Event, Run
 from trunnion_tty.jobs import REMEMBERED, SHORT, Job, Jobs
 
 
@@ -118,4 +120,37 @@ async def test_a_job_that_cannot_be_shown_is_told_to_be_lost() -> None:
     assert watcher.over == [job]
     assert job.lost == "a defect of this shell, KeyError: 'colour'; the run goes on"
     assert isinstance(job.defect, KeyError)
+    await jobs.close()
+
+
+class Crowded(Runs):
+    """A host with too many who look on already, and too many who wait, now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = [3, 2]
+
+    def refuse(self, which: int) -> None:
+        if self.refusals[which]:
+            self.refusals[which] -= 1
+            raise Busy("1024 subscriptions are open on this connection; end one first")
+
+    async def follow(self, stream: str, after: int) -> AsyncIterator[list[Event]]:
+        self.refuse(0)
+        for nothing in ():
+            yield nothing
+
+    async def wait(self, run_id: str) -> Run:
+        self.refuse(1)
+        return await super().wait(run_id)
+
+
+async def test_a_job_that_finds_no_room_to_be_looked_on_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: ``_look_on``: of three hundred jobs the last were told to be lost, and went on unseen."""
+    monkeypatch.setattr("trunnion_tty.jobs.PAUSE", 0.001)
+    host = Crowded()
+    jobs = Jobs(host, Nobody())  # type: ignore[arg-type]
+    job = jobs.follow(run("0" * 8 + "cccc"))
+    await asyncio.wait_for(job.over(), 10)
+    assert (job.lost, job.run.status, host.refusals) == ("", "succeeded", [0, 0])
     await jobs.close()

@@ -54,7 +54,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     message_bytes: int = 4 << 20
     pending_calls: int = 1024
-    subscriptions: int = 256
+    subscriptions: int = 1024
     tied_runs: int = 1024
     soft_buffer: int = 256 << 10
     hard_buffer: int = 4 << 20

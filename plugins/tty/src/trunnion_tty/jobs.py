@@ -17,6 +17,9 @@ SHORT = 4
 """Characters of a run's id that stand for it where they are enough; its last ones, for the first tell the time."""
 
 
+PAUSE = 0.05
+"""Seconds before a host that has no time or no room is asked again; doubles up to some."""
+
 REMEMBERED = 1000
 """Jobs that have ended, with their results."""
 
@@ -156,9 +159,7 @@ class Jobs:
         """Have the watcher told all a job says behind its cursor, and of its end."""
         try:
             if not job.run.ended or job.run.last_seq:
-                async for batch in self._client.follow(run_stream(job.run.id), job.cursor):
-                    await self._watcher.events(job, batch)
-                    job.cursor = batch[-1].seq
+                await self._look_on(job)
             if not job.run.ended:
                 job.run = await self._end_of(job.run.id)
         except TrunnionError as error:
@@ -167,14 +168,29 @@ class Jobs:
             job.defect, job.lost = error, f"a defect of this shell, {type(error).__name__}: {error}; the run goes on"
         self._watcher.ended(job)
 
+    async def _look_on(self, job: Job) -> None:
+        """Where the host has no room for one more who looks on, as beside a thousand jobs, room is waited for."""
+        pause = PAUSE
+        while True:
+            try:
+                async for batch in self._client.follow(run_stream(job.run.id), job.cursor):
+                    await self._watcher.events(job, batch)
+                    job.cursor = batch[-1].seq
+                return
+            except TrunnionError as error:
+                if error.code != "busy":
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
     async def _end_of(self, run_id: str) -> Run:
-        """The run at its end; a host that is gone just now is waited for."""
-        pause = 0.05
+        """The run at its end; a host that is gone or has no room just now is waited for."""
+        pause = PAUSE
         while True:
             try:
                 return await self._client.wait(run_id)
             except TrunnionError as error:
-                if error.code != "unavailable":
+                if error.code not in ("unavailable", "busy"):
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
