@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunnion.arguments import scan_line
-from trunnion_tty.lines import is_unfinished, last_statement, pieces, read_statement, statements
+from trunnion_tty.lines import is_unfinished, last_statement, numbered, pieces, read_statement, statements
 
 TYPED = st.text(st.sampled_from("ab \t\r\n\n'\"\\\\#!&=\u00a0"), max_size=24)
 
@@ -152,3 +152,9 @@ def test_a_long_text_takes_linear_time() -> None:
     assert len(statements("'" + "\n" * 500_000)) == 1
     assert is_unfinished('"' + "\\\\" * 500_000)
     assert time.process_time() - began < 5
+
+
+def test_statements_are_numbered_by_the_line_they_begin_in() -> None:
+    text = "# first\n\none 'goes\non'\n two\n\\\nthree\n"
+    assert numbered(text) == [(3, "one 'goes\non'"), (5, " two"), (6, "three")]
+    assert [line for _, line in numbered(text)] == statements(text)

@@ -67,7 +67,7 @@ def test_what_there_is_in_the_main_console() -> None:
 
 def test_what_there_is_in_a_console_above() -> None:
     text = overview(at("plant"))
-    assert text.startswith(f"plant {CALM}\n\nOf the plant.\n\n")
+    assert text.startswith(f"plant: {CALM}\n\nOf the plant.\n\n")
     commands = [("plant.help", "Named like a word of the shell"), ("show", "Everywhere"), ("start", CALM),
                 ("stop", "Stop (not available)")]  # fmt: skip
     assert rows(text, "Commands") == commands
@@ -75,11 +75,26 @@ def test_what_there_is_in_a_console_above() -> None:
     assert "back" in dict(rows(text, "The shell"))
 
 
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_help_fits_the_terminal(width: int) -> None:
+    """Defence: what a row is about is folded beside its call; the terminal would break it in the middle of a word."""
+    for text in (overview(at("plant"), width), explained("jobs", at(""), width) or ""):
+        assert max(map(len, text.splitlines())) <= min(width, 100), text
+    assert "  !LINE       Have the host's system\n              shell run a line\n" in overview(at(""), 40)
+    assert "``" not in (explained("jobs", at("")) or ""), "marks of documentation mean nothing at a prompt"
+
+
+def test_a_console_called_as_it_is_titled_is_named_once() -> None:
+    assert overview(Place(Catalog({"consoles": [{"path": "log", "title": "Log"}]}), VERBS, {}, "log")).startswith(
+        "Log\n\n"
+    )
+
+
 def test_what_something_is() -> None:
     assert explained("up", at("")) == "up stands for: status\n"
     assert (explained("quit", at("")) or "").startswith("End the shell")
     assert (explained("stop", at("plant")) or "").endswith("It is not available just now.\n")
-    assert (explained("plant", at("")) or "").startswith("plant ")
+    assert (explained("plant", at("")) or "").startswith("plant: ")
     assert "Named like a word" in (explained("plant.help", at("")) or "")
     assert explained("nothing", at("")) is None
     assert explained("back", at("")) is None

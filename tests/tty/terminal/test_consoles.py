@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tty_kit.place import Place, Shell
 
 
@@ -65,6 +67,7 @@ def test_a_line_to_a_device(used: Shell) -> None:
     used.key("enter")
     used.until("to the device: 'reboot now please'\nok from plc")
     used.until(lambda terminal: terminal.line == "A device$ ")
+    assert "succeeded" not in used.text(), "a device does not tell that either"
     used.enter("bad idea")
     used.until("error: the device knows no such word")
     used.until(lambda terminal: terminal.line == "A device$ ")
@@ -91,3 +94,45 @@ def test_one_that_cannot_be_entered(used: Shell) -> None:
     assert "the line is dead" in shown
     assert "dead was not entered" in shown
     assert where(used).endswith("@trunnion> ")
+
+
+def test_what_a_device_offers_comes_first_and_what_is_behind_it_is_not_offered(used: Shell) -> None:
+    """Defence: those who come to a device look for its words, not for the host's commands that take them there."""
+    used.start("use plc")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("help")
+    shown = used.until("A command of another console")
+    assert re.search(r"^  status  Of the device$", shown, re.MULTILINE)
+    assert not re.search(r"^  (miss|words|judge) ", shown, re.MULTILINE)
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.mark()
+    used.type("re")
+    shown = used.until("record ")
+    assert shown.index("reboot now") < shown.index("read 40001") < shown.index("record ")
+    used.key("c-c")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("back")
+    used.ready()
+
+
+def test_a_quote_in_a_line_to_a_device_opens_nothing(used: Shell) -> None:
+    """Defence: ``goes_on``. "don't" waited for its end, and nothing but Ctrl-C came out of it."""
+    used.start("use plc")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("don't panic")
+    used.until('to the device: "don\'t panic"')
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.type("back 'x")
+    used.key("enter")
+    used.until(lambda terminal: terminal.line == "... ")  # a word of the shell's is quoted as ever
+    used.key("c-c")
+    used.until(lambda terminal: terminal.line == "A device$ ")
+    used.enter("back")
+    used.ready()
+
+
+def test_the_system_s_shell_says_what_its_programs_say(used: Shell) -> None:
+    """Defence: ``quiet``, and ``says_no_more`` of a result that is of interest only if something went wrong."""
+    assert used.do("!echo well").splitlines()[:2] == ["well", used.line.rstrip()]
+    shown = used.do("!exit 3")
+    assert "exited with status 3" in shown and "failed after" in shown

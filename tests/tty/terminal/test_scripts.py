@@ -177,3 +177,14 @@ def test_output_that_cannot_be_written_ends_the_lines(hosted: Place, lines: str)
     assert "Traceback" not in done.stderr
     assert "standard output cannot be written" in done.stderr
     assert "odd.noop" not in done.stderr or lines.startswith("odd.noop")
+
+
+def test_a_line_of_a_file_that_fails_is_told_by_its_number(hosted: Place) -> None:
+    """Defence: ``origin``. Of a file that runs at night the error alone does not say where to look."""
+    (hosted.root / "inner.trn").write_text("odd.hello\n\nodd.fails\n")
+    (hosted.root / "outer.trn").write_text("# does it\nsource inner.trn\n")
+    done = hosted.batch("outer.trn")
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if line.startswith("that was line")]
+    assert told == ["that was line 3 of inner.trn", "that was line 2 of outer.trn"]
+    assert "that was" not in hosted.batch("-c", "odd.hello\nodd.fails").stderr

@@ -216,9 +216,9 @@ class Command:
         takes = f"it takes {names} by position" if names else "it takes no words by position"
         return f"{len(words)} words too many; {takes}" if len(words) > 1 else f"one word too many; {takes}"
 
-    def usage(self, name: str) -> str:
+    def usage(self, name: str, width: int) -> str:
         """Help for a person."""
-        formatter = click.HelpFormatter(width=100)
+        formatter = click.HelpFormatter(width=width)
         words = [self._metavar(word) for word in self.words]
         options = [slot for slot in self.slots.values() if slot.argument.name not in self.words]
         formatter.write_usage(name, " ".join([*words, "[OPTIONS]"] if options else words))

@@ -88,9 +88,9 @@ class Parameters:
         """Whether a word is an option whose value is the next word."""
         return self._command.takes_value(word)
 
-    def usage(self, name: str) -> str:
-        """Help for a person: how ``name`` is called and what its arguments mean."""
-        return self._command.usage(name)
+    def usage(self, name: str, width: int = 100) -> str:
+        """Help for a person: how ``name`` is called and what its arguments mean, in lines of so many columns."""
+        return self._command.usage(name, width)
 
     def complete(self, words: Sequence[str], incomplete: str) -> list[Completion]:
         """What may stand in place of ``incomplete`` after ``words``; nothing past the last argument."""

@@ -13,6 +13,7 @@ from trunnion.kernel.context import Context
 from trunnion.kernel.program_output import Channel, Pump, TextChannel
 from trunnion.model.errors import CommandFailed
 from trunnion.model.json import Json
+from trunnion.model.programs import ENDED
 from trunnion.process import Exit, Keeper, PipeReader, PipeWriter, Process, Spawn, Step
 
 PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_*", "TZ", "TMPDIR")
@@ -142,14 +143,13 @@ def _told(ctx: Context) -> Callable[[Step], None]:
 
 
 def _facts(end: Exit, seconds: float) -> dict[str, Json]:
-    resources = {"user_seconds": end.user_seconds, "system_seconds": end.system_seconds, "max_rss": end.max_rss}
-    facts: dict[str, Json] = {
-        "exit_code": end.code,
-        "signal": end.signal_name or None,
-        "seconds": round(seconds, 6),
-        "resources": resources,
-        "killed": end.killed_tree,
+    resources: dict[str, Json] = {
+        "user_seconds": end.user_seconds,
+        "system_seconds": end.system_seconds,
+        "max_rss": end.max_rss,
     }
+    told = (end.code, end.signal_name or None, round(seconds, 6), resources, end.killed_tree)
+    facts: dict[str, Json] = dict(zip(ENDED, told, strict=True))
     return {**facts, "limit": end.limit} if end.limit else facts
 
 

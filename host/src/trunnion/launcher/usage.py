@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from trunnion.launcher.screen import Screen
 
 Kind = Literal["commands", "queries"]
+WIDTH = 100
+"""Columns of help where there is room: longer lines are hard to read."""
 VERBS: Mapping[Kind, str] = {"commands": "run", "queries": "query"}
 
 
@@ -54,16 +56,18 @@ def print_usage(options: Options, screen: Screen, kind: Kind, name: str, call: s
     if screen.as_json:
         screen.value(found)
     else:
-        screen.out(usage(found, call or f"trunnion {VERBS[kind]} {found['id']}"))
+        width = min(screen.width(), WIDTH) if screen.out_is_terminal else WIDTH
+        screen.out(usage(found, call or f"trunnion {VERBS[kind]} {found['id']}", width=width))
 
 
-def usage(descriptor: Mapping[str, Json], call: str, *, in_shell: bool = False) -> str:
+def usage(descriptor: Mapping[str, Json], call: str, *, in_shell: bool = False, width: int = WIDTH) -> str:
     """Help for a person.
 
     Args:
         descriptor: of a command or query, as in meta.
         call: how it is called, without arguments.
         in_shell: whether that is at the prompt of a shell, which asks for secrets itself.
+        width: columns of its lines.
     """
     from trunnion.arguments.parameters import compile_parameters
 
@@ -75,7 +79,7 @@ def usage(descriptor: Mapping[str, Json], call: str, *, in_shell: bool = False) 
     about = str(descriptor.get("description") or descriptor.get("title") or "").partition("\n\nArgs:")[0]
     examples = "".join(f"\n  {example}" for example in _strings(descriptor.get("examples")))
     said = _on_secrets(schema, call, in_shell=in_shell)
-    parts = [about, parameters.usage(call), said, f"Examples:{examples}" if examples else ""]
+    parts = [about, parameters.usage(call, width), said, f"Examples:{examples}" if examples else ""]
     return "\n\n".join(part for part in parts if part).replace("``", "'") + "\n"
 
 
@@ -88,7 +92,7 @@ def _on_secrets(schema: Json, call: str, *, in_shell: bool) -> str:
         return ""
     if in_shell:
         return (
-            f"Secret, so never typed in a line: {', '.join(secret)}. It is asked for where it is needed, or comes\n"
+            f"Secret, so never typed in a line: {', '.join(secret)}. It is asked for where it is needed, or comes "
             f"from {secret[0]}=env:VARIABLE or {secret[0]}=file:PATH"
         )
     verb = f"trunnion {VERBS['commands']} "

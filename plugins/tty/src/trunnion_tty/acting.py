@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from trunnion import Conflict, Json, NotFound, Unavailable
 from trunnion.launcher.failures import exit_status, run_status
 from trunnion.launcher.render import show_table
+from trunnion.launcher.usage import WIDTH
 from trunnion.launcher.views import show_value
 from trunnion.model.names import nearest
 from trunnion_tty.about_runs import all_runs, coloured, facts, fitted, own_jobs
@@ -55,7 +56,7 @@ class Acting:
         described = catalog.console(path)
         if described.banner:
             self._shell.face.banner(described)
-        if described.on_enter and await self._shell.run(by_name(described.on_enter, {})):
+        if described.on_enter and await self._shell.run(by_name(described.on_enter, {}), quiet=True):
             raise Unavailable(f"{path} was not entered, since {described.on_enter} did not succeed")
         self._shell.consoles.append(path)
 
@@ -64,7 +65,7 @@ class Acting:
         path = self._shell.consoles.pop()
         leaving = self._shell.link.catalog.console(path).on_leave
         if leaving:
-            await self._shell.run(by_name(leaving, {}))
+            await self._shell.run(by_name(leaving, {}), quiet=True)
 
     async def quit(self) -> None:
         """End the shell, out of all consoles."""
@@ -76,10 +77,12 @@ class Acting:
 
     async def help(self, name: str) -> None:
         """Say what there is, or how something is called."""
-        text = explained(name, self._shell.place()) if name else overview(self._shell.place())
+        place, screen = self._shell.place(), self._shell.face.screen
+        width = screen.width() if screen.out_is_terminal else WIDTH
+        text = explained(name, place, width) if name else overview(place, width)
         if text is None:
-            raise NotFound(unknown(name, self._shell.place()))
-        self._shell.face.screen.out(text)
+            raise NotFound(unknown(name, place))
+        screen.out(text)
 
     async def list_jobs(self, wanted: Wanted) -> None:
         """List runs."""
@@ -162,7 +165,7 @@ class Acting:
         text = await self._shell.read(file)
         self.sourcing += 1
         try:
-            self.status = await self._shell.perform(text, keep_going=keep_going)
+            self.status = await self._shell.perform(text, keep_going=keep_going, origin=file)
         finally:
             self.sourcing -= 1
 

@@ -142,6 +142,9 @@ class Catalog:
         self.revision = str(meta.get("revision") or "")
         self.consoles = {console.path: console for console in map(_console, _objects(meta.get("consoles")))}
         self.consoles.setdefault("", Console(path=""))
+        self._behind = {
+            name for c in self.consoles.values() for name in (c.on_miss, c.completer, c.validator) if name
+        }  # fmt: skip
         self.host = _object(meta.get("host"))
         self.unusable = [_unusable(p) for p in _objects(meta.get("plugins")) if p.get("state") in UNUSABLE]
         self.settings: ShellSettings = read_settings(_section(meta, "tty", "settings"))
@@ -183,12 +186,14 @@ class Catalog:
     def here(self, console: str, taken: Callable[[str], bool] = _never) -> Iterator[Found]:
         """What is in a console itself, and what appears in every one, by short name.
 
+        What takes the lines of a console, completes or judges them is not meant to be called by hand and left out.
+
         Args:
             console: its path.
             taken: whether a name means something else where it is typed.
         """
         for entry in self:
-            if entry.everywhere or entry.id.rpartition(".")[0] == console:
+            if entry.id not in self._behind and (entry.everywhere or entry.id.rpartition(".")[0] == console):
                 yield Found(entry, self._shown(entry, console, taken))
 
     def others(self, console: str) -> Iterator[tuple[str, Console]]:

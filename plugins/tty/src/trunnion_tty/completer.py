@@ -1,4 +1,4 @@
-"""Completion for prompt_toolkit: what is known at once first, then what queries answer in time."""
+"""Completion for prompt_toolkit: what the console itself offers first, then names, then what queries answer in time."""
 
 from __future__ import annotations
 
@@ -48,19 +48,17 @@ class LineCompleter(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """The same, then what has to be asked. A line typed on meanwhile cancels it."""
+        """The same, behind what the console offers, and what has to be asked. A line typed on meanwhile cancels it."""
         if complete_event.text_inserted and not document.text.strip():
             return  # what was typed when this was asked for is gone by now, by Ctrl-C
         line, offered = self._offer(document)
-        for completion in _completions(offered.proposals, line, document):
+        own = [Proposal(value, 0, about) for value, about in await self._values.here(line) if value.startswith(line)]
+        for completion in _completions([*own, *offered.proposals], line, document):
             yield completion
         for question in offered.questions:
             found = values(question, await self._values.answers(question))
             for completion in _completions(found, line, document):
                 yield completion
-        own = [Proposal(value, 0, about) for value, about in await self._values.here(line) if value.startswith(line)]
-        for completion in _completions(own, line, document):
-            yield completion
 
     def _offer(self, document: Document) -> tuple[str, Offer]:
         line = last_statement(document.text_before_cursor).line

@@ -46,7 +46,7 @@ class Job:
         cursor: the last event that was shown.
         lost: why nothing more is known of it.
         defect: what went wrong in this shell itself, so that it is lost.
-        has_result: whether its result is of interest beside what it printed.
+        quiet: whether its end is told only if something went wrong: what it says is all a person is to see of it.
     """
 
     def __init__(self, number: int, run: Run, tag: str) -> None:
@@ -58,7 +58,7 @@ class Job:
         self.cursor = 0
         self.lost = ""
         self.defect: Exception | None = None
-        self.has_result = True
+        self.quiet = False
         self.task: asyncio.Task[None] | None = None
 
     @property

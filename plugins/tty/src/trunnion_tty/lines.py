@@ -72,8 +72,18 @@ class Piece(NamedTuple):
 
 def statements(text: str) -> list[str]:
     """The statements of a text, in order, without blank ones and comments, and without what continues a line."""
-    lines = [piece.line for piece in pieces(text)]
-    return [line for line in lines if line.strip() and not _begins(line, COMMENT)]
+    return [line for _, line in numbered(text)]
+
+
+def numbered(text: str) -> list[tuple[int, str]]:
+    """The same, each with the number of the line in the text that it begins in."""
+    found: list[tuple[int, str]] = []
+    number, counted = 1, 0
+    for piece in pieces(text):
+        if piece.line.strip() and not _begins(piece.line, COMMENT):
+            number, counted = number + text.count("\n", counted, piece.begin), piece.begin
+            found.append((number, piece.line))
+    return found
 
 
 @lru_cache(maxsize=16)

@@ -107,7 +107,7 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     stack.push_async_callback(shell.close)
     if typed is None:
         text = wish.line if wish.file is None else await shell.read(wish.file)
-        return await shell.perform(text or "", keep_going=wish.keep_going)
+        return await shell.perform(text or "", keep_going=wish.keep_going, origin=wish.file)
     status = 0
     while not shell.leaving and (text := await typed.next()) is not None:
         if person:

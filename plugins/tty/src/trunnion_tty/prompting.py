@@ -31,9 +31,8 @@ from prompt_toolkit.styles import BaseStyle
 from trunnion.rendering import clipped, wrapped
 from trunnion_tty.completer import LineCompleter, Values
 from trunnion_tty.history import HistoryFile
-from trunnion_tty.lines import is_unfinished
 from trunnion_tty.look import CONTINUES, done_line
-from trunnion_tty.reading import Place
+from trunnion_tty.reading import Place, goes_on
 from trunnion_tty.terminal_out import TerminalOut
 from trunnion_tty.validator import LineValidator
 
@@ -244,7 +243,7 @@ class Prompt:
         return Size(rows=rows, columns=columns)
 
     def _goes_on(self) -> bool:
-        return is_unfinished(self._buffer.text)
+        return goes_on(self._buffer.text, self._around.place())
 
     def _fit(self, _app: Application[str]) -> None:
         """A window of a few lines has room for a line first, and for a menu if there is more."""

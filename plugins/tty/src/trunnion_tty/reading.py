@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from trunnion.arguments import Word
 from trunnion_tty.catalog import Catalog, Entry
-from trunnion_tty.lines import END_OF_OPTIONS, Options, Statement, read_statement, to_argv
+from trunnion_tty.lines import END_OF_OPTIONS, Options, Statement, last_statement, read_statement, to_argv
 
 if TYPE_CHECKING:
     from trunnion.arguments import Parameters
@@ -145,6 +145,17 @@ def read(line: str, place: Place) -> Reading:
         return Reading("verb", statement, shift, verb=verb)
     entry = place.catalog.find(first.text, place.console)
     return Reading("undefined" if entry is None else "entry", statement, shift, entry=entry)
+
+
+def goes_on(text: str, place: Place) -> bool:
+    """Whether Enter goes on to another line: the last statement has an open quote or ends in a backslash.
+
+    What is for the console itself is taken as it is; quotes mean nothing there, and "don't" is whole.
+    """
+    piece = last_statement(text)
+    if not piece.unfinished or place.catalog.console(place.console).accept_undefined is not True:
+        return piece.unfinished
+    return read(piece.line, place).kind != "undefined"
 
 
 def _without_alias(line: str, place: Place) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from trunnion import Event, Json
 from trunnion.launcher.render import path_below
 from trunnion.launcher.screen import Screen
 from trunnion.model.events import LOG, STATE
+from trunnion.model.programs import says_no_more
 from trunnion.model.status import TERMINAL
 from trunnion.rendering import EventRenderer, Live, bar, fold, tagged, visible
 from trunnion_tty import terminal
@@ -123,14 +124,15 @@ class Reporter:
     def tell_end(self, job: Job) -> None:
         """Show what came of a job that was waited for."""
         run, palette = job.run, self._screen.palette()
-        if run.result is not None and run.status == "succeeded" and job.has_result:
+        fine = run.status == "succeeded"
+        if fine and run.result is not None and not says_no_more(run.result):
             folded = fold(run.result, width=self._screen.width(), lines=RESULT_LINES, palette=palette)
             self._display.put(folded.text)
             if not folded.is_whole:
                 self._screen.note(f"jobs result {job.number or run.id} shows all of it")
         if run.error is not None and run.status not in ("succeeded", "cancelled"):
             self._screen.error(run.error.code, run.error.message, run.error.details)
-        if not job.lost:
+        if not job.lost and not (fine and job.quiet):
             self._display.put(self._end_line(job, f"{run.status.replace('_', ' ')}{after(run)}, run {job.tag}"))
 
     def _end_line(self, job: Job, text: str) -> str:

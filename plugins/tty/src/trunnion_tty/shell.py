@@ -20,7 +20,7 @@ from trunnion_tty.face import Face
 from trunnion_tty.finding import Finder
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.jobs import Job, Jobs
-from trunnion_tty.lines import statements
+from trunnion_tty.lines import numbered
 from trunnion_tty.link import Link
 from trunnion_tty.reading import Place, Reading, read
 from trunnion_tty.recording import Recorder, read_lines
@@ -120,20 +120,24 @@ class Shell:
 
     # -- lines ------------------------------------------------------------------------------------
 
-    async def perform(self, text: str, *, keep_going: bool = False) -> int:
+    async def perform(self, text: str, *, keep_going: bool = False, origin: Path | None = None) -> int:
         """Do one or several lines; the first that fails ends it.
 
         Args:
             text: as it was typed.
             keep_going: do the others all the same.
+            origin: the file it is from; a line of it that fails is told by its number.
 
         Returns:
             The exit status of the last line that failed, 0 if all went well.
         """
         status = 0
         self.shows_secret = self.shows_secret and self.acting.sourcing > 0
-        for line in statements(text):
-            status = await self.line(line) or status
+        for number, line in numbered(text):
+            failed = await self.line(line)
+            if failed and origin is not None:
+                self.face.screen.note(f"that was line {number} of {origin}")
+            status = failed or status
             if self.leaving or (status and not keep_going):
                 break
         return status
@@ -213,14 +217,19 @@ class Shell:
         args = await with_secrets(entry, parameters.parse(argv), self.face.secret, self._from_source)
         return by_name(entry.id, args, entry.revision)
 
-    async def run(self, invocation: Invocation, *, background: bool = False) -> int:
+    async def run(self, invocation: Invocation, *, background: bool = False, quiet: bool = False) -> int:
         """Run a command; returns its exit status, 0 at once for one in the background.
+
+        Args:
+            invocation: of the command.
+            background: whether nobody waits for it.
+            quiet: whether what it says is all that is told of it if it ends well, as at the other end of a line.
 
         Raises:
             TrunnionError: it was refused, or no host answered.
         """
         job = await self.running.start(invocation)
-        job.has_result = invocation.command_id != SYSTEM_SHELL
+        job.quiet = quiet
         if background:
             job.foreground = False
             self.face.screen.note(f"[{job.number}] {job.tag} {job.run.command_id}")
@@ -244,7 +253,7 @@ class Shell:
     async def _system(self, line: str, *, background: bool) -> int:
         if self.link.catalog.get(SYSTEM_SHELL) is None:
             raise NotFound("the host has no command for lines of the system's shell, or it is not for you")
-        return await self.run(by_name(SYSTEM_SHELL, {"line": line}), background=background)
+        return await self.run(by_name(SYSTEM_SHELL, {"line": line}), background=background, quiet=True)
 
     async def _undefined(self, line: str, *, background: bool) -> int:
         console = self.link.catalog.console(self.console)
@@ -254,7 +263,8 @@ class Shell:
                 raise InvalidArguments(problem if isinstance(problem, str) else str(problem))
         if console.accept_undefined == "system":
             return await self._system(line, background=background)
-        return await self.run(by_name(console.on_miss, self._about(console.on_miss, line)), background=background)
+        wish = by_name(console.on_miss, self._about(console.on_miss, line))
+        return await self.run(wish, background=background, quiet=True)
 
     def _about(self, name: str, line: str) -> dict[str, Json]:
         """What a command or query behind a console is told of a line: as much as it takes."""
