@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -125,3 +126,61 @@ def test_the_innermost_frame_of_a_plugin_is_the_place() -> None:
     assert spots[0].plugin == "p"
     assert spots[0].function.endswith("plugin")
     assert len(spots[0].stack) == 2
+
+
+LOOKING = """
+import gc, sys, threading, time
+from trunnion.kernel.watchdog import stacks
+
+class Slow:
+    def __init__(self):
+        self.me = self  # garbage for the collector alone
+
+    def __del__(self):
+        time.sleep(0.002)  # lets go of the interpreter, as closing a file does
+
+def churn():
+    while not over:
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+
+def look():
+    gc.disable()
+    Slow()
+    gc.enable()
+    LOOK()
+
+over = []
+gc.set_threshold(1)
+churning = [threading.Thread(target=churn) for _ in range(4)]
+for thread in churning:
+    thread.start()
+for _ in range(200):
+    look()
+over.append(1)
+for thread in churning:
+    thread.join()
+print("looked", gc.isenabled())
+"""
+
+
+def looked(look: str, seconds: float) -> str | None:
+    """What the program says, None when it stands still."""
+    words = [sys.executable, "-c", LOOKING.replace("LOOK", look)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            return process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None
+
+
+def test_looking_at_threads_that_come_and_go_does_not_stop_them() -> None:
+    """Defence: no garbage is collected in ``stacks``."""
+    assert looked("stacks", 60) == "looked True\n"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="later ones see to it themselves")
+def test_without_that_the_process_stands_still() -> None:
+    assert looked("sys._current_frames", 4) is None

@@ -16,6 +16,7 @@ another one. The place is where the loop's thread was met then, so it may be a l
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import sys
 import threading
@@ -222,7 +223,7 @@ class Watchdog:
 
     def _look(self, due: float) -> _Look:
         """The stacks come first: reading the times lets go of the interpreter, and the others would go on."""
-        at, frames = time.monotonic(), sys._current_frames()
+        at, frames = time.monotonic(), stacks()
         frame = frames.get(self._ident)
         at_work, spot = outermost(frame, self._below), self._owners.spot(frame, self._below)
         suspect = self._suspect(frames) if at > due else None
@@ -256,6 +257,22 @@ class Watchdog:
             self._told[place] = now
             text = f"the loop has not turned for {block.seconds:.3g} s: {told(block)}"
             self._log("loop.blocked", "warning", text, "\n".join(block.spot.stack))
+
+
+def stacks() -> Mapping[int, FrameType]:
+    """What each thread is at. No garbage is collected meanwhile.
+
+    The interpreter holds the list of its threads while it makes the answer. A finalizer that is run then and lets go of
+    the interpreter, as to close a file or to wait for a thread, meets a thread that ends and wants that list: nothing
+    goes on in the whole process any more (https://github.com/python/cpython/issues/106883, Python below 3.12).
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def told(block: Block) -> str:
