@@ -91,7 +91,8 @@ class TerminalOut(io.TextIOBase):
             self._write(memoryview(text.encode(self.encoding, "backslashreplace")))
         except (OSError, TimeoutError):
             self._is_gone = True
-            self._gone()
+            if not self._is_let_go:  # else the shell is ending already, and for another reason
+                self._gone()
         except _LetGo:
             pass  # what of it is left is not wanted any more
 
