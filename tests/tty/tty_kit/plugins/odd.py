@@ -209,13 +209,15 @@ def move(car: str, to: Path = Path("garage")) -> str:
     return f"{car} is in {to}"
 
 
-def dial(number: str, slowly: str = "", never: str = "") -> str:
+def dial(number: str, slowly: str = "", never: str = "", nonsense: str = "", many: str = "") -> str:
     """Take values whose queries are slow, or fail.
 
     Args:
         number: one that is asked for quickly.
         slowly: one whose query takes long.
         never: one whose query fails.
+        nonsense: one whose query answers what are no values.
+        many: one whose query has very many.
     """
     return number
 
@@ -231,6 +233,20 @@ async def slow() -> list[Json]:
     return ["too late"]
 
 
+async def odder() -> Json:
+    """What are no values."""
+    return {"items": [None, 3, {"deep": [[]]}, {"value": None}, {"title": "no value"}, [["x"]]]}
+
+
+async def crowd() -> list[Json]:
+    """More than anybody reads."""
+    return [f"value-{number}" for number in range(20_000)]
+
+
+def stand() -> None:
+    """Do nothing, in a console whose completer fails."""
+
+
 async def broken() -> list[Json]:
     """What cannot be known."""
     raise RuntimeError("no idea")
@@ -239,6 +255,9 @@ async def broken() -> list[Json]:
 def count(n: int = 1) -> Json:
     """A number."""
     return {"n": n}
+
+
+WHENCE = {"slowly": "odd.slow", "never": "odd.broken", "nonsense": "odd.odder", "many": "odd.crowd"}
 
 
 # -- a console like a remote device's own -------------------------------------------------------------
@@ -291,16 +310,17 @@ def trunnion_commands() -> list[Command]:
         *(Command.of(function, console="odd", lock=None) for function in odd),
         Command.of(ask, console="odd", lock=None, confirm="Really do it?"),
         Command.of(move, console="odd", lock=None, complete={"car": "odd.cars", "to": "path"}),
-        Command.of(dial, console="odd", lock=None, complete={"slowly": "odd.slow", "never": "odd.broken"}),
+        Command.of(dial, console="odd", lock=None, complete=WHENCE),
         *(Command.of(function, console="plc", lock=None) for function in (miss, enter, leave, status)),
         Command.of(refuse, console="dead", lock=None),
+        Command.of(stand, console="lame", lock=None),
     ]
 
 
 @hookimpl
 def trunnion_queries() -> list[Query]:
     return [
-        *(Query.of(function, console="odd") for function in (cars, slow, broken, count)),
+        *(Query.of(function, console="odd") for function in (cars, slow, broken, count, odder, crowd)),
         *(Query.of(function, console="plc") for function in (words, judge)),
     ]
 
@@ -323,5 +343,6 @@ def trunnion_consoles() -> list[Console]:
             validator="plc.judge",
         ),
         Console(path="dead", title="A dead line", on_enter="dead.refuse"),
+        Console(path="lame", completer="odd.broken"),
         Console(path="sys", title="The system", accept_undefined="system"),
     ]
