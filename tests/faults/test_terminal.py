@@ -17,46 +17,12 @@ import pexpect
 import pyte
 import pytest
 from faults_kit import PATIENCE, Ground, until
+from terminal_kit import NASTY
 
 from trunnion.model.names import is_dotted, is_stream_name
 from trunnion.model.runs import Invocation
 from trunnion.rendering import visible
 
-NASTY = {
-    "title": "\x1b]0;owned\x07",
-    "title, ended otherwise": "\x1b]2;owned\x1b\\",
-    "clipboard": "\x1b]52;c;b3duZWQ=\x07",
-    "hyperlink": "\x1b]8;;http://owned/\x1b\\link\x1b]8;;\x1b\\",
-    "clear": "\x1b[2J",
-    "clear with history": "\x1b[3J",
-    "home": "\x1b[H",
-    "other screen": "\x1b[?1049h",
-    "mouse": "\x1b[?1003h",
-    "end of paste": "\x1b[201~",
-    "paste mode": "\x1b[?2004h",
-    "where is the cursor": "\x1b[6n",
-    "who are you": "\x1b[c",
-    "what is your name": "\x1b[>0q",
-    "what is your title": "\x1b[21t",
-    "answerback": "\x05",
-    "device control": "\x1bP$q\"p\x1b\\",
-    "reset": "\x1bc",
-    "keyboard": "\x1b[>1u",
-    "scroll": "\x1b[1;3r",
-    "up": "\x1b[99A",
-    "insert": "\x1b[4h",
-    "invisible": "\x1b[?25l",
-    "other letters": "\x0e",
-    "bell": "\x07",
-    "backspaces": "\x08\x08\x08",
-    "return": "\rovertyped",
-    "one-byte introducer": "\x9b2J",
-    "one-byte command": "\x9d0;owned\x9c",
-    "application command": "\x1b_owned\x1b\\",
-    "delete": "\x7f",
-    "nothing": "\x00",
-    "unfinished": "\x1b]0;owned",
-}  # fmt: skip
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 DRAWN = ("\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[K", "\x1b[1A", "\r")
 """What the launcher's own bar of progress is drawn with."""

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ data_dir = "data"
 
 [plugins]
 dir = [{plugins}]
-only = ["odd", "tty"]
+only = {only}
 
 [executor]
 cancel_grace = 1.0
@@ -38,6 +38,7 @@ completion_timeout = 0.3
 {tty}
 """
 PROMPT = re.compile(r"> $")
+OWN_PROMPT = re.compile(r"[$>] $")
 WITHIN = re.compile(r"^\.\.\. |> ")
 
 
@@ -48,6 +49,11 @@ class Shell(Terminal):
         """Wait until a line may be typed."""
         self.until(lambda terminal: PROMPT.search(terminal.line), patience)
         return self
+
+    def do_here(self, line: str) -> None:
+        """Do a line in a console whose prompt is its own, and wait for the next prompt of any kind."""
+        self.start(line)
+        self.until(lambda terminal: OWN_PROMPT.search(terminal.line))
 
     def rest(self) -> None:
         """Bring it to an empty line in the main console."""
@@ -87,14 +93,18 @@ class Place:
     Args:
         root: an empty folder.
         tty: more lines of the section ``[tty]``.
+        only: the plugins of its host.
+        env: more of its environment.
     """
 
-    def __init__(self, root: Path, *, tty: str = "") -> None:
+    def __init__(
+        self, root: Path, *, tty: str = "", only: Sequence[str] = ("odd", "tty"), env: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
         self.data = root / "data"
         self.socket = self.data / "run" / "host.sock"
         self.config = root / "trunnion.toml"
-        self.config.write_text(CONFIG.format(plugins=f'"{HERE / "plugins"}"', tty=tty))
+        self.config.write_text(CONFIG.format(plugins=f'"{HERE / "plugins"}"', tty=tty, only=list(only)))
         self.host: subprocess.Popen[str] | None = None
         self.shells: list[Terminal] = []
         kept = {
@@ -110,6 +120,7 @@ class Place:
             "XDG_STATE_HOME": str(root / "state"),
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
+            **(env or {}),
         }
 
     @property

@@ -24,7 +24,7 @@ from trunnion_tty.lines import last_statement
 from trunnion_tty.link import Health, Link
 from trunnion_tty.look import bar_of, hint_of, host_name, painted, prompt_of, style_of
 from trunnion_tty.offering import Offers
-from trunnion_tty.oneline import one_line
+from trunnion_tty.oneline import hanging, one_line
 from trunnion_tty.prompting import Prompt
 from trunnion_tty.reading import Place
 from trunnion_tty.reporter import Reporter
@@ -50,11 +50,11 @@ class ShellScreen(Screen):
 
     def note(self, text: str) -> None:
         """One line of what the shell itself has to say."""
-        self.put(self.palette().paint("muted", visible(text)) + "\n", error=True)
+        self.put(self.palette().paint("muted", hanging(visible(text))) + "\n", error=True)
 
     def error(self, code: str, message: str, details: Mapping[str, Json]) -> None:
-        """What went wrong, in one line."""
-        self.put(f"{self.palette().paint('error', 'error:')} {visible(message)}\n", error=True)
+        """What went wrong; in one line, unless whoever says it has more of them."""
+        self.put(f"{self.palette().paint('error', 'error:')} {hanging(visible(message))}\n", error=True)
 
 
 class InteractiveFace:
