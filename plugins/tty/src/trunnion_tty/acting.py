@@ -17,7 +17,7 @@ from trunnion.model.names import nearest
 from trunnion_tty.about_runs import all_runs, coloured, facts, fitted, own_jobs
 from trunnion_tty.calls import secrets_again
 from trunnion_tty.catalog import Catalog
-from trunnion_tty.checking import unknown
+from trunnion_tty.checking import MayShowSecret, secret_in, unknown
 from trunnion_tty.jobs import Job
 from trunnion_tty.lines import as_typed
 from trunnion_tty.listing import explained, overview
@@ -151,7 +151,10 @@ class Acting:
         if name and line:
             if name in self._shell.verbs:
                 raise Conflict(f"{name} is a word of the shell's own; choose another")
-            self._shell.aliases[name] = as_typed(line)
+            meaning = as_typed(line)
+            if told := secret_in(meaning, self._shell.place()):
+                raise MayShowSecret(told)
+            self._shell.aliases[name] = meaning
         elif name and name not in known:
             raise NotFound(f"there is no alias {name!r}")
         else:

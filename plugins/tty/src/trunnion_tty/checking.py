@@ -15,6 +15,10 @@ SOURCES = ("env:", "file:")
 """How a secret may stand in a line: not as itself, but as the place it is in."""
 
 
+class MayShowSecret(InvalidArguments):
+    """A line was refused, of a command that takes a secret: it may be what the line was refused for."""
+
+
 def check(line: str, place: Place, *, whole: bool) -> str | None:
     """Look at one statement.
 
@@ -49,6 +53,16 @@ def _at_its_name(line: str) -> bool:
     """Whether not even the first word is known to be whole."""
     words = read_statement(line).words
     return not words or (len(words) == 1 and words[0].end == len(line))
+
+
+def secret_in(line: str, place: Place) -> str | None:
+    """What is said of a secret that stands in a line, or may; the line need not be whole."""
+    reading = read(line, place)
+    parameters, entry = reading.parameters, reading.entry
+    if parameters is None or entry is None or not entry.secrets:
+        return None
+    refused, given = parameters.begun(reading.command_line(reading.words), apart=entry.secrets)
+    return _told(entry.secrets, given) if refused is None else refused.message
 
 
 def unknown(name: str, place: Place) -> str:

@@ -15,7 +15,7 @@ from trunnion.launcher.secrets import words_for
 from trunnion_tty.acting import Acting
 from trunnion_tty.calls import with_secrets
 from trunnion_tty.catalog import Entry
-from trunnion_tty.checking import check
+from trunnion_tty.checking import MayShowSecret, check
 from trunnion_tty.face import Face
 from trunnion_tty.finding import Finder
 from trunnion_tty.hosting import OwnHost
@@ -33,10 +33,6 @@ SYSTEM_SHELL = "shell.run"
 
 REFRESH = 0.5
 """Seconds to wait for news of the host before a name counts as unknown."""
-
-
-class _MayShowSecret(InvalidArguments):
-    """A line was refused, of a command that takes a secret: it may be what the line was refused for."""
 
 
 class Shell:
@@ -151,7 +147,7 @@ class Shell:
             return exit_status("cancelled")
         except Exception as error:  # a defect in one line is no reason to lose the others
             status = report(error, self.face.screen, debug=False)
-            if isinstance(error, _MayShowSecret):
+            if isinstance(error, MayShowSecret):
                 self.shows_secret = self.shows_secret or not self.acting.sourcing
                 return status
         return self._recorded(line, status)
@@ -166,7 +162,7 @@ class Shell:
         fault = check(line, self.place(), whole=True)
         if fault is not None:
             if reading.entry is not None and reading.entry.secrets:
-                raise _MayShowSecret(fault)
+                raise MayShowSecret(fault)
             raise (NotFound if reading.kind == "undefined" else InvalidArguments)(fault)
         return await self._act(line, reading)
 
