@@ -63,6 +63,7 @@ def test_a_line_to_a_device(used: Shell) -> None:
     used.type("re")
     used.until("reboot now  start anew")
     used.type("boot now please")
+    used.until(lambda terminal: terminal.line.endswith("reboot now please"))
     used.mark()
     used.key("enter")
     used.until("to the device: 'reboot now please'\nok from plc")
