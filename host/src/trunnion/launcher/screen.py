@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from trunnion.model.errors import Unavailable
 from trunnion.rendering.neutral import visible
 
 if TYPE_CHECKING:
@@ -100,6 +99,8 @@ class Screen:
             _write(self._err if error else self._out, text)
         except OSError as failure:
             if not error:
+                from trunnion.model.errors import Unavailable  # late: a mere --help does without
+
                 raise Unavailable(f"standard output cannot be written: {failure.strerror}") from failure
             lead_nowhere(self._err)  # nobody could be told
 
