@@ -72,7 +72,7 @@ def test_plugins_that_do_nothing_and_what_the_host_said_as_it_started_are_told(p
         "from trunnion import Console, hookimpl\n\n\n@hookimpl\ndef trunnion_consoles():\n"
         '    return [Console(path="lamp", on_enter="lamp.not_there")]\n'
     )
-    text = place.config.read_text().replace('only = ["odd", "tty"]', "")
+    text = place.config.read_text().replace("only = ['odd', 'tty']", 'without = ["hostile"]')
     place.config.write_text(text.replace("dir = [", f'dir = ["{tmp_path}", '))
     shell = place.shell()
     shown = shell.until(re.compile(r"host: the console 'lamp' of lamp names 'lamp\.not_there'"))
