@@ -22,6 +22,8 @@ OWN = re.compile(
     rb"\x1b\[[0-9;:]*m|\x1b\[\?(?:25|7|2004|12|1)[hl]|\x1b\[[0-9]{0,3}[ABCD]|\x1b\[[JK]|\x1b\[H\x1b\[2J|\r|\n|\t"
 )
 """What prompts, menus and bars are drawn with."""
+ONE_BACK = re.compile(rb"(?<!\x08)\x08(?!\x08)")
+"""How prompt_toolkit goes one column back; what is tried here are several in a row."""
 BARE = "from trunnion.rendering import neutral; neutral.visible = lambda text: text; "
 """Text is shown as it comes."""
 TRICKS = {
@@ -42,7 +44,7 @@ def hostile(make_place: Callable[..., Place], tmp_path: Path) -> Place:
 def acted(shell: Shell) -> list[str]:
     """What was done to the terminal beside showing text in colours."""
     model, raw = shell.look(), bytes(shell.raw)
-    left = OWN.sub(b"", raw).decode()
+    left = OWN.sub(b"", ONE_BACK.sub(b"", raw)).decode()
     found = [f"{ord(c):#04x}" for c in left if c < " " or "\x7f" <= c <= "\x9f"]
     found += [name for name, trick in TRICKS.items() if trick in raw.decode()]
     found += [
