@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 from wire_kit import Front
 
-from trunnion import Command, Console, Host, HostOptions, Query, Secret, hookimpl
+from trunnion import Command, Console, Host, HostOptions, Query, Secret, Unavailable, hookimpl
 from trunnion.launcher.options import Options
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.lines import statements
@@ -207,6 +207,21 @@ async def test_consoles_are_entered_and_left_in_order(shell: Shell, bench: Bench
     assert await done(shell, bench, "use t\nuse deep\nuse .t.deep\nquit") == ["in", "in", "out", "out"]
     assert shell.leaving
     assert shell.consoles == [""]
+
+
+async def test_what_a_console_does_as_it_is_left_keeps_nobody(
+    shell: Shell, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defence: ``quit`` leaves first: of two consoles whose command was refused each took a quit of its own."""
+    assert await done(shell, bench, "use t.deep\nuse .t.deep") == ["in", "in"]
+
+    async def refuse(_wish: object) -> int:
+        raise Unavailable("the line is dead")
+
+    monkeypatch.setattr(shell, "run", refuse)
+    assert await shell.perform("quit") == 9
+    assert front(shell).notes.count("the line is dead") == 2
+    assert (shell.leaving, shell.consoles) == (True, [""])
 
 
 async def test_a_console_that_cannot_be_entered_is_not(shell: Shell, bench: Bench) -> None:

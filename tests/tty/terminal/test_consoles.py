@@ -36,6 +36,17 @@ def test_quit_leaves_from_any_console(shell: Shell, hosted: Place) -> None:
     assert hosted.batch("-c", "odd.hello").returncode == 0, "the host goes on"
 
 
+def test_a_host_that_is_gone_keeps_nobody_in_a_console(place: Place) -> None:
+    """Defence: ``quit`` asks it for nothing: what a console does as it is left was waited for, without end."""
+    shell = place.shell()
+    shell.do("use plc", until="connected")
+    shell.until(lambda shell: shell.line == "A device$ ")
+    place.kill()
+    shell.until("the host is gone")
+    shell.key("c-d")
+    assert shell.wait() == 0
+
+
 def test_help_says_how_something_is_called(used: Shell) -> None:
     shown = used.do("help odd.hello")
     assert "--tone" in shown

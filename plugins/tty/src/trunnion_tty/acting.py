@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from trunnion import Conflict, Json, NotFound, Unavailable
-from trunnion.launcher.failures import exit_status, run_status
+from trunnion import Conflict, Json, NotFound, TrunnionError, Unavailable
+from trunnion.launcher.failures import exit_status, report, run_status
 from trunnion.launcher.render import show_table
 from trunnion.launcher.usage import WIDTH
 from trunnion.launcher.views import show_value
@@ -68,12 +68,15 @@ class Acting:
             await self._shell.run(by_name(leaving, {}), quiet=True)
 
     async def quit(self) -> None:
-        """End the shell, out of all consoles."""
+        """End the shell, out of all consoles; what they do as they are left is no reason to stay."""
         if not await self._shell.face.may_leave():
             return
-        while len(self._shell.consoles) > 1:
-            await self.back()
         self._shell.leaving = True
+        while len(self._shell.consoles) > 1 and self._shell.link.health.state != "gone":
+            try:
+                await self.back()
+            except TrunnionError as error:
+                self.status = report(error, self._shell.face.screen, debug=False)
 
     async def help(self, name: str) -> None:
         """Say what there is, or how something is called."""
