@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 from figures import SEED
-from tty_kit.place import Place, Shell
+from tty_kit.place import LAUNCHER, Place, Shell
 
 SIZES = [(1, 1), (1000, 1000), (1, 200), (200, 1), (2, 2), (3, 9), (24, 80), (30, 100)]
 
@@ -240,3 +240,11 @@ def test_q2_a_terminal_that_takes_nothing_more_can_still_be_left(hosted: Place) 
         time.sleep(0.01)
     shell.signal(signal.SIGTERM)
     assert shell.wait() == 128 + signal.SIGTERM
+
+
+def test_q2_a_terminal_that_another_program_made_not_to_wait_is_not_gone(hosted: Place) -> None:
+    """Defence: ``except BlockingIOError``: some programs leave the terminal so, and a flood ended the shell."""
+    shell = hosted.shell(program=f"import os; os.set_blocking(1, False)\n{LAUNCHER}").ready()
+    shell.start("odd.flood 5000")
+    shell.until_raw(b"line 4999 of the flood")
+    assert "hello you" in shell.do("odd.hello")

@@ -109,7 +109,10 @@ class TerminalOut(io.TextIOBase):
         self._is_writing = not self._is_let_go
         try:
             while data and not self._is_let_go:
-                data = data[os.write(self.fileno(), data) :]
+                try:
+                    data = data[os.write(self.fileno(), data) :]
+                except BlockingIOError:  # somebody else who has the terminal has made it so
+                    select.select([], [self.fileno()], [])
         finally:
             self._is_writing = False
         if data:
