@@ -171,12 +171,31 @@ class Link:
         with contextlib.suppress(TrunnionError):  # it is not for everybody
             newest = await self._newest()
             after = await self._start_of(newest) if from_its_start else newest
+            while True:
+                after = await self._hear(after)
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def _hear(self, after: int) -> int:
+        """What is said from a place on, until there is no more for now; returns the place to go on from.
+
+        Raises:
+            TrunnionError: it is not for this shell.
+        """
+        try:
             async for batch in self.client.follow(HOST_STREAM, after):
                 if any(event.kind == META for event in batch):
                     await self.refresh(LOOK_EVERY)
                 for event in batch:
                     if event.kind == LOG and LEVELS.get(event.level, 0) >= LEVELS["warning"] and not _of_a_run(event):
                         self.on_notice(event)
+                after = batch[-1].seq
+        except TrunnionError as error:
+            newest = error.details.get("newest")
+            if isinstance(newest, int):  # the host has come back with an earlier past, as from a backup
+                return newest
+            if error.code not in ("unavailable", "busy"):
+                raise
+        return after
 
     async def _newest(self) -> int:
         """The number of the host's newest event: asked for what cannot be there yet, it says so."""
