@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import pytest
 
 from trunnion import Busy, Event, Run
@@ -153,4 +154,26 @@ async def test_a_job_that_finds_no_room_to_be_looked_on_waits_for_it(monkeypatch
     job = jobs.follow(run("0" * 8 + "cccc"))
     await asyncio.wait_for(job.over(), 10)
     assert (job.lost, job.run.status, host.refusals) == ("", "succeeded", [0, 0])
+    await jobs.close()
+
+
+class Heavy(Runs):
+    """Runs that have a megabyte to tell."""
+
+    async def wait(self, run_id: str) -> Run:
+        return msgspec.structs.replace(run(run_id, "succeeded"), args={"a": "x"}, result="y" * 1_000_000)
+
+
+async def test_what_came_of_a_run_is_not_kept_for_ever() -> None:
+    """Defence: ``Jobs._lighten``: a thousand results of a megabyte each were."""
+    host = Heavy()
+    jobs = Jobs(host, Nobody())  # type: ignore[arg-type]
+    first = jobs.follow(run("0" * 8 + "aaaa"))
+    await let_go(host, first)
+    assert first.run.result is not None
+    second = jobs.follow(run("0" * 8 + "bbbb"))
+    assert (first.run.result, first.run.args, first.run.status) == (None, {}, "succeeded")
+    await let_go(host, second)
+    assert jobs.follow(second.run) is second
+    assert second.run.result is not None, "it is looked on once more"
     await jobs.close()

@@ -9,6 +9,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import Protocol
 
+import msgspec
+
 from trunnion import Event, Run, TrunnionError
 from trunnion.model.events import run_stream
 from trunnion.protocol.client import Client
@@ -21,7 +23,7 @@ PAUSE = 0.05
 """Seconds before a host that has no time or no room is asked again; doubles up to some."""
 
 REMEMBERED = 1000
-"""Jobs that have ended, with their results."""
+"""Jobs that have ended, without what was given to them and what came of them."""
 
 
 class Watcher(Protocol):
@@ -86,6 +88,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._live: dict[str, Job] = {}
         self._tags: set[str] = set()
+        self._told: list[Job] = []
         self._numbers = 0
 
     def __iter__(self) -> Iterator[Job]:
@@ -98,6 +101,7 @@ class Jobs:
 
     def follow(self, run: Run, *, after: int = 0) -> Job:
         """Look after a run from now on; the same job again for one that is looked after."""
+        self._lighten()
         job = self._jobs.get(run.id)
         if job is None:
             self._forget()
@@ -138,6 +142,13 @@ class Jobs:
         if tasks:
             await asyncio.wait(tasks)
 
+    def _lighten(self) -> None:
+        """What was given to and came of a run that has been told is the host's to remember: it may be much."""
+        for job in self._told:
+            if not job.active:
+                job.run = msgspec.structs.replace(job.run, args={}, result=None)
+        self._told.clear()
+
     def _forget(self) -> None:
         """Of those that have ended the newest are remembered; the host knows all."""
         excess = len(self._jobs) - len(self._live) - REMEMBERED
@@ -154,6 +165,7 @@ class Jobs:
     def _over(self, job: Job, task: asyncio.Task[None]) -> None:
         if job.task is task:
             self._live.pop(job.run.id, None)
+            self._told.append(job)
 
     async def show(self, job: Job) -> None:
         """Have the watcher told all a job says behind its cursor, and of its end."""
