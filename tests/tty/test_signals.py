@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -84,3 +86,37 @@ async def test_afterwards_everything_is_as_it_was() -> None:
         signals.dismiss()
         assert signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL, "Ctrl-Z suspends a shell that waits for nothing"
     assert {number: signal.getsignal(number) for number in CAUGHT} == before
+
+
+@pytest.fixture
+def ignoring() -> Iterator[None]:
+    """A process that was begun to ignore signals, as ``nohup`` and scripts do it."""
+    found = {number: signal.signal(number, signal.SIG_IGN) for number in CAUGHT}
+    yield
+    for number, handler in found.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("ignoring")
+async def test_what_a_process_was_begun_to_ignore_it_ignores() -> None:
+    """Defence: ``_ignored``: a terminal that was closed ended lines that ``nohup`` was to keep."""
+    ended: list[signal.Signals] = []
+    with Signals(lambda: False, ended.append, attended=False) as signals:
+        signals.attend()
+        signals.dismiss()
+        assert signal.getsignal(signal.SIGTSTP) == signal.SIG_IGN, "nobody would wake it"
+        for number in CAUGHT:
+            await raised(number)
+        assert ended == []
+        assert not signals._told
+    with Signals(lambda: False, ended.append):
+        await raised(signal.SIGHUP)
+    assert ended == [signal.SIGHUP], "whoever sits at a keyboard has closed it"
+
+
+async def test_no_program_inherits_that_a_signal_is_ignored() -> None:
+    """Defence: SIGQUIT has a handler: a host that was started again ignored it, and all drivers of it."""
+    show = "import signal, sys; sys.exit(int(signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN))"
+    with Signals(lambda: False, lambda _: None):
+        program = await asyncio.create_subprocess_exec(sys.executable, "-c", show)
+        assert await program.wait() == 0

@@ -98,7 +98,8 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     task = asyncio.current_task()
     person = wish.is_typed and sys.stdin.isatty()
     typed = Typed(sys.stdin, "> " if person else "") if wish.is_typed else None
-    signals = stack.enter_context(Signals(partial(_interrupted, typed, person, task), partial(_end, task)))
+    signals = Signals(partial(_interrupted, typed, person, task), partial(_end, task), attended=person)
+    stack.enter_context(signals)
     stack.push_async_callback(own.stop)
     await own.connect()
     await stack.enter_async_context(own.minded(BATCH_PATIENCE))

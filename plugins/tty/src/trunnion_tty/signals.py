@@ -16,6 +16,8 @@ class Signals:
         at_prompt: told of Ctrl-C while somebody types; says whether somebody does.
         ending: told of the signal that ends the shell.
         at_once: the same, but called whatever the loop is waiting for; may raise to end that.
+        attended: somebody is at the keyboard. Without that what this process was begun to ignore it ignores, as with
+            ``nohup``, or behind ``&`` in a script.
     """
 
     def __init__(
@@ -23,6 +25,8 @@ class Signals:
         at_prompt: Callable[[], bool],
         ending: Callable[[signal.Signals], None],
         at_once: Callable[[], None] | None = None,
+        *,
+        attended: bool = True,
     ) -> None:
         self._at_prompt = at_prompt
         self._ending = ending
@@ -30,15 +34,17 @@ class Signals:
         self._told: list[signal.Signals] = []
         self._arrived = asyncio.Event()
         self._found = {number: signal.getsignal(number) for number in CAUGHT}
+        self._ignored = () if attended else [n for n in CAUGHT if self._found[n] == signal.SIG_IGN]
 
     def __enter__(self) -> Signals:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.SIGINT not in self._ignored:
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        for number in {signal.SIGTERM, signal.SIGHUP}.difference(self._ignored):
             loop.add_signal_handler(number, self._ending, number)
             if self._at_once is not None:  # the loop hears of it all the same, by its descriptor
                 signal.signal(number, self._end_at_once)
-        signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+        signal.signal(signal.SIGQUIT, _nothing)  # a host that is started meanwhile, and all it starts, would ignore it
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,9 +64,10 @@ class Signals:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self.tell, signal.SIGTSTP)
 
     def dismiss(self) -> None:
-        """Nobody waits any more: Ctrl-Z suspends the shell again."""
+        """Nobody waits any more: Ctrl-Z suspends the shell again, unless nobody is there to wake it."""
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTSTP)
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        ignored = self._found[signal.SIGTSTP] == signal.SIG_IGN
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
     async def next(self) -> signal.Signals:
         """The next Ctrl-C (SIGINT) or Ctrl-Z (SIGTSTP), first what came while nobody waited; giving up loses none."""
@@ -82,3 +89,7 @@ class Signals:
         """Count one more, whoever noticed it."""
         self._told.append(number)
         self._arrived.set()
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """A signal that means nothing here."""
