@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -22,13 +24,14 @@ class Entry:
     """A command or a query.
 
     Attributes:
-        id: its dotted name.
+        id: its dotted name; ``within`` is the path of its console, and ``last`` what it is called there.
         kind: which of the two it is.
         described: all that meta says of it.
     """
 
     def __init__(self, kind: Kind, described: Mapping[str, Json]) -> None:
         self.id = str(described.get("id"))
+        self.within, _, self.last = self.id.rpartition(".")
         self.kind: Kind = kind
         self.described = described
 
@@ -183,18 +186,22 @@ class Catalog:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def here(self, console: str, taken: Callable[[str], bool] = _never) -> Iterator[Found]:
-        """What is in a console itself, and what appears in every one, by short name.
+    def here(self, console: str, taken: Callable[[str], bool] = _never, beginning: str = "") -> Iterator[Found]:
+        """What is in a console itself, and what appears in every one, by short name, in the order of that.
 
         What takes the lines of a console, completes or judges them is not meant to be called by hand and left out.
 
         Args:
             console: its path.
             taken: whether a name means something else where it is typed.
+            beginning: of the names that are of interest.
         """
-        for entry in self:
-            if entry.id not in self._behind and (entry.everywhere or entry.id.rpartition(".")[0] == console):
-                yield Found(entry, self._shown(entry, console, taken))
+        prefix = f"{console}." if console else ""
+        found = [entry for entry in self._beginning(prefix + beginning) if entry.within == console]
+        found += [e for e in self._global if e.within != console and e.last.startswith(beginning)]
+        for entry in sorted(found, key=attrgetter("last")):
+            if entry.id not in self._behind:
+                yield Found(entry, self.shown(entry, console, taken))
 
     def others(self, console: str) -> Iterator[tuple[str, Console]]:
         """All consoles but this one and the main one, those below it first, each with the shortest name it has here."""
@@ -210,34 +217,64 @@ class Catalog:
             if path and path.rpartition(".")[0] == console:
                 yield found
 
-    def names(self, console: str, taken: Callable[[str], bool] = _never) -> Iterator[Found]:
+    def names(self, console: str, taken: Callable[[str], bool] = _never, beginning: str = "") -> Iterator[Found]:
         """All there is, with the shortest name for each that stands for it in a console.
 
         Args:
             console: its path.
             taken: whether a name means something else where it is typed.
+            beginning: of the names that are of interest; some others may come, too.
         """
-        for entry in self:
-            yield Found(entry, self._shown(entry, console, taken))
+        for entry in self._called(console, beginning) if beginning else self:
+            yield Found(entry, self.shown(entry, console, taken))
 
-    def full_names(self, entry: Entry, console: str) -> Iterator[str]:
-        """The full names that stand for an entry in a console."""
-        if self.find(entry.id, console) is entry:
-            yield entry.id
-        yield f".{entry.id}"
+    def full_names(self, console: str, beginning: str) -> Iterator[Found]:
+        """The full names that begin so, and stand for something in a console."""
+        for entry in self._beginning(beginning):
+            if self.find(entry.id, console) is entry:
+                yield Found(entry, entry.id)
+        if beginning.startswith("."):
+            yield from (Found(entry, f".{entry.id}") for entry in self._beginning(beginning[1:]))
 
-    def _shown(self, entry: Entry, console: str, taken: Callable[[str], bool]) -> str:
-        within, _, last = entry.id.rpartition(".")
-        names = [last] if entry.everywhere or within == console else []
+    def shown(self, entry: Entry, console: str, taken: Callable[[str], bool]) -> str:
+        """The shortest name that stands for an entry in a console."""
+        names = self.calls(entry, console)
+        return next((n for n in names if self.find(n, console) is entry and not taken(n)), f".{entry.id}")
+
+    def calls(self, entry: Entry, console: str) -> list[str]:
+        """What an entry may be called in a console, the shortest first; another one may have the name."""
+        names = [entry.last] if entry.everywhere or entry.within == console else []
         if console and entry.id.startswith(f"{console}."):
             names.append(entry.id[len(console) + 1 :])
-        names.append(entry.id)
-        return next((n for n in names if self.find(n, console) is entry and not taken(n)), f".{entry.id}")
+        return [*names, entry.id]
+
+    def _called(self, console: str, beginning: str) -> Iterable[Entry]:
+        """Those that may be called by a name that begins so: to find out whether that counts takes much longer."""
+        found = [*self._beginning(beginning), *self._beginning(f"{console}.{beginning}" if console else beginning)]
+        if beginning.startswith("."):
+            found += self._beginning(beginning[1:])
+        found += [entry for entry in self._global if entry.last.startswith(beginning)]
+        return dict.fromkeys(found)
+
+    def _beginning(self, text: str) -> Iterator[Entry]:
+        """Those whose full names begin so."""
+        at = bisect_left(self._sorted, text, key=attrgetter("id"))
+        while at < len(self._sorted) and self._sorted[at].id.startswith(text):
+            yield self._sorted[at]
+            at += 1
+
+    @cached_property
+    def _sorted(self) -> list[Entry]:
+        return sorted(self, key=attrgetter("id"))
 
     @cached_property
     def _everywhere(self) -> dict[str, Entry]:
         """What appears in every console, by its last name; of two, the first counts."""
-        return {entry.id.rpartition(".")[2]: entry for entry in reversed(list(self)) if entry.everywhere}
+        return {entry.last: entry for entry in reversed(self._global)}
+
+    @cached_property
+    def _global(self) -> list[Entry]:
+        return [entry for entry in self if entry.everywhere]
 
 
 UNUSABLE = frozenset({"broken", "incompatible"})

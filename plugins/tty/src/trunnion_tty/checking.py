@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from trunnion import InvalidArguments, Json
 from trunnion.arguments import split_line
 from trunnion.model.names import nearest
-from trunnion_tty.catalog import problems_of
+from trunnion_tty.catalog import Catalog, Entry, problems_of
 from trunnion_tty.lines import Statement, read_statement
 from trunnion_tty.reading import Place, Reading, read
 
@@ -71,10 +72,19 @@ def unknown(name: str, place: Place) -> str:
     console = catalog.find_console(name, place.console)
     if console:
         return f"{name} is a console: use {name}"
-    verbs = [verb for verb in place.verbs if place.verb(verb)]
-    known = [found.shown for found in catalog.names(place.console, place.is_own)]
-    close = nearest(name, [*verbs, *place.meanings, *known])
+    own = frozenset([*(verb for verb in place.verbs if place.verb(verb)), *place.meanings])
+    close = _close(name, catalog, place.console, own)
     return f"there is no command {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "; help lists them")
+
+
+@lru_cache(maxsize=1)
+def _close(name: str, catalog: Catalog, console: str, own: frozenset[str]) -> list[str]:
+    """The nearest names; looked for once, though what is behind a name is typed key by key."""
+    known: dict[str, Entry] = {}
+    for entry in catalog:
+        known.setdefault(catalog.calls(entry, console)[0], entry)
+    near = nearest(name, [*own, *known])
+    return [n if n in own else catalog.shown(known[n], console, own.__contains__) for n in near]
 
 
 def _undefined(reading: Reading, place: Place) -> str | None:

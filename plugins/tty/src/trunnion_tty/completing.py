@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,7 +100,7 @@ def offer(line: str, place: Place, folder: Path | None) -> Offer:
         return Offer([], [])
     words, typed = _split(statement)
     if not words:
-        return Offer(list(_names(place, typed))[:MOST], [])
+        return Offer(list(islice(_names(place, typed), MOST)), [])
     reading = read(line, place)
     end_of_name = words[0].end + reading.shift
     words, typed = _split(reading.statement)
@@ -127,7 +128,7 @@ def _names(place: Place, typed: Word) -> Iterator[Proposal]:
 
 def _beginnings(place: Place, typed: str) -> Iterator[tuple[str, str]]:
     catalog, dotted = place.catalog, "." in typed
-    for found in sorted(catalog.here(place.console, place.is_own), key=lambda found: found.shown):
+    for found in catalog.here(place.console, place.is_own, typed):
         yield found.shown, found.entry.title + ("" if found.entry.available else " (not available)")
     for alias, meant in sorted(place.meanings.items()):
         yield alias, f"= {meant}"
@@ -139,10 +140,10 @@ def _beginnings(place: Place, typed: str) -> Iterator[tuple[str, str]]:
         if place.verb(name):
             yield name, verb.title
     if dotted:
-        for found in catalog.names(place.console, place.is_own):
+        for found in catalog.names(place.console, place.is_own, typed):
             yield found.shown, found.entry.title
-        for entry in catalog:
-            yield from ((name, entry.title) for name in catalog.full_names(entry, place.console))
+        for found in catalog.full_names(place.console, typed):
+            yield found.shown, found.entry.title
 
 
 def _arguments(reading: Reading, words: Sequence[Word], typed: Word, folder: Path | None) -> Offer:

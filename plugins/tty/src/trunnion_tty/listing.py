@@ -24,7 +24,7 @@ def overview(place: Place, width: int = WIDTH) -> str:
         width: columns of the terminal.
     """
     catalog = place.catalog
-    here = sorted(catalog.here(place.console, place.is_own), key=lambda found: found.shown)
+    here = list(catalog.here(place.console, place.is_own))
     below = sorted(catalog.below(place.console), key=lambda console: (console.order, console.path))
     described = catalog.console(place.console)
     parts = [_titled(place.console, one_line(described.title)), _folded(described.description, width)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 
 from trunnion import TrunnionError
-from trunnion_tty.completing import Question, answered
+from trunnion_tty.completing import MOST, Question, answered
 from trunnion_tty.link import Link
 from trunnion_tty.shell import Shell
 
@@ -25,7 +26,7 @@ class Offers:
     async def answers(self, question: Question) -> list[tuple[str, str]]:
         """See ``completer.Values``."""
         if question.source.startswith(":"):
-            return self._own_values(question.source)
+            return self._own_values(question.source, question.typed)
         client, patience = self._link.client, self._link.catalog.settings.completion_timeout
         words = list(question.words)
         params = {"command_id": question.name, "words": words, "incomplete": question.typed}
@@ -45,7 +46,7 @@ class Offers:
         except (TrunnionError, TimeoutError):
             return []
 
-    def _own_values(self, source: str) -> list[tuple[str, str]]:
+    def _own_values(self, source: str, typed: str) -> list[tuple[str, str]]:
         catalog, console = self._link.catalog, self._shell.console
         if source == ":jobs":
             return [(str(job.number), f"{job.run.command_id} {job.run.status}") for job in self._shell.jobs]
@@ -54,5 +55,6 @@ class Offers:
         if source == ":commands":
             return [(entry.id, entry.title) for entry in catalog if entry.kind == "command"]
         place = self._shell.place()
-        names = [(found.shown, found.entry.title) for found in catalog.names(console, place.is_own)]
+        found = islice(catalog.names(console, place.is_own, typed), MOST)
+        names = [(each.shown, each.entry.title) for each in found]
         return names + [(name, verb.title) for name, verb in place.verbs.items() if place.verb(name)]
