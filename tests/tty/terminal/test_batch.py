@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -221,3 +222,23 @@ def test_a_system_line_is_a_run_of_the_hosts_command(hosted: Place, shell: Shell
     assert shell.do("echo $((2 * 3)) 'a  b'").startswith("6 a  b\n")
     assert hosted.runs(limit=1)[0]["command_id"] == "shell.run"
     assert "hello you" in shell.do("odd.hello")
+
+
+def test_a_kept_file_is_named_by_its_path(hosted: Place) -> None:
+    """As ``trunnion run`` does it; an id is of no use to whoever reads a log."""
+    done = hosted.batch("-c", "odd.keep\nodd.keep &\nwait")
+    paths = re.findall(r"artifact: report.txt, 5 B, (\S+)", done.stderr)
+    assert [Path(path).read_bytes() for path in paths] == [b"hello"] * 2
+
+
+def test_of_many_jobs_as_many_are_listed_as_were_asked_for(hosted: Place) -> None:
+    def listed(words: str) -> tuple[list[str], str]:
+        done = hosted.batch("-c", f"odd.noop\nodd.noop\nodd.noop\njobs {words}")
+        return [line.split("\t")[0] for line in done.stdout.splitlines()[1:]], done.stderr
+
+    assert listed("--limit 2")[0] == ["2", "3"]
+    assert listed("--limit 0")[0] == []
+    numbers, told = listed("--all --limit 2")
+    assert numbers == ["3", "2"]
+    assert "there are more" in told
+    assert "there are more" not in listed("--command odd.noop --status running")[1]

@@ -90,13 +90,15 @@ class Acting:
     async def list_jobs(self, wanted: Wanted) -> None:
         """List runs."""
         if not wanted.every:
-            rows = own_jobs(self._shell.jobs)
+            jobs = list(self._shell.jobs)
+            rows = own_jobs(jobs if wanted.limit is None else jobs[max(0, len(jobs) - wanted.limit) :])
             more = "" if rows[1:] else "this shell has started nothing yet; jobs --all lists what all doors have\n"
         else:
-            page = await self._shell.finder.page(wanted)
+            page, goes_on = await self._shell.finder.page(wanted)
             numbers = {job.run.id: job.number for job in self._shell.jobs}
             rows = all_runs(page, numbers)
-            more = "" if rows[1:] else "there are no such runs\n"
+            more = "there are more: ask for those of one kind, or raise --limit\n" if goes_on else ""
+            more = more if rows[1:] else "there are no such runs\n"
         screen = self._shell.face.screen
         if screen.out_is_terminal:
             rows = coloured(fitted(rows, screen.width()), screen.palette())

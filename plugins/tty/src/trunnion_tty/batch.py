@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 from trunnion import Console, Event, InvalidArguments, Json, Unavailable
@@ -79,13 +80,15 @@ class BatchFace:
 
     Args:
         screen: standard output and error.
-        ending: told of a signal that ends the shell.
+        signals: what comes from the keyboard.
+        artifacts: the folder of kept files.
     """
 
-    def __init__(self, screen: BatchScreen, signals: Signals) -> None:
+    def __init__(self, screen: BatchScreen, signals: Signals, artifacts: Path | None = None) -> None:
         self.screen: Screen = screen
         self._screen = screen
         self._signals = signals
+        self._artifacts = artifacts
         self._renderers: dict[str, tuple[bool, Renderer]] = {}
         self._quiet: dict[str, Screen] = {}
 
@@ -159,7 +162,8 @@ class BatchFace:
             if renderer is not None:
                 renderer.close()
             screen = self._quiet[job.run.id] = self._screen.another()
-            renderer = Renderer(screen if job.foreground else self._screen.tagged(job.tag))
+            shown = screen if job.foreground else self._screen.tagged(job.tag)
+            renderer = Renderer(shown, artifacts=self._artifacts)
             self._renderers[job.run.id] = (job.foreground, renderer)
         return renderer
 

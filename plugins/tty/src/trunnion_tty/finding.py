@@ -43,7 +43,7 @@ class Finder:
             raise NotFound("this shell has started nothing yet; say which run")
         if len(name) >= WHOLE:
             return name.lower()
-        items = await self._items({"limit": NEWEST}) if len(name) >= SHORT else []
+        items, _ = await self._page({"limit": NEWEST}) if len(name) >= SHORT else ([], False)
         ids, part = [str(item.get("id")) for item in items], name.lower()
         found = [run_id for run_id in ids if run_id.startswith(part) or run_id.endswith(part)]
         if not found:
@@ -60,11 +60,13 @@ class Finder:
         """
         return msgspec.convert(await self._running.query("runs.get", {"run_id": run_id}), Run)
 
-    async def page(self, wanted: Wanted) -> list[Mapping[str, Json]]:
-        """Runs the host lists, newest first."""
-        return await self._items(dict(msgspec.to_builtins(wanted.filters)))
+    async def page(self, wanted: Wanted) -> tuple[list[Mapping[str, Json]], bool]:
+        """Runs the host lists, newest first, and whether there are more."""
+        return await self._page(dict(msgspec.to_builtins(wanted.filters)))
 
-    async def _items(self, filters: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-        page = await self._running.query("runs.list", filters)
-        items = page.get("items") if isinstance(page, Mapping) else None
-        return [item for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
+    async def _page(self, filters: Mapping[str, Json]) -> tuple[list[Mapping[str, Json]], bool]:
+        answer = await self._running.query("runs.list", filters)
+        page = answer if isinstance(answer, Mapping) else {}
+        items = page.get("items")
+        found = [item for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
+        return found, bool(page.get("next"))

@@ -104,7 +104,8 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     await own.connect()
     await stack.enter_async_context(own.minded(BATCH_PATIENCE))
     _settle()
-    shell = Shell(link, BatchFace(BatchScreen(plain=wish.plain), signals), own, patience=BATCH_PATIENCE)
+    face = BatchFace(BatchScreen(plain=wish.plain), signals, locate(options).data.artifacts)
+    shell = Shell(link, face, own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
     if typed is None:
         text = wish.line if wish.file is None else await shell.read(wish.file)

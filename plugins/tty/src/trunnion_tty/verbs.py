@@ -22,12 +22,15 @@ class Wanted:
 
     Attributes:
         every: all the host knows, not only those of this shell.
+        limit: so many at most, the newest.
         filters: arguments of ``runs.list``.
     """
 
     def __init__(self, *, every: bool, filters: Mapping[str, object]) -> None:
         self.filters = {name: value for name, value in filters.items() if value is not None}
         self.every = every or bool(self.filters.keys() - {"limit"})
+        limit = filters.get("limit")
+        self.limit = limit if isinstance(limit, int) else None
 
 
 class Actions(Protocol):

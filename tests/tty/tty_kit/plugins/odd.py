@@ -177,6 +177,11 @@ async def steps(ctx: Context, until: str, count: int = 4) -> None:
     ctx.progress(count, count, "copying")
 
 
+async def keep(ctx: Context) -> None:
+    """Keep a file."""
+    await ctx.artifact("report.txt", b"hello")
+
+
 def levels(ctx: Context) -> None:
     """A word of each level."""
     for level in ("debug", "info", "warning", "error"):
@@ -304,7 +309,7 @@ def refuse() -> None:
 def trunnion_commands() -> list[Command]:
     odd = [
         hello, ahello, exits, aexits, raises, fails, flood, threads, aflood, nap, talk, stubborn, block, noop, table,
-        large, bar, steps, levels, unlock,
+        large, bar, steps, keep, levels, unlock,
     ]  # fmt: skip
     return [
         *(Command.of(function, console="odd", lock=None) for function in odd),
