@@ -62,7 +62,6 @@ async def watched(wire: Wire) -> AsyncIterator[Watched]:
 
 async def test_who_and_what_is_there(watched: Watched) -> None:
     assert watched.link.principal
-    assert watched.link.boot_id
     assert watched.link.catalog.get("plant.hold") is not None
     assert watched.link.health.state == "up"
     assert watched.link.health.lag < 10

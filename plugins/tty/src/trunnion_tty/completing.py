@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LOCAL = ":"
 """Where the values of an argument come from begins so where the shell itself knows them."""
+
 MOST = 200
 """Proposals beyond which nobody reads on."""
 

@@ -52,11 +52,6 @@ class OwnHost:
         """Whether this shell has started a host, whatever became of it."""
         return self._behind is not None
 
-    @property
-    def log(self) -> str:
-        """The file with what it wrote to its standard error; ``""`` where there is none."""
-        return "" if self._behind is None or self._behind.log is None else str(self._behind.log)
-
     async def connect(self) -> None:
         """Be connected to the host, whoever has started it.
 

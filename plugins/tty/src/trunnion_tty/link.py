@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from trunnion import Event, Json, TrunnionError
+from trunnion import Event, TrunnionError
 from trunnion.model.events import HOST_STREAM, LEVELS, LOG, META
 from trunnion.protocol.answers import MetaAnswer
 from trunnion.protocol.client import Client
@@ -70,7 +70,6 @@ class Link:
         self.health = Health("gone")
         self.catalog = Catalog({})
         self.principal = ""
-        self.boot_id = ""
         self._generation = -1
         self.on_health: Callable[[Health, Health], None] = _ignored
         self.on_notice: Callable[[Event], None] = _unheard
@@ -82,8 +81,7 @@ class Link:
         Raises:
             TrunnionError: nobody serves the socket, or refuses.
         """
-        hello = await self.client.hello()
-        self.boot_id = hello.boot_id
+        await self.client.hello()
         who, meta = await asyncio.gather(self.client.call("whoami"), self._news())
         self.principal = str(who.get("principal") or "") if isinstance(who, Mapping) else ""
         self._take(meta)
@@ -113,16 +111,6 @@ class Link:
         with contextlib.suppress(TrunnionError, TimeoutError):
             async with asyncio.timeout(patience):
                 self._take(await self._news())
-
-    async def ask(self, query_id: str, args: Mapping[str, Json], patience: float | None = None) -> Json:
-        """Ask a query.
-
-        Raises:
-            TrunnionError: it was refused or failed.
-            TimeoutError: no answer within ``patience`` seconds.
-        """
-        async with asyncio.timeout(patience):
-            return await self.client.query(query_id, args)
 
     async def _news(self) -> MetaAnswer:
         """What the host offers, left out if that is what is known.

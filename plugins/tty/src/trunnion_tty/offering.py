@@ -6,7 +6,7 @@ import asyncio
 from itertools import islice
 
 from trunnion import TrunnionError
-from trunnion_tty.completing import MOST, Question, answered
+from trunnion_tty.completing import LOCAL, MOST, Question, answered
 from trunnion_tty.link import Link
 from trunnion_tty.shell import Shell
 
@@ -25,7 +25,7 @@ class Offers:
 
     async def answers(self, question: Question) -> list[tuple[str, str]]:
         """See ``completer.Values``."""
-        if question.source.startswith(":"):
+        if question.source.startswith(LOCAL):
             return self._own_values(question.source, question.typed)
         client, patience = self._link.client, self._link.catalog.settings.completion_timeout
         words = list(question.words)

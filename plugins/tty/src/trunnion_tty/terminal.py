@@ -26,15 +26,14 @@ def quiet(descriptor: int) -> Iterator[None]:
         yield
         return
     try:
-        hush(descriptor)
+        _hush(descriptor)
         yield
     finally:
         with contextlib.suppress(termios.error):  # it is gone
             termios.tcsetattr(descriptor, termios.TCSADRAIN, found)
 
 
-def hush(descriptor: int) -> None:
-    """Stop echoing; after the shell was suspended, too, for whoever woke it has its own way."""
+def _hush(descriptor: int) -> None:
     with contextlib.suppress(termios.error):
         changed = termios.tcgetattr(descriptor)
         changed[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
