@@ -34,6 +34,7 @@ from trunnion_tty.history import HistoryFile
 from trunnion_tty.look import CONTINUES, done_line
 from trunnion_tty.reading import Place, goes_on
 from trunnion_tty.terminal_out import TerminalOut
+from trunnion_tty.unseen import ShowUnseen
 from trunnion_tty.validator import LineValidator
 
 LONGEST = 64 << 10
@@ -109,6 +110,7 @@ class Prompt:
             auto_suggest=AutoSuggestFromHistory(),
             search_ignore_case=True,
             history=history,
+            input_processors=[ShowUnseen()],
             key_bindings=self._keys(),
             style=None,
             enable_suspend=True,
