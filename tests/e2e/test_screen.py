@@ -18,7 +18,8 @@ import pytest
 from trunnion.launcher.failures import report, run_status
 from trunnion.launcher.render import Renderer, show_table
 from trunnion.launcher.screen import Screen
-from trunnion.model.errors import Busy, ErrorInfo, Unavailable
+from trunnion.launcher.secrets import words_for
+from trunnion.model.errors import Busy, ErrorInfo, InvalidArguments, Unavailable
 from trunnion.model.events import Event
 from trunnion.model.runs import Run
 
@@ -193,3 +194,9 @@ def test_a_closed_pipe_is_no_error():
         timeout=30,
     )
     assert (done.stdout, done.stderr) == ("x" * 100 + "\n", "")
+
+
+def test_a_secret_from_a_file_that_never_ends_is_none(monkeypatch):
+    monkeypatch.setattr("trunnion.launcher.secrets.LONGEST", 1000)
+    with pytest.raises(InvalidArguments, match="--secret pw: /dev/zero holds more than 1000 characters"):
+        words_for(["pw=file:/dev/zero"])

@@ -117,3 +117,10 @@ def test_what_is_no_file_of_lines_is_told(path: Path, tmp_path: Path) -> None:
     for wrong, why in ((path, "can't decode"), (tmp_path, "Is a directory"), (tmp_path / "none", "No such file")):
         with pytest.raises(Unavailable, match=why):
             read_lines(wrong)
+
+
+def test_a_file_that_never_ends_is_none_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: ``LONGEST``."""
+    monkeypatch.setattr("trunnion_tty.recording.LONGEST", 1000)
+    with pytest.raises(Unavailable, match="/dev/zero is no file of lines"):
+        read_lines(Path("/dev/zero"))

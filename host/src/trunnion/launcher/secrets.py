@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from trunnion.model.json import Json
 
 
+LONGEST = 1 << 20
+"""Characters of a secret: a file may never end."""
+
+
 def words_for(given: Sequence[str]) -> list[str]:
     """The words that stand for ``--secret`` options, sent to the host and shown nowhere.
 
@@ -133,9 +137,12 @@ def _value(name: str, source: str) -> str:
     if kind == "file":
         try:
             with open(place, encoding="utf-8") as file:  # noqa: PTH123  # pathlib costs every start
-                return file.read().rstrip("\n")
+                text = file.read(LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidArguments(f"--secret {name}: {place} cannot be read: {error}") from None
+        if len(text) > LONGEST:
+            raise InvalidArguments(f"--secret {name}: {place} holds more than {LONGEST} characters")
+        return text.rstrip("\n")
     raise InvalidArguments(f"--secret {name}: a source is env:VARIABLE, file:PATH or -, not what was given")
 
 

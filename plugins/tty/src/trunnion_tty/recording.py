@@ -9,6 +9,9 @@ from typing import TextIO
 
 from trunnion import Conflict, Unavailable
 
+LONGEST = 64 << 20
+"""Characters of a file of lines: one that never ends, such as ``/dev/zero``, would take all memory."""
+
 
 def read_lines(path: Path) -> str:
     """The text of a file of lines, as it was written: what stands within quotes stays what it is.
@@ -18,9 +21,12 @@ def read_lines(path: Path) -> str:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
-            return file.read()
+            text = file.read(LONGEST + 1)
     except (OSError, ValueError) as error:  # it is not there, no text, or its name is none
         raise Unavailable(f"{path} cannot be read: {error}") from None
+    if len(text) > LONGEST:
+        raise Unavailable(f"{path} is no file of lines: it holds more than {LONGEST >> 20} Mi characters")
+    return text
 
 
 class Recorder:
