@@ -28,7 +28,7 @@ def trunnion_cli() -> Iterable[LazyCommand]:
 
 @hookimpl
 def trunnion_settings() -> Iterable[Setting]:
-    """How shells on this host look and behave; every key counts for the next line of a shell that is open."""
+    """How shells on this host look and behave; all but the length of the history counts for shells that are open."""
     from trunnion_tty.settings import SCHEMAS
 
     return [Setting(key=key, reload="live", schema=schema) for key, schema in SCHEMAS.items()]
