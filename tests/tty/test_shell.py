@@ -215,7 +215,7 @@ async def test_what_a_console_does_as_it_is_left_keeps_nobody(
     """Defence: ``quit`` leaves first: of two consoles whose command was refused each took a quit of its own."""
     assert await done(shell, bench, "use t.deep\nuse .t.deep") == ["in", "in"]
 
-    async def refuse(_wish: object) -> int:
+    async def refuse(_wish: object, **_how: object) -> int:
         raise Unavailable("the line is dead")
 
     monkeypatch.setattr(shell, "run", refuse)
