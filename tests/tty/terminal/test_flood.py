@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Callable
 from itertools import cycle, islice
+from pathlib import Path
 
 import pytest
 from tty_kit.place import LAUNCHER, Place, Shell
 from tty_kit.terminal import Terminal
 
+MILLION = 1_000_000
 RATE = 10_000
 """Lines a second."""
 LIMIT = 200
@@ -117,6 +119,33 @@ def test_q1_the_line_is_whole_while_lines_rush_by(shell: Shell, rounds: int, fig
     figure("lines a second made", RATE)
     figure("lines a second shown", round(len(lines) / took))
     figure("echo of a key, p99", round(p99(typist.echoes) * 1000, 1), "ms")
+
+
+def test_a_million_lines_are_shown_and_none_is_lost(place: Place, figure: Callable[..., None]) -> None:
+    shell = place.shell().ready()
+    began = time.monotonic()
+    shell.enter(f"odd.flood {MILLION}")
+    shell.until_raw(b"succeeded after", 120)
+    took = time.monotonic() - began
+    shown = re.findall(rb"^line (\d+) of the flood\r?$", bytes(shell.raw), re.MULTILINE)
+    assert shown == [b"%d" % number for number in range(MILLION)]
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{shell.pid}/status").read_text())
+    assert peak is not None
+    assert int(peak[1]) < 200_000
+    figure("lines", MILLION)
+    figure("lines a second", round(MILLION / took))
+    figure("memory of the shell at most", int(peak[1]) // 1024, "MB")
+
+
+def test_ctrl_c_is_heard_amid_a_flood(place: Place) -> None:
+    shell = place.shell().ready()
+    shell.enter(f"odd.flood {MILLION}")
+    shell.until_raw(b"line 50000 of")
+    shell.key("c-c")
+    began = time.monotonic()
+    over = shell.until_raw(b"cancelled after")
+    assert time.monotonic() - began < 5
+    shell.until_raw(b"\x1b[?2004h", since=over)  # the next prompt
 
 
 def test_q1_without_the_fault(shell: Shell, rounds: int) -> None:

@@ -30,6 +30,7 @@ only = {only}
 [executor]
 cancel_grace = 1.0
 shutdown_grace = 1.0
+max_output_lines = 2_000_000
 
 [tty]
 aliases = {{ greet = "odd.hello --loud" }}

@@ -249,19 +249,29 @@ class Terminal:
                 self._news.wait_for(partial(self._goes_on_from, seen), left)
             assert time.monotonic() < deadline, f"not within {patience:g} s: {wanted}\n{text.rstrip()}"
 
-    def until_raw(self, wanted: bytes, patience: float = PATIENCE) -> None:
-        """Wait until some bytes were written; quicker than ``until`` where there are many."""
-        since = 0
+    def until_raw(self, wanted: bytes, patience: float = PATIENCE, *, since: int = 0) -> int:
+        """Wait until some bytes were written; quicker than ``until`` where there are many.
+
+        Args:
+            wanted: the bytes.
+            patience: seconds to wait.
+            since: a place in all that was written, before which they do not count.
+
+        Returns:
+            The place behind them.
+        """
+        where = -1
 
         def found() -> bool:
-            nonlocal since
-            at = self.raw.find(wanted, since)
-            since = max(0, len(self.raw) - len(wanted))
-            return at >= 0
+            nonlocal since, where
+            where = self.raw.find(wanted, since)
+            since = max(since, len(self.raw) - len(wanted))
+            return where >= 0
 
         with self._news:
             there = self._news.wait_for(lambda: found() or self._over, patience)
         assert there, f"not within {patience:g} s: {wanted!r}"
+        return where + len(wanted)
 
     def _goes_on_from(self, seen: int) -> bool:
         return len(self.raw) > seen or self._over
