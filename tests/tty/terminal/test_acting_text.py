@@ -126,6 +126,17 @@ def test_n2_in_the_shell_codes_are_shown_and_not_obeyed(hostile: Place, figure: 
     figure("changes of state beside colour", 0)
 
 
+def test_n3_in_the_shell_what_is_not_seen_is_marked(hostile: Place) -> None:
+    shell = hostile.shell(size=(50, 200))
+    shell.do("hostile.speak")
+    shell.do("help hostile.described")
+    raw = bytes(shell.raw).decode()
+    shown = "\n".join(shell.lines())
+    for trick in TRICKS.values():
+        assert trick not in raw
+        assert visible(trick) in shown
+
+
 def test_n2_in_a_shell_without_the_fault_only_colours_are_used(hosted: Place) -> None:
     shell = hosted.shell()
     shell.do("odd.levels")

@@ -1,4 +1,4 @@
-"""Q1: a flood of output while somebody types."""
+"""Q1: a flood of output while somebody types; N9: more of it than is kept."""
 
 from __future__ import annotations
 
@@ -162,3 +162,13 @@ def test_q1_without_the_defence_the_line_is_torn(place: Place) -> None:
     typist = Typist(shell)
     typist.begin("odd")
     shell.until(lambda _: bool(typist.corrupted))  # with the next lines of the flood at the latest
+
+
+def test_n9_in_the_shell_what_is_left_out_is_told(make_place: Callable[..., Place]) -> None:
+    shell = make_place(most=1000).up().shell()
+    shown = shell.do("odd.flood 5000", patience=30)
+    numbers = [int(number) for number in re.findall(r"^line (\d+) of the flood$", shown, re.MULTILINE)]
+    left_out = re.search(r"([\d,]+) lines \([\d,]+ bytes\) of output are left out here", shown.replace("\n", " "))
+    assert left_out is not None
+    assert (numbers[0], numbers[-1]) == (0, 4999)
+    assert len(numbers) + int(left_out[1].replace(",", "")) == 5000

@@ -30,7 +30,7 @@ only = {only}
 [executor]
 cancel_grace = 1.0
 shutdown_grace = 1.0
-max_output_lines = 2_000_000
+max_output_lines = {most}
 
 [tty]
 aliases = {{ greet = "odd.hello --loud" }}
@@ -95,17 +95,24 @@ class Place:
         root: an empty folder.
         tty: more lines of the section ``[tty]``.
         only: the plugins of its host.
+        most: lines that are kept of a run.
         env: more of its environment.
     """
 
     def __init__(
-        self, root: Path, *, tty: str = "", only: Sequence[str] = ("odd", "tty"), env: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        *,
+        tty: str = "",
+        only: Sequence[str] = ("odd", "tty"),
+        most: int = 2_000_000,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.root = root
         self.data = root / "data"
         self.socket = self.data / "run" / "host.sock"
         self.config = root / "trunnion.toml"
-        self.config.write_text(CONFIG.format(plugins=f'"{HERE / "plugins"}"', tty=tty, only=list(only)))
+        self.config.write_text(CONFIG.format(plugins=f'"{HERE / "plugins"}"', tty=tty, only=list(only), most=most))
         self.host: subprocess.Popen[str] | None = None
         self.shells: list[Terminal] = []
         kept = {

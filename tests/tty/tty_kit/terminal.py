@@ -270,7 +270,7 @@ class Terminal:
 
         with self._news:
             there = self._news.wait_for(lambda: found() or self._over, patience)
-        assert there, f"not within {patience:g} s: {wanted!r}"
+        assert there and where >= 0, f"not within {patience:g} s: {wanted!r}"
         return where + len(wanted)
 
     def _goes_on_from(self, seen: int) -> bool:
