@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from tty_kit.place import Place, Shell
@@ -131,3 +132,14 @@ def test_someone_who_is_asked_first_may_say_no(used: Shell) -> None:
     used.do("odd.ask", until="Really do it? [y/N]")
     used.enter("y")
     used.until("succeeded")
+
+
+def test_changes_of_state_are_shown_from_the_level_that_is_set(make_place: Callable[..., Place]) -> None:
+    shell = make_place(tty='show_states = "debug"').up().shell()
+    assert "running" in shell.do("odd.nap", until=re.compile("(?s)running.*asleep"))
+    shell.key("c-c")
+    shell.ready()
+
+
+def test_changes_of_state_are_not_shown_by_default(used: Shell) -> None:
+    assert "running" not in used.do("odd.hello")
