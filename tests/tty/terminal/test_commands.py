@@ -136,10 +136,10 @@ def test_someone_who_is_asked_first_may_say_no(used: Shell) -> None:
 
 def test_changes_of_state_are_shown_from_the_level_that_is_set(make_place: Callable[..., Place]) -> None:
     shell = make_place(tty='show_states = "debug"').up().shell()
-    assert "running" in shell.do("odd.nap", until=re.compile("(?s)running.*asleep"))
+    shell.do("odd.nap", until="started\nasleep")
     shell.key("c-c")
     shell.ready()
 
 
 def test_changes_of_state_are_not_shown_by_default(used: Shell) -> None:
-    assert "running" not in used.do("odd.hello")
+    assert "started" not in used.do("odd.hello")

@@ -146,7 +146,7 @@ def test_a_line_that_is_wider_than_the_terminal_is_still_one(hosted: Place) -> N
     """Defence: ``prompt_continuation`` tells the two apart."""
     shell = hosted.shell(size=(30, 40)).ready()
     shell.type("odd.hello " + "x" * 60)
-    shell.until(lambda shell: shell.line == "x" * len(shell.line) != "")
+    shell.until(lambda shell: shell.line.endswith("> odd.hello " + "x" * 60))
     shell.key("alt-enter")
     shell.until(lambda shell: shell.line == "... ")
 

@@ -225,13 +225,16 @@ class Terminal:
 
     @property
     def line(self) -> str:
-        """The line the cursor is in, up to the cursor."""
+        """The line the cursor is in, up to the cursor; rows that are full to the edge go on in the next one."""
         return self.at_cursor(self.look())
 
     @staticmethod
     def at_cursor(model: Model) -> str:
-        row = model.buffer[model.cursor.y]
-        return "".join(row[column].data for column in range(model.cursor.x))
+        first = model.cursor.y
+        while first > 0 and model.buffer[first - 1][model.columns - 1].data.strip():
+            first -= 1
+        rows = [(row, model.columns) for row in range(first, model.cursor.y)] + [(model.cursor.y, model.cursor.x)]
+        return "".join(model.buffer[row][column].data for row, end in rows for column in range(end))
 
     def until(self, wanted: Wanted, patience: float = PATIENCE) -> str:
         """Wait until something is to be seen since the last mark, or a condition is met; returns the text then."""
