@@ -219,7 +219,12 @@ class Terminal:
         return "\n".join(self.lines()[self._mark :])
 
     def mark(self) -> None:
-        """From now on only what comes below the cursor's line counts for ``until`` and ``text``."""
+        """From now on only what comes below the cursor's line counts for ``until`` and ``text``.
+
+        Amid a drawing the cursor is anywhere, so the end of one is waited for, unless nothing is being drawn.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self.raw.endswith(DRAWN) or self._over, 0.2)
         model = self.look()
         self._mark = len(model.gone) + model.cursor.y + 1
 
