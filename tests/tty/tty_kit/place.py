@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -113,9 +112,7 @@ class Place:
         self.data = root / "data"
         self.socket = self.data / "run" / "host.sock"
         self.config = root / "trunnion.toml"
-        self.config.write_text(
-            CONFIG.format(plugins=f'"{HERE / "plugins"}"', tty=tty, only=json.dumps(list(only)), most=most)
-        )
+        self.config.write_text(CONFIG.format(plugins=f'"{HERE / "plugins"}"', tty=tty, only=list(only), most=most))
         self.host: subprocess.Popen[str] | None = None
         self.shells: list[Terminal] = []
         kept = {
