@@ -261,8 +261,10 @@ def cancels_hold(stored: Stored, told: list[dict], done: list[dict], verdict: Ve
         if line["what"] != "cancelled" or line["status"] in TERMINAL - {"cancelled"}:
             continue
         verdict.counts["cancels answered"] += 1
-        status = stored.runs.get(line["run"], {"status": "lost"})["status"]
-        if status not in {"cancelled", "interrupted", "timed_out"}:
+        run = stored.runs.get(line["run"], {"status": "lost"})
+        status = run["status"]
+        wished = line["run"] in stored.live and run.get("cancel_requested_at") is not None
+        if status not in {"cancelled", "interrupted", "timed_out"} and not wished:
             verdict.against("cancel", f"run {line['run']} was cancelled when {line['status']} and is {status}")
         for work in works[line["run"]]:
             if begun.get(work["pid"], 0) > line["at"]:

@@ -67,7 +67,7 @@ def test_q5_a_host_that_is_stopped_keeps_no_key_from_being_seen(place: Place, fi
 
 def test_q5_very_many_values_are_offered_in_part(used: Shell, figure: Callable[..., None]) -> None:
     used.type("odd.dial 1 --many ")
-    used.until("value-0")
+    used.until(lambda terminal: terminal.line.endswith("--many ") and menu(terminal)[:1] == ["value-0"])
     took = echoes(used, "value-99")
     used.until("value-99")
     assert p99(took) < 2 * BEARABLE
