@@ -76,7 +76,7 @@ class Terminal:
     def type(self, text: bytes) -> None:
         """Type, and return once it is shown and the program has nothing more to say."""
         self.press(text)
-        self.until(text[-1:])
+        self.until(text.decode()[-1:].encode())
         self.settle()
 
     def read(self, timeout: float) -> bytes:

@@ -52,14 +52,15 @@ class Typist:
         terminal: of the program.
         says: makes the line of a number.
         pids: those whose CPU counts.
-        clear: typed after each line.
+        clear: whether something that nothing is offered for is typed behind each line, and waited for: what was open
+            is closed by then, and is drawn anew when it opens.
 
     Attributes:
         walls: seconds from the last key of each line to its mark.
     """
 
     def __init__(
-        self, terminal: Terminal, says: Callable[[int], Said], pids: Sequence[int], clear: bytes = b""
+        self, terminal: Terminal, says: Callable[[int], Said], pids: Sequence[int], *, clear: bool = False
     ) -> None:
         self.walls: list[float] = []
         self._cpus: list[float] = []
@@ -82,8 +83,7 @@ class Typist:
         wall = time.perf_counter() - began
         self._terminal.settle()
         if self._clear:
-            self._terminal.press(self._clear)
-            self._terminal.settle()
+            self._terminal.type(KILL_LINE + chr(FIRST_KEY + number).encode())
         if number:
             self.walls.append(wall)
             self._cpus.append(sum(map(cpu_of, self._pids)) - cpu)

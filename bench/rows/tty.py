@@ -76,8 +76,8 @@ def _line(line: str, mark: str) -> Callable[[int], Said]:
 def _menus(ground: Ground, many: int, effort: Effort) -> Iterator[Line]:
     """From a key to the menu it opens."""
     with ready(ground.shell()) as shell, ready(ground.bare(COMPLETER.replace("OTHERS", str(many)))) as prompt:
-        ours = Typist(shell, _opening, (shell.pid,), clear=KILL_LINE)
-        bare = Typist(prompt, _opening, (prompt.pid,), clear=KILL_LINE)
+        ours = Typist(shell, _opening, (shell.pid,), clear=True)
+        bare = Typist(prompt, _opening, (prompt.pid,), clear=True)
         mine, ceiling = in_turn([ours, bare], effort)
     yield times(ROW, f"key to a menu, {many:,} commands", "key", (mine, ceiling), at_most=MENU_RATIO)
     yield from _spread(f"key to a menu, {many:,} commands", ours.walls, p99=ECHO_TARGET)
@@ -85,7 +85,7 @@ def _menus(ground: Ground, many: int, effort: Effort) -> Iterator[Line]:
 
 
 def _opening(_: int) -> Said:
-    return Said(b"", b"i", b"item0")
+    return Said(b"", KILL_LINE + b"i", b"item0")
 
 
 def _starts(ground: Ground, effort: Effort) -> Iterator[Line]:
