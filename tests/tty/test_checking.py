@@ -147,3 +147,14 @@ def test_a_whole_line_is_judged_as_the_host_does(
     figure("lines taken", taken)
     figure("lines refused", refused)
     assert min(taken, refused) > rounds
+
+
+def test_habits_of_other_shells_are_met_with_words() -> None:
+    place = Place(Catalog({"commands": [*COMMANDS, {"id": "shell.run", "args": {}, "argv": {"names": []}}]}), VERBS)
+    assert (
+        check("ls -la", place, whole=True) == "there is no command 'ls'; help lists them, !ls is for the system's shell"
+    )
+    assert "is a line here" in (check("trunnion run x", place, whole=True) or "")
+    fault = check("jobs | grep failed", place, whole=True) or ""
+    assert fault.endswith("(| is a word like any other here)")
+    assert check("alias l 'a | b'", place, whole=True) is None

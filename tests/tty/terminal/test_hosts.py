@@ -181,6 +181,13 @@ def test_runs_that_end_with_the_shells_own_host_are_told_before(make_place: Call
     shell.key("c-d")
     shell.until("1 run is under way on the host that ends with this shell; once more to leave all the same")
     shell.ready()
+    other = place.shell()
+    other.do("odd.nap &", until="asleep")
+    shell.do("odd.hello")
+    shell.enter("quit")
+    shell.until("2 runs are under way on the host that ends with this shell, 1 from elsewhere; once more")
+    other.close()
+    shell.ready()
     shell.key("c-d")
     assert shell.wait() == 0
 

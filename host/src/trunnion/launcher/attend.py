@@ -16,6 +16,7 @@ from trunnion.launcher.signals import Interrupts
 from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.events import run_stream
 from trunnion.model.json import Json, decode, encode
+from trunnion.model.programs import says_no_more
 from trunnion.model.runs import Run
 from trunnion.rendering.folding import fold
 
@@ -145,7 +146,7 @@ def tell_end(screen: Screen, run: Run, *, to_reach: str = "") -> int:
     """Print what came of a run, and on standard error how it ended; returns the exit status.
 
     Standard output carries what the command printed; a result beside that is a line on standard error, so
-    that ``trunnion run X > file`` holds one or the other.
+    that ``trunnion run X > file`` holds one or the other. That a program ended well is told by its output.
 
     Args:
         screen: where to.
@@ -154,7 +155,7 @@ def tell_end(screen: Screen, run: Run, *, to_reach: str = "") -> int:
     """
     if screen.as_json:
         screen.value(plain(run))
-    elif run.result is not None:
+    elif run.result is not None and not (screen.has_output and says_no_more(run.result)):
         _tell_value(screen, run, to_reach)
     if run.error is not None and run.status != "succeeded":
         screen.error(run.error.code, run.error.message, run.error.details)

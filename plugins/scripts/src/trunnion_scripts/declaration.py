@@ -151,7 +151,12 @@ def _worded(origin: str, message: str) -> str:
         close = difflib.get_close_matches(unknown[1], _KNOWN, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(_KNOWN)}"
         text = f"unknown key {unknown[1]!r}{hint}"
-    return f"{origin}{path}: {text}"
+    return f"{_at(origin, path.removeprefix('.'))}: {text}"
+
+
+def _at(origin: str, key: str) -> str:
+    """A key below a key of the configuration, or in a file of its own."""
+    return f"{origin}{': ' if '/' in origin else '.'}{key}" if key else origin
 
 
 class _Reader:
@@ -190,7 +195,7 @@ class _Reader:
         return script
 
     def _problem(self, key: str, text: str) -> None:
-        self._problems.append(f"{self._origin}{'.' if key else ''}{key}: {text}")
+        self._problems.append(f"{_at(self._origin, key)}: {text}")
 
     def _words(self) -> list[str]:
         said = self._said.run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -68,10 +68,7 @@ def read_folders(folders: Iterable[Path]) -> Found:
 def _read(file: Path) -> Script | Refused:
     programs = [path for path in file.parent.glob(f"{file.stem}*") if path.stem == file.stem and _executable(path)]
     if len(programs) != 1:
-        beside = f"{len(programs)} executables" if programs else "no executable"
-        return Refused(
-            str(file), f"expected one executable named {file.stem!r} beside it, there is {beside}", gone=True
-        )
+        return Refused(str(file), f"{file}: {_without_program(file, programs)}", gone=True)
     unsafe = next((problem for path in (file.parent, file, programs[0]) if (problem := _unsafe(path))), None)
     if unsafe:
         return Refused(str(file), unsafe, gone=True)
@@ -84,6 +81,15 @@ def _read(file: Path) -> Script | Refused:
         return Refused(str(file), f"{file}: {error}")
     except RecursionError:
         return Refused(str(file), f"{file}: it nests too deeply")
+
+
+def _without_program(file: Path, programs: Sequence[Path]) -> str:
+    """What is said of a file that does not stand beside exactly one program."""
+    if programs:
+        return f"one executable has to stand beside it, not {' and '.join(sorted(path.name for path in programs))}"
+    plain = sorted(path for path in file.parent.glob(f"{file.stem}*") if path.stem == file.stem and path != file)
+    hint = f" (chmod +x {plain[0]} makes it one)" if plain and plain[0].is_file() else ""
+    return f"an executable named {file.stem!r} has to stand beside it, and there is none{hint}"
 
 
 def _executable(path: Path) -> bool:

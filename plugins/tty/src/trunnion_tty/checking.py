@@ -12,6 +12,14 @@ from trunnion_tty.catalog import Catalog, Entry, problems_of
 from trunnion_tty.lines import Statement, read_statement
 from trunnion_tty.reading import Place, Reading, read
 
+PROGRAM = "trunnion"
+
+SYSTEM_SHELL = "shell.run"
+"""The host's command behind ``!`` and behind consoles that hand unknown lines to the system."""
+
+OPERATORS = frozenset({"|", "||", "&&", ";", ">", ">>", "<", "2>", "2>&1"})
+"""Words that mean something to other shells."""
+
 SOURCES = ("env:", "file:")
 """How a secret may stand in a line: not as itself, but as the place it is in."""
 
@@ -38,7 +46,9 @@ def check(line: str, place: Place, *, whole: bool) -> str | None:
         return None if _at_its_name(line) else _begun(reading, place)
     if reading.kind == "undefined":
         return _undefined(reading, place)
-    return _unfinished(reading.statement) or _whole(reading)
+    fault = _unfinished(reading.statement) or _whole(reading)
+    odd = next((word.raw for word in reading.words if word.raw in OPERATORS), None)
+    return fault if fault is None or odd is None else f"{fault} ({odd} is a word like any other here)"
 
 
 def _is_text(line: str) -> bool:
@@ -72,9 +82,13 @@ def unknown(name: str, place: Place) -> str:
     console = catalog.find_console(name, place.console)
     if console:
         return f"{name} is a console: use {name}"
+    if name == PROGRAM:
+        return f"this is a shell of {PROGRAM}: what you would write behind '{PROGRAM} run' is a line here"
     own = frozenset([*(verb for verb in place.verbs if place.verb(verb)), *place.meanings])
-    close = _close(name, catalog, place.console, own)
-    return f"there is no command {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "; help lists them")
+    if close := _close(name, catalog, place.console, own):
+        return f"there is no command {name!r}; did you mean {' or '.join(close)}?"
+    other = f", !{name} is for the system's shell" if catalog.get(SYSTEM_SHELL) is not None and name.isalnum() else ""
+    return f"there is no command {name!r}; help lists them{other}"
 
 
 @lru_cache(maxsize=1)

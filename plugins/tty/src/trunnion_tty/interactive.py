@@ -33,6 +33,9 @@ from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 from trunnion_tty.terminal_out import Printed, TerminalOut
 
+ASKED_FOR = 0.5
+"""Seconds in which the host has to say what else runs on it before the shell that started it leaves."""
+
 TOLD_AFTER = 2.0
 """Seconds without an answer after which the host is said to be busy, beside the bar."""
 
@@ -193,12 +196,16 @@ class InteractiveFace:
 
     async def may_leave(self) -> bool:
         """Whether the shell may end: of runs that end with its host the person is told once."""
-        active = len(self.shell.jobs.active)
-        if not self._own.started or not active or self._warned or self.ended_by is not None:
+        if not self._own.started or self._warned or self.ended_by is not None:
+            return True
+        mine = len(self.shell.jobs.active)
+        others = max(0, await self._link.live_runs(ASKED_FOR) - mine)
+        if not mine and not others:
             return True
         self._warned = True
-        runs = "1 run is" if active == 1 else f"{active} runs are"
-        self.screen.note(f"{runs} under way on the host that ends with this shell; once more to leave all the same")
+        runs = "1 run is" if mine + others == 1 else f"{mine + others} runs are"
+        where = "on the host that ends with this shell" + (f", {others} from elsewhere" if others else "")
+        self.screen.note(f"{runs} under way {where}; once more to leave all the same")
         return False
 
     async def keyboard(self) -> signal.Signals:

@@ -112,6 +112,16 @@ class Link:
             async with asyncio.timeout(patience):
                 self._take(await self._news())
 
+    async def live_runs(self, patience: float) -> int:
+        """How many runs are under way or wait on the host, as far as it says so within some seconds."""
+        with contextlib.suppress(TrunnionError, TimeoutError):
+            async with asyncio.timeout(patience):
+                status = await self.client.query("host.status")
+            runs = status.get("runs") if isinstance(status, Mapping) else None
+            if isinstance(runs, Mapping):
+                return sum(n for n in (runs.get("running"), runs.get("pending")) if isinstance(n, int))
+        return 0
+
     async def _news(self) -> MetaAnswer:
         """What the host offers, left out if that is what is known.
 

@@ -15,7 +15,7 @@ from trunnion.launcher.secrets import words_for
 from trunnion_tty.acting import Acting
 from trunnion_tty.calls import with_secrets
 from trunnion_tty.catalog import Entry
-from trunnion_tty.checking import MayShowSecret, check
+from trunnion_tty.checking import SYSTEM_SHELL, MayShowSecret, check
 from trunnion_tty.face import Face
 from trunnion_tty.finding import Finder
 from trunnion_tty.hosting import OwnHost
@@ -27,9 +27,6 @@ from trunnion_tty.recording import Recorder, read_lines
 from trunnion_tty.running import Running, by_name
 from trunnion_tty.threads import in_thread
 from trunnion_tty.verbs import NOT_RECORDED, declared, perform
-
-SYSTEM_SHELL = "shell.run"
-"""The host's command behind ``!`` and behind consoles that hand unknown lines to the system."""
 
 REFRESH = 0.5
 """Seconds to wait for news of the host before a name counts as unknown."""
