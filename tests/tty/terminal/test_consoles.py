@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 from tty_kit.place import Place, Shell
 
@@ -148,3 +150,20 @@ def test_the_system_s_shell_says_what_its_programs_say(used: Shell) -> None:
     assert used.do("!echo well").splitlines()[:2] == ["well", used.line.rstrip()]
     shown = used.do("!exit 3")
     assert "exited with status 3" in shown and "failed after" in shown
+
+
+def test_the_console_of_the_guide_is_as_the_guide_shows_it(make_place: Callable[..., Place], tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[3] / "docs/plugins.md").read_text(encoding="utf-8").partition("## Consoles\n")[2]
+    code, _, session = guide.partition("```python\n")[2].partition("```\n\n```console\n")
+    told = session.partition("```")[0]
+    (tmp_path / "router.py").write_text(code)
+    place = make_place()
+    text = place.config.read_text().replace("dir = [", f'dir = ["{tmp_path}", ')
+    place.config.write_text(text.replace("only = [", 'only = ["router", '))
+    shell = place.shell().ready()
+    for typed, prompt in (("use router", "Router 7# "), ("show version", "Router 7# "), ("back", "@trunnion> ")):
+        assert f" {typed}\n" in told
+        shell.start(typed)
+        shell.until(lambda terminal, prompt=prompt: terminal.line.endswith(prompt))
+    _, _, shown = "\n".join(line for line in shell.lines() if line).partition("@trunnion> ")
+    assert shown.startswith(told.partition("@trunnion> ")[2].rpartition("\n")[0].rpartition("\n")[0])

@@ -80,15 +80,21 @@ def test_plugins_that_do_nothing_and_what_the_host_said_as_it_started_are_told(p
     assert "lamp" not in place.shell().until("host: plugin gear is broken"), "only once, to whoever started the host"
 
 
-def test_a_host_that_dies_under_a_run_that_is_waited_for_is_started_again(place: Place) -> None:
+@pytest.mark.parametrize("waiting", ["", "wait", "jobs follow"])
+def test_a_host_that_dies_under_a_run_that_is_waited_for_is_started_again(place: Place, waiting: str) -> None:
     """Defence: ``awaited``. There is no next line that starts it as long as the run is waited for."""
     shell = place.shell().ready()
-    shell.start("odd.nap")
+    shell.start("odd.nap &" if waiting else "odd.nap")
     shell.until("asleep")
+    if waiting:
+        shell.ready()
+        shell.start(waiting)
+        shell.until(lambda terminal: "> " not in terminal.line)
     kill(place, shell)
     shown = shell.ready().text()
     assert "the next line" not in shown
-    assert "error: odd.nap was interrupted: the host stopped while it was running" in shown
+    assert "start one with" not in shown, "one is being started"
+    assert "odd.nap was interrupted: the host stopped while it was running" in shown.replace("\n", "")
 
 
 def test_one_that_cannot_be_started_again_says_so_and_the_prompt_is_to_be_had(place: Place) -> None:

@@ -100,7 +100,7 @@ def _facts(run: Run, palette: Palette) -> Iterator[tuple[str, str]]:
     yield "arguments", cell_text(run.args) if run.args else ""
     yield "result", cell_text(run.result)
     yield "by", f"{run.principal} by {run.source}"
-    yield "allowed since", run.decision
+    yield "why allowed", run.decision
     yield "created", _moment(run.created)
     yield "started", _moment(run.started or 0)
     yield "not before", _moment(run.not_before or 0)

@@ -232,7 +232,8 @@ class InteractiveFace:
 
     def on_health(self, before: Health, now: Health) -> None:
         """The host fares otherwise: the bar says so, and a line if it lasts."""
-        if now.state == "gone" and before.state != "gone" and not self._own.started:
+        is_own = self._own.started or self._own.has_ended  # of those it is told otherwise
+        if now.state == "gone" and before.state != "gone" and not is_own:
             self.screen.put(self.screen.palette().paint("error", f"the host is gone: {visible(now.why)}") + "\n")
         elif now.state == "busy" and before.lag < TOLD_AFTER <= now.lag:
             text = f"the host has not answered for {now.lag:.0f} s; runs and this shell go on waiting for it"

@@ -26,7 +26,7 @@ from trunnion_tty.reading import Place, Reading, read
 from trunnion_tty.recording import Recorder, read_lines
 from trunnion_tty.running import Running, by_name
 from trunnion_tty.threads import in_thread
-from trunnion_tty.verbs import NOT_RECORDED, declared, perform
+from trunnion_tty.verbs import ABOUT_RUNS, NOT_RECORDED, declared, perform
 
 REFRESH = 0.5
 """Seconds to wait for news of the host before a name counts as unknown."""
@@ -190,7 +190,9 @@ class Shell:
         assert reading.verb is not None
         parameters = reading.verb.parameters
         self.acting.status = 0
-        await perform(reading.verb, self.acting, parameters.bind(parameters.parse(reading.argv)))
+        bound = parameters.bind(parameters.parse(reading.argv))
+        with self._own.awaited() if reading.verb.name in ABOUT_RUNS else contextlib.nullcontext():
+            await perform(reading.verb, self.acting, bound)
         return self.acting.status
 
     # -- commands, queries, and what is neither ---------------------------------------------------

@@ -240,6 +240,9 @@ _DECLARED: Mapping[str, tuple[Function, Mapping[str, str]]] = {
 }
 """Name -> the function, and where values of its arguments come from: ``:`` and a word for what the shell knows."""
 
+ABOUT_RUNS = frozenset({"jobs", "fg", "wait"})
+"""Words that wait for what the host has to say of runs."""
+
 NOT_RECORDED = frozenset({"record", "history", "clear", "help", "?", "quit", "exit", "theme", "jobs"})
 """Words that a recording leaves out: done again they would change nothing."""
 
