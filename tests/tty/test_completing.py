@@ -269,7 +269,7 @@ def test_what_the_shell_itself_knows_is_a_question_too(place: Place) -> None:
     asked = {
         line: [q.source for q in offer(line, place, None).questions] for line in ("use ", "fg ", "help ", "jobs show ")
     }
-    assert asked == {"use ": [":consoles"], "fg ": [":jobs"], "help ": [":names"], "jobs show ": [":jobs"]}
+    assert asked == {"use ": [":consoles"], "fg ": [":active"], "help ": [":names"], "jobs show ": [":jobs"]}
 
 
 @given(st.sampled_from(["", "car=", "--car=", "--car ", "-- "]), st.lists(TEXT | st.sampled_from(NASTY), max_size=5))

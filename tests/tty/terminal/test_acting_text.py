@@ -89,13 +89,13 @@ def look_everywhere(shell: Shell, place: Place) -> None:
         shell.type(line)
         shell.until(lambda terminal, line=line: terminal.line.endswith(line))
         shell.key("tab", "tab", "tab")
-        shell.until(lambda terminal: len(menu(terminal)) > 0)
+        shell.until(lambda terminal: len(terminal.menu()) > 0)
         shell.key("c-c")
         shell.ready()
     shell.start("use hostile.place")
     shell.until(lambda terminal: terminal.line.endswith("$ "))
     shell.type("xyz")
-    shell.until(lambda terminal: len(menu(terminal)) > 0)
+    shell.until(lambda terminal: len(terminal.menu()) > 0)
     shell.key("tab", "tab")
     shell.until("owned^")
     shell.key("c-c")
@@ -106,12 +106,6 @@ def look_everywhere(shell: Shell, place: Place) -> None:
     shell.do_here("help")
     shell.do_here("back")
     shell.ready()
-
-
-def menu(shell: object) -> list[str]:
-    model = shell.look()  # type: ignore[attr-defined]
-    below = [row.strip() for row in model.rows[model.cursor.y + 1 :]]
-    return [row for row in below if row and not row.startswith("●")]
 
 
 def test_n2_in_the_shell_codes_are_shown_and_not_obeyed(hostile: Place, figure: Callable[..., None]) -> None:

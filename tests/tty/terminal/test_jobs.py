@@ -74,9 +74,14 @@ def test_the_prompt_says_how_many_run(shell: Shell, hosted: Place) -> None:
 
 
 def test_jobs_are_listed_shown_and_cancelled(shell: Shell, hosted: Place) -> None:
+    shell.do("odd.hello")
     number, tag = background(shell, "odd.nap")
     shown = shell.do("jobs")
     assert re.search(rf"^{number} +{tag} +odd\.nap +running", shown, re.MULTILINE), shown
+    shell.type("jobs cancel ")
+    shell.until(lambda terminal: terminal.menu() != [])
+    assert [row.split() for row in shell.menu()] == [[number, "odd.nap", "running"]], "what has ended is not offered"
+    shell.key("c-c")
     told = shell.do(f"jobs show {tag}")
     assert re.search(r"^command +odd\.nap$", told, re.MULTILINE), told
     assert re.search(r"^created +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", told, re.MULTILINE), told

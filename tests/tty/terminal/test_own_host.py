@@ -80,6 +80,14 @@ def test_plugins_that_do_nothing_and_what_the_host_said_as_it_started_are_told(p
     assert "lamp" not in place.shell().until("host: plugin gear is broken"), "only once, to whoever started the host"
 
 
+def test_an_alias_named_like_a_word_of_the_shell_is_said_not_to_be_used(place: Place) -> None:
+    text = place.config.read_text()
+    place.config.write_text(text.replace("aliases = {", 'aliases = { jobs = "odd.hello", '))
+    shell = place.shell().ready()
+    assert "[tty.aliases] jobs is not used: it is a word of the shell itself" in shell.text()
+    assert "hello" not in shell.do("jobs")
+
+
 @pytest.mark.parametrize("waiting", ["", "wait", "jobs follow"])
 def test_a_host_that_dies_under_a_run_that_is_waited_for_is_started_again(place: Place, waiting: str) -> None:
     """Defence: ``awaited``. There is no next line that starts it as long as the run is waited for."""

@@ -28,12 +28,6 @@ def p99(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.99)]
 
 
-def menu(shell: Shell) -> list[str]:
-    model = shell.look()
-    below = [row.strip() for row in model.rows[model.cursor.y + 1 :]]
-    return [row for row in below if row and not row.startswith("●")]
-
-
 @pytest.mark.parametrize("option", ["--slowly", "--never", "--nonsense"])
 def test_q5_one_who_does_not_answer_offers_nothing_and_keeps_nobody(
     used: Shell, option: str, rounds: int, figure: Callable[..., None]
@@ -45,7 +39,7 @@ def test_q5_one_who_does_not_answer_offers_nothing_and_keeps_nobody(
         took += echoes(used, "abcdefghijklmnopqrstuvwxyz")
         used.key("tab")
         took += echoes(used, "0123456789")
-        assert menu(used) == []
+        assert used.menu() == []
         used.key("c-c")
         used.ready()
     assert p99(took) < BEARABLE
@@ -67,7 +61,7 @@ def test_q5_a_host_that_is_stopped_keeps_no_key_from_being_seen(place: Place, fi
 
 def test_q5_very_many_values_are_offered_in_part(used: Shell, figure: Callable[..., None]) -> None:
     used.type("odd.dial 1 --many ")
-    used.until(lambda terminal: terminal.line.endswith("--many ") and menu(terminal)[:1] == ["value-0"])
+    used.until(lambda terminal: terminal.line.endswith("--many ") and terminal.menu()[:1] == ["value-0"])
     took = echoes(used, "value-99")
     used.until("value-99")
     assert p99(took) < 2 * BEARABLE
@@ -87,4 +81,4 @@ def test_q5_a_consoles_own_completer_that_fails_takes_no_names_away(used: Shell)
 
 def test_q5_without_the_fault_values_are_offered(used: Shell) -> None:
     used.type("odd.move b")
-    used.until(lambda terminal: [row.split()[0] for row in menu(used)] == ["beetle", "bus"])
+    used.until(lambda terminal: [row.split()[0] for row in used.menu()] == ["beetle", "bus"])

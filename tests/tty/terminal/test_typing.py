@@ -6,19 +6,11 @@ import re
 
 import pytest
 from tty_kit.place import Place, Shell
-from tty_kit.terminal import Terminal
-
-
-def menu(shell: Terminal) -> list[str]:
-    """What stands below the line, without the bar."""
-    model = shell.look()
-    below = [row.strip() for row in model.rows[model.cursor.y + 1 :]]
-    return [row for row in below if row and not row.startswith("●")]
 
 
 def offered(shell: Shell, *wanted: str) -> None:
     """Wait until the menu shows this and nothing else."""
-    shell.until(lambda terminal: [" ".join(row.split()) for row in menu(terminal)] == list(wanted))
+    shell.until(lambda terminal: [" ".join(row.split()) for row in terminal.menu()] == list(wanted))
 
 
 def test_names_are_completed_first(used: Shell) -> None:
@@ -68,7 +60,7 @@ def test_values_that_a_query_knows_are_offered(used: Shell) -> None:
 def test_files_are_offered_where_a_path_is_wanted(used: Shell, hosted: Place) -> None:
     (hosted.root / "offered-file").touch()
     used.type("source offered")
-    used.until(lambda terminal: [row.split()[0] for row in menu(terminal)] == ["offered-file"])
+    used.until(lambda terminal: [row.split()[0] for row in terminal.menu()] == ["offered-file"])
 
 
 def test_nothing_is_offered_past_the_last_argument(used: Shell) -> None:
@@ -85,7 +77,7 @@ def settled_menu(shell: Shell) -> list[str]:
     before = len(shell.raw)
     shell.key("left", "right")
     shell.until(lambda terminal: len(terminal.raw) > before)
-    return menu(shell)
+    return shell.menu()
 
 
 def test_an_argument_that_does_not_fit_is_told_while_typing(used: Shell) -> None:
@@ -101,7 +93,7 @@ def test_a_line_with_a_mistake_is_kept_for_mending(used: Shell) -> None:
     used.type("odd.hello --bad")
     used.key("enter")
     used.until(re.compile("no such option|unknown|--bad", re.IGNORECASE))
-    used.until(lambda terminal: any("bad" in row and "hello" not in row for row in menu(terminal)))
+    used.until(lambda terminal: any("bad" in row and "hello" not in row for row in terminal.menu()))
     used.key(*["backspace"] * 5)
     used.key("enter")
     used.until("hello you")
@@ -110,7 +102,7 @@ def test_a_line_with_a_mistake_is_kept_for_mending(used: Shell) -> None:
 def test_an_empty_line_is_offered_nothing(used: Shell) -> None:
     """Not even where a letter was there for a moment, and values for it are still on their way."""
     found: list[list[str]] = []
-    used.checks.append(lambda terminal: found.append(menu(terminal)) if terminal.line.endswith("> ") else None)
+    used.checks.append(lambda terminal: found.append(terminal.menu()) if terminal.line.endswith("> ") else None)
     for _ in range(5):
         used.type("o\x03")
         used.ready()

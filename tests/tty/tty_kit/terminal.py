@@ -194,6 +194,12 @@ class Terminal:
         self._feed(new)
         return self.model
 
+    def menu(self) -> list[str]:
+        """What stands below the line, without the bar."""
+        model = self.look()
+        below = [row.strip() for row in model.rows[model.cursor.y + 1 :]]
+        return [row for row in below if row and not row.startswith("●")]
+
     def _feed(self, data: bytes) -> None:
         if not self.checks:
             self._stream.feed(data)

@@ -252,6 +252,8 @@ class InteractiveFace:
         self.screen.note(f"trunnion {catalog.host.get('version')} on {_from_home(place)}{whose}; try help")
         for unusable in catalog.unusable:
             self.screen.put(f"{self.screen.palette().paint('warning', 'host:')} {visible(unusable)}\n")
+        for name in sorted(catalog.settings.aliases.keys() & self.shell.verbs.keys()):
+            self.screen.note(f"[tty.aliases] {name} is not used: it is a word of the shell itself")
 
     def on_notice(self, event: Event) -> None:
         """Something operators should know: it is about the host, not about a run of this shell."""

@@ -26,7 +26,7 @@ class Offers:
     async def answers(self, question: Question) -> list[tuple[str, str]]:
         """See ``completer.Values``."""
         if question.source.startswith(LOCAL):
-            return self._own_values(question.source, question.typed)
+            return self._own_values(question)
         client, patience = self._link.client, self._link.catalog.settings.completion_timeout
         words = list(question.words)
         params = {"command_id": question.name, "words": words, "incomplete": question.typed}
@@ -46,15 +46,17 @@ class Offers:
         except (TrunnionError, TimeoutError):
             return []
 
-    def _own_values(self, source: str, typed: str) -> list[tuple[str, str]]:
-        catalog, console = self._link.catalog, self._shell.console
-        if source == ":jobs":
-            return [(str(job.number), f"{job.run.command_id} {job.run.status}") for job in self._shell.jobs]
+    def _own_values(self, question: Question) -> list[tuple[str, str]]:
+        catalog, console, source = self._link.catalog, self._shell.console, question.source
+        if source in (":jobs", ":active"):
+            ended_too = source == ":jobs" and question.words[:1] != ("cancel",)
+            jobs = list(self._shell.jobs) if ended_too else self._shell.jobs.active
+            return [(str(job.number), f"{job.run.command_id} {job.run.status}") for job in jobs]
         if source == ":consoles":
             return [(name, found.title) for name, found in catalog.others(console)]
         if source == ":commands":
             return [(entry.id, entry.title) for entry in catalog if entry.kind == "command"]
         place = self._shell.place()
-        found = islice(catalog.names(console, place.is_own, typed), MOST)
+        found = islice(catalog.names(console, place.is_own, question.typed), MOST)
         names = [(each.shown, each.entry.title) for each in found]
         return names + [(name, verb.title) for name, verb in place.verbs.items() if place.verb(name)]
