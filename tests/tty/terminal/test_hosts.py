@@ -187,8 +187,9 @@ def test_runs_that_end_with_the_shells_own_host_are_told_before(make_place: Call
     shell.enter("quit")
     shell.until("2 runs are under way on the host that ends with this shell, 1 from elsewhere; once more")
     other.close()
-    shell.ready()
-    shell.key("c-d")
+    shell.do("odd.hello")
+    assert "2 runs are under way" in shell.do("quit"), "what was done in between was no wish to leave"
+    shell.start("quit")
     assert shell.wait() == 0
 
 

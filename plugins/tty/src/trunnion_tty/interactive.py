@@ -123,15 +123,16 @@ class InteractiveFace:
         """
         self.signals.forget()
         with self.display.asking(self.prompt_line):
-            text = await self.prompt_line.ask()
-        self._warned = self._warned and not text.strip()
-        return text
+            return await self.prompt_line.ask()
 
     async def done(self, text: str) -> None:
         """Do what was read, and remember it, unless a secret may stand in it."""
+        warned = self._warned
         try:
             await self.shell.perform(text)
         finally:
+            if warned and text.strip():
+                self._warned = False  # that was about leaving just then
             if not self.shell.shows_secret:
                 self._history.keep()
 
