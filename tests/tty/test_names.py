@@ -182,6 +182,18 @@ def test_an_alias_counts_once_and_only_as_the_whole_first_word() -> None:
     assert opened.shift == len("b 'x") - len("open")
 
 
+def test_an_alias_may_begin_with_another_one() -> None:
+    aliases = {"w": "a wide", "ww": "w x &", "say": "ww", "one": "two 1", "two": "one 2", "nothing": "nothing"}
+    place = World({"a": []}, frozenset(), aliases).place("")
+    for name in ("ww", "say"):
+        reading = read(f"{name} ", place)
+        assert ([word.text for word in reading.words], reading.statement.background) == (["wide", "x"], True)
+    assert [word.text for word in read("say y", place).words] == ["wide", "x", "&", "y"]
+    assert read("say y", place).shift == len("a wide x & y") - len("say y")
+    assert read("one z", place).statement.text == "one 2 1 z"
+    assert "did you mean" not in unknown("nothing", place)
+
+
 def test_words_behind_the_name_of_an_alias_are_taken_as_they_are() -> None:
     place = WATER.place("")
     assert read("alias ll jobs --all -x", place).argv == ["ll", "--", "jobs", "--all", "-x"]

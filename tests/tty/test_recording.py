@@ -114,8 +114,12 @@ def test_what_stands_within_quotes_stays_what_it_is(path: Path) -> None:
 
 def test_what_is_no_file_of_lines_is_told(path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"say \xff")
-    for wrong, why in ((path, "can't decode"), (tmp_path, "Is a directory"), (tmp_path / "none", "No such file")):
-        with pytest.raises(Unavailable, match=why):
+    for wrong, why in (
+        (path, "'utf-8' codec can't decode"),
+        (tmp_path, "Is a dir"),
+        (tmp_path / "none", "No such file"),
+    ):
+        with pytest.raises(Unavailable, match=f"cannot be read: {why}"):
             read_lines(wrong)
 
 

@@ -153,6 +153,42 @@ async def test_a_word_of_the_shell_is_no_alias(shell: Shell) -> None:
     assert "there is no alias 'nobody'" in front(shell).notes
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("alias s=t.say", "there is no alias 's=t.say'; alias NAME LINE sets one"),
+        ("alias s=t.say once", "'s=t.say' cannot be an alias: say alias NAME LINE"),
+        ("alias 'two words' t.say", "'two words' cannot be an alias"),
+        ("alias '&' t.say", "'&' cannot be an alias"),
+        ("alias '!' t.say", "'!' cannot be an alias"),
+        ("alias '#s' t.say", "'#s' cannot be an alias"),
+        ("alias '' t.say", "'' cannot be an alias"),
+        ("alias s ''", "say what s is to stand for"),
+        ("alias s t.say &", "not in the background: leave out the &, or quote it if it belongs to the alias"),
+    ],
+)
+async def test_an_alias_that_nobody_could_use_is_refused(shell: Shell, line: str, told: str) -> None:
+    assert await shell.perform(line) != 0
+    assert told in front(shell).notes
+    assert not shell.aliases
+
+
+@pytest.mark.parametrize("line", ["source nothing.trn &", "wait &", "help &"])
+async def test_a_word_of_the_shell_is_not_done_in_the_background(shell: Shell, line: str) -> None:
+    assert await shell.perform(line) == 2
+    word = line.partition(" ")[0]
+    assert f"{word} is done by the shell itself, not in the background: leave out the &" in front(shell).notes
+
+
+@pytest.mark.parametrize("line", ["jobs --limit 0", "jobs --limit -1", "history 0", "history -1"])
+async def test_of_a_list_there_is_at_least_one(shell: Shell, line: str) -> None:
+    assert await shell.perform("t.say\nt.say") == 0
+    assert await shell.perform(line) == 2
+    assert "expected a whole number" in front(shell).notes
+    assert "1 or more" in front(shell).notes
+    assert "started nothing" not in front(shell).notes
+
+
 # -- secrets --------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ async def test_while_it_is_typed() -> None:
     assert await told("theme red x", cursor=9) == "", "somebody goes back to mend it"
 
 
-@pytest.mark.parametrize("before", ["use plant\n", "# x\nuse plant\n\n", "jobs &\n"])
+@pytest.mark.parametrize("before", ["use plant\n", "# x\nuse plant\n\n", "jobs\n"])
 async def test_of_a_line_behind_another_one_nothing_is_known(before: str) -> None:
     """The line before may be what makes it a good one."""
     assert await told(f"{before}nothing ") == ""

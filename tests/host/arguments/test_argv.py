@@ -129,6 +129,15 @@ def test_what_is_no_command_line_is_refused_in_plain_words(line: str, words: str
     assert words in refusal(SEND, split_line(line))
 
 
+@pytest.mark.parametrize("word", ["1", "0", "on", "no"])
+def test_a_word_is_true_or_false_only_where_that_is_a_choice(word: str) -> None:
+    def handler(mode: Literal["list", "show"]) -> None: ...
+
+    assert compile_parameters(handler).parse([word]) == {"mode": word}
+    either = of({"enum": ["list", True, False]}, required=["x"])
+    assert either.parse([f"--x={word}"]) == {"x": word in ("1", "on")}
+
+
 def test_too_many_words_are_refused() -> None:
     parameters = of({"type": "string"}, required=["x"])
     assert "2 words too many; it takes x by position" in refusal(parameters, ["a", "b", "c"])

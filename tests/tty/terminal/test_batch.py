@@ -23,6 +23,13 @@ def test_a_line(hosted: Place) -> None:
     assert (done.returncode, done.stdout) == (0, "greeting Ada\nhello Ada\n")
 
 
+def test_several_lines_are_done_in_order_up_to_the_first_error(hosted: Place) -> None:
+    done = hosted.batch("-c", "use odd", "-c", "hello Ada", "-c", "fails", "-c", "hello Bob")
+    assert done.returncode == 1
+    assert "hello Ada\n" in done.stdout
+    assert "hello Bob\n" not in done.stdout
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -199,6 +199,7 @@ def test_q2_a_terminal_that_can_do_nothing_gets_plain_text(
     shell.until(lambda terminal: terminal.line == "> ")
     shell.key("c-d")
     assert shell.wait() == 0
+    assert shell.raw.endswith(b"\n"), "what comes next stands behind the prompt"
     assert b"\x1b" not in shell.raw
     assert b"Traceback" not in shell.raw
 

@@ -92,7 +92,10 @@ def _choice(options: list[Json], text: str) -> Json:
     if text in options:
         return text
     literal = _loads(text)
-    return literal if literal in options and literal is not True and literal is not False else _BOOLEANS.get(text, text)
+    if literal in options and literal is not True and literal is not False:
+        return literal
+    flag = _BOOLEANS.get(text)
+    return text if flag is None or not any(option is flag for option in options) else flag
 
 
 def _perhaps_text(root: JsonObject, schema: Json, types: frozenset[str], text: str) -> Json:

@@ -139,7 +139,8 @@ def _value(name: str, source: str) -> str:
             with open(place, encoding="utf-8") as file:  # noqa: PTH123  # pathlib costs every start
                 text = file.read(LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArguments(f"--secret {name}: {place} cannot be read: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise InvalidArguments(f"--secret {name}: {place} cannot be read: {reason}") from None
         if len(text) > LONGEST:
             raise InvalidArguments(f"--secret {name}: {place} holds more than {LONGEST} characters")
         return text.rstrip("\n")

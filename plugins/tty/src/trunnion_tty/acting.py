@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from trunnion import Conflict, Json, NotFound, TrunnionError, Unavailable
+from trunnion import Conflict, InvalidArguments, Json, NotFound, TrunnionError, Unavailable
 from trunnion.launcher.failures import exit_status, report, run_status
 from trunnion.launcher.render import show_table
 from trunnion.launcher.usage import WIDTH
@@ -21,6 +21,7 @@ from trunnion_tty.checking import MayShowSecret, secret_in, unknown
 from trunnion_tty.jobs import Job
 from trunnion_tty.lines import as_typed
 from trunnion_tty.listing import explained, overview
+from trunnion_tty.reading import may_be_alias
 from trunnion_tty.running import by_name
 from trunnion_tty.verbs import JobAction, Wanted
 
@@ -153,18 +154,30 @@ class Acting:
     async def alias(self, name: str, line: Sequence[str]) -> None:
         """List words that stand for others, show one, or set one."""
         known = self._shell.place().meanings
-        if name and line:
-            if name in self._shell.verbs:
-                raise Conflict(f"{name} is a word of the shell's own; choose another")
-            meaning = as_typed(line)
-            if told := secret_in(meaning, self._shell.place()):
-                raise MayShowSecret(told)
-            self._shell.aliases[name] = meaning
+        if line:
+            self._shell.aliases[name] = self._meant(name, as_typed(line))
         elif name and name not in known:
-            raise NotFound(f"there is no alias {name!r}")
+            raise NotFound(f"there is no alias {name!r}; alias NAME LINE sets one")
         else:
             shown = {name: known[name]} if name else known
             self._shell.face.screen.out("".join(f"{key} = {value}\n" for key, value in sorted(shown.items())))
+
+    def _meant(self, name: str, meaning: str) -> str:
+        """What a word is to stand for, if both can be.
+
+        Raises:
+            Conflict: the shell's own words always stand for themselves.
+            InvalidArguments: nobody could call it, it stands for nothing, or it shows a secret.
+        """
+        if name in self._shell.verbs:
+            raise Conflict(f"{name} is a word of the shell's own; choose another")
+        if not may_be_alias(name):
+            raise InvalidArguments(f"{name!r} cannot be an alias: say alias NAME LINE, with one plain word as the name")
+        if not meaning.strip():
+            raise InvalidArguments(f"say what {name} is to stand for")
+        if told := secret_in(meaning, self._shell.place()):
+            raise MayShowSecret(told)
+        return meaning
 
     async def source(self, file: Path, keep_going: bool) -> None:
         """Do what is in a file; the first error ends it unless told otherwise."""

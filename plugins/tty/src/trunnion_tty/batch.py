@@ -192,6 +192,7 @@ class Typed:
             line = await self._line()
             self._held += line
             if not line and not self._held:
+                self._leave()
                 return None
             if not line or not is_unfinished(self._held.rstrip("\n")):
                 text, self._held = self._held.rstrip("\n"), ""
@@ -209,6 +210,12 @@ class Typed:
             return await self._lines.next()
         finally:
             self.waiting = False
+
+    def _leave(self) -> None:
+        """What follows is not to stand behind the prompt."""
+        if self._prompt:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
 
     def _ask(self, before: str = "") -> None:
         if self._prompt:

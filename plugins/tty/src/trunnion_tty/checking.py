@@ -46,7 +46,7 @@ def check(line: str, place: Place, *, whole: bool) -> str | None:
         return None if _at_its_name(line) else _begun(reading, place)
     if reading.kind == "undefined":
         return _undefined(reading, place)
-    fault = _unfinished(reading.statement) or _whole(reading)
+    fault = _unfinished(reading.statement) or _in_front(reading) or _whole(reading)
     odd = next((word.raw for word in reading.words if word.raw in OPERATORS), None)
     return fault if fault is None or odd is None else f"{fault} ({odd} is a word like any other here)"
 
@@ -84,7 +84,7 @@ def unknown(name: str, place: Place) -> str:
         return f"{name} is a console: use {name}"
     if name == PROGRAM:
         return f"this is a shell of {PROGRAM}: what you would write behind '{PROGRAM} run' is a line here"
-    own = frozenset([*(verb for verb in place.verbs if place.verb(verb)), *place.meanings])
+    own = frozenset([*(verb for verb in place.verbs if place.verb(verb)), *place.meanings]) - {name}
     if close := _close(name, catalog, place.console, own):
         return f"there is no command {name!r}; did you mean {' or '.join(close)}?"
     other = f", !{name} is for the system's shell" if catalog.get(SYSTEM_SHELL) is not None and name.isalnum() else ""
@@ -118,6 +118,14 @@ def _unfinished(statement: Statement) -> str | None:
         except InvalidArguments as error:
             return error.message
     return None
+
+
+def _in_front(reading: Reading) -> str | None:
+    """What is said of a word of the shell's own that is to be done in the background: the shell has none."""
+    if reading.verb is None or not reading.statement.background:
+        return None
+    quoted = ", or quote it if it belongs to the alias" if reading.verb.name == "alias" else ""
+    return f"{reading.verb.name} is done by the shell itself, not in the background: leave out the &{quoted}"
 
 
 # -- while it is typed ----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--no-start", is_flag=True, help="Start no host if none is running.")
 @click.option("--no-history", is_flag=True, help="Read and keep no history.")
 @click.option("--theme", type=click.Choice(["dark", "light", "mono"]), help="Colours, instead of those configured.")
-@click.option("-c", "line", metavar="LINE", help="Do this line and end.")
+@click.option("-c", "lines", metavar="LINE", multiple=True, help="Do this line and end; given again, that one too.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.pass_context
 def shell(
@@ -32,7 +32,7 @@ def shell(
     no_start: bool,
     no_history: bool,
     theme: Theme | None,
-    line: str | None,
+    lines: tuple[str, ...],
     file: Path | None,
 ) -> int:
     """Open a shell on the host: type commands, see what runs; help lists what there is.
@@ -40,7 +40,7 @@ def shell(
     Without a running host one is started, and ends with the shell. Lines that come from FILE, from -c or from a
     pipe are done one after the other up to the first that fails.
     """
-    if line is not None and file is not None:
+    if lines and file is not None:
         raise click.UsageError("-c and FILE both say what to do: leave one out")
     always = context.meta.get(BY_UP, False)
     start: Start = "always" if always else "never" if no_start else "missing"
@@ -57,7 +57,7 @@ def shell(
 
         from trunnion_tty.main import Wish, main
 
-        wish = Wish(plain, keep_going, start, not no_history, theme, line, file)
+        wish = Wish(plain, keep_going, start, not no_history, theme, lines, file)
         return asyncio.run(main(options, wish, begun))
     finally:
         gc.enable()

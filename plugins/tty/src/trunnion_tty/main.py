@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -46,13 +47,13 @@ class Wish(NamedTuple):
     start: Start = "missing"
     keep_history: bool = True
     theme: Theme | None = None
-    line: str | None = None
+    lines: Sequence[str] = ()
     file: Path | None = None
 
     @property
     def is_typed(self) -> bool:
         """Whether lines come one by one, as from a person or a pipe."""
-        return self.line is None and self.file is None
+        return not self.lines and self.file is None
 
     @property
     def is_drawn(self) -> bool:
@@ -108,8 +109,8 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     shell = Shell(link, face, own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
     if typed is None:
-        text = wish.line if wish.file is None else await shell.read(wish.file)
-        return await shell.perform(text or "", keep_going=wish.keep_going, origin=wish.file)
+        written = "\n".join(wish.lines) if wish.file is None else await shell.read(wish.file)
+        return await shell.perform(written, keep_going=wish.keep_going, origin=wish.file)
     status = 0
     while not shell.leaving and (text := await typed.next()) is not None:
         if person:

@@ -81,7 +81,7 @@ class Reading(NamedTuple):
 
     Attributes:
         kind: what it is.
-        statement: the line taken apart, an alias at its beginning replaced.
+        statement: the line taken apart, aliases at its beginning replaced.
         shift: by how much places in the statement lie behind those in the line as typed.
         verb, entry: what is called.
     """
@@ -134,7 +134,8 @@ def read(line: str, place: Place) -> Reading:
         line: as it is typed, whole or not.
         place: where.
     """
-    line, shift = _without_alias(line, place)
+    plain = _without_aliases(line, place)
+    line, shift = plain, len(plain) - len(line)
     statement = read_statement(line)
     if statement.empty and not statement.system:
         return Reading("empty", statement, shift)
@@ -158,13 +159,27 @@ def goes_on(text: str, place: Place) -> bool:
     return read(piece.line, place).kind != "undefined"
 
 
-def _without_alias(line: str, place: Place) -> tuple[str, int]:
-    """The line with what an alias at its beginning stands for, once; a whole name is never an alias."""
+def _without_aliases(line: str, place: Place) -> str:
+    """The line with what aliases at its beginning stand for, each once: ``ls`` may stand for ``ls --all``."""
+    done: set[str] = set()
+    while (found := _alias_at(line, place)) is not None and found.raw not in done:
+        done.add(found.raw)
+        line = (place.alias(found.raw) or "") + line[found.end :]
+    return line
+
+
+def _alias_at(line: str, place: Place) -> Word | None:
+    """The alias a line begins with; a whole name is never one, nor is a word that has not ended."""
     statement = read_statement(line)
-    if not statement.words:
-        return line, 0
+    if not statement.words or (statement.unfinished and len(statement.words) == 1):
+        return None
     first = statement.words[0]
-    meant = place.alias(first.raw)
-    if meant is None or (statement.unfinished and len(statement.words) == 1):
-        return line, 0
-    return meant + line[first.end :], len(meant) - first.end
+    return None if place.alias(first.raw) is None else first
+
+
+def may_be_alias(name: str) -> bool:
+    """Whether a word can be typed at the beginning of a line and be read as this one word, and as no ``name=value``."""
+    statement = read_statement(name)
+    return [word.raw for word in statement.words] == [name] == [
+        word.text for word in statement.words
+    ] and "=" not in name

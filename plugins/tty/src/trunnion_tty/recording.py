@@ -23,7 +23,7 @@ def read_lines(path: Path) -> str:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             text = file.read(LONGEST + 1)
     except (OSError, ValueError) as error:  # it is not there, no text, or its name is none
-        raise Unavailable(f"{path} cannot be read: {error}") from None
+        raise Unavailable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(text) > LONGEST:
         raise Unavailable(f"{path} is no file of lines: it holds more than {LONGEST >> 20} Mi characters")
     return text

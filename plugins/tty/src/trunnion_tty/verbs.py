@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
+
+import msgspec
 
 from trunnion.model.status import Status
 from trunnion_tty.reading import Verb
@@ -14,6 +16,7 @@ from trunnion_tty.reading import Verb
 if TYPE_CHECKING:
     from trunnion.arguments import Bound, Parameters
 
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 JobAction = Literal["list", "show", "follow", "cancel", "result", "rerun", "export"]
 
 
@@ -122,7 +125,7 @@ async def jobs(
     command: str | None = None,
     principal: str | None = None,
     source: str | None = None,
-    limit: int | None = None,
+    limit: AtLeastOne | None = None,
     to: Path | None = None,
 ) -> None:
     """List runs; show, follow, cancel, repeat or export one.
@@ -196,7 +199,7 @@ async def record(ctx: Actions, to: str = "") -> None:
     await ctx.record(to)
 
 
-async def history(ctx: Actions, count: int = 20) -> None:
+async def history(ctx: Actions, count: AtLeastOne = 20) -> None:
     """List earlier lines.
 
     Args:
