@@ -132,6 +132,13 @@ def test_someone_who_is_asked_first_may_say_no(used: Shell) -> None:
     used.do("odd.ask", until="Really do it? [y/N]")
     used.enter("y")
     used.until("succeeded")
+    used.ready()
+    used.do("jobs rerun", until="Really do it? [y/N]")
+    used.key("enter")
+    assert "nothing was done" in used.ready().text()
+    used.do("jobs rerun", until="Really do it? [y/N]")
+    used.enter("y")
+    used.until("succeeded")
 
 
 def test_changes_of_state_are_shown_from_the_level_that_is_set(make_place: Callable[..., Place]) -> None:

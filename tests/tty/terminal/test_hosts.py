@@ -193,6 +193,17 @@ def test_runs_that_end_with_the_shells_own_host_are_told_before(make_place: Call
     assert shell.wait() == 0
 
 
+def test_a_file_that_is_kept_from_leaving_goes_on_with_nothing(make_place: Callable[..., Place]) -> None:
+    place = make_place()
+    (place.root / "leaving.trn").write_text("odd.nap &\nquit\nodd.hello\n")
+    shell = place.shell()
+    said = shell.do("source leaving.trn")
+    assert "once more to leave all the same\nthat was line 2 of leaving.trn\n" in said
+    assert "hello you" not in said
+    shell.start("quit")
+    assert shell.wait() == 0
+
+
 def test_a_shell_that_may_start_no_host_says_so(make_place: Callable[..., Place]) -> None:
     shell = make_place().shell("--no-start")
     assert shell.wait() == 9

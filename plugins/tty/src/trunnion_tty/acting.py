@@ -71,6 +71,7 @@ class Acting:
     async def quit(self) -> None:
         """End the shell, out of all consoles; what they do as they are left is no reason to stay."""
         if not await self._shell.face.may_leave():
+            self.status = exit_status("cancelled")  # the lines of a file behind it were meant not to be done
             return
         self._shell.leaving = True
         while len(self._shell.consoles) > 1 and self._shell.link.health.state != "gone":
@@ -230,10 +231,12 @@ class Acting:
             self.status = exit_status("cancelled")
 
     async def _again(self, run_id: str) -> None:
-        """What is not kept, its secrets, is asked for."""
+        """Whoever was asked at first is asked again, and so is for what is not kept: its secrets."""
         args: dict[str, Json] = {"run_id": run_id}
         run = await self._shell.finder.run(run_id)
         entry = self._shell.link.catalog.get(run.command_id)
+        if entry is not None:
+            await self._shell.agreed(entry)
         if entry is not None and (again := await secrets_again(entry, run.args, self._shell.face.secret)):
             args["args"] = again
         job = await self._shell.running.start(by_name("runs.rerun", args))

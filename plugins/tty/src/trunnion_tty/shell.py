@@ -198,12 +198,20 @@ class Shell:
     # -- commands, queries, and what is neither ---------------------------------------------------
 
     async def _command(self, entry: Entry, reading: Reading) -> int:
-        if entry.confirm and not await self.face.agrees(entry.confirm):
-            raise EOFError
+        await self.agreed(entry)
         if deprecated := str(entry.described.get("deprecated") or ""):
             self.face.screen.note(f"{entry.id} is deprecated: {deprecated}")
         invocation = await self._invocation(entry, reading.argv)
         return await self.run(invocation, background=reading.statement.background)
+
+    async def agreed(self, entry: Entry) -> None:
+        """Ask what a person should be asked before a command.
+
+        Raises:
+            EOFError: the answer was no.
+        """
+        if entry.confirm and not await self.face.agrees(entry.confirm):
+            raise EOFError
 
     async def _invocation(self, entry: Entry, argv: Sequence[str]) -> Invocation:
         parameters = entry.parameters
