@@ -132,6 +132,21 @@ async def test_a_cancel_waits_for_its_commit(start) -> None:
         assert (await rig.ended(run)).status == "cancelled"
 
 
+async def test_a_cancel_nobody_waits_for_any_more_is_done_once_it_is_on_record(start) -> None:
+    """Defence: ``Door._stop``; the record said that it was asked for, and the run went on."""
+    async with start(cmd(forever)) as rig:
+        run = await rig.submit("t.forever")
+        valve = Valve(rig.kernel.store)
+        valve.close(lambda batch: batch.starts)
+        cancelling = asyncio.create_task(rig.door.cancel(ANN, run.id))
+        await until(lambda: valve.waiting)
+        cancelling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelling
+        valve.open()
+        assert (await rig.ended(run)).status == "cancelled"
+
+
 async def test_a_run_is_answered_only_once_it_is_on_record(start) -> None:
     """Defence: ``Admissions._admit`` awaits ``live.accepted``."""
     began = []

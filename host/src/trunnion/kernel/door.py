@@ -151,12 +151,18 @@ class Door:
             raw = msgspec.Raw(encode({"code": "run.cancel_requested", "principal": caller.principal}))
             live.log.append("log", f"{caller.principal} asked for cancellation", raw, level="warning")
             live.cancel_on_record = self._kernel.committer.on_record(live.log, start=live.run)
+            # Whoever asked may look away meanwhile: what is on record is done all the same.
+            live.cancel_on_record.add_done_callback(partial(self._stop, live))
         if live.cancel_on_record is not None:
             await asyncio.shield(live.cancel_on_record)
         self._kernel.executor.ending.stop(live, "cancelled")
         if live.run.status in ("pending", "held") or live.phase == "ending":
             return await self._kernel.waiting.ended(run_id)
         return live.run
+
+    def _stop(self, live: LiveRun, on_record: asyncio.Future[None]) -> None:
+        if not on_record.cancelled() and on_record.exception() is None:
+            self._kernel.executor.ending.stop(live, "cancelled")
 
     # -- queries ----------------------------------------------------------------------------------
 
