@@ -160,6 +160,23 @@ async def test_ctrl_c_before_the_answer_cancels_the_run_once_it_is_there(
     assert (await the_run(other)).status == "cancelled"
 
 
+async def test_of_a_run_for_the_background_that_is_cancelled_as_it_begins_the_end_is_told(
+    shell: Shell, wire: Wire, plant: Plant
+) -> None:
+    """Defence: ``Running.start`` does not wait for the cancellation; the end came before the run was in the background."""
+    await shell.client.hello()
+    wire.answers.clear()
+    starting = asyncio.create_task(shell.running.start(HOLD))
+    await until(lambda: plant.begun)
+    shell.front.press(CTRL_C)
+    await until(lambda: "cancelling as soon as the host answers" in shell.front.notes)
+    wire.answers.set()
+    job = await asyncio.wait_for(starting, 20)
+    assert not shell.front.over
+    await asyncio.wait_for(job.over(), 20)
+    assert job.run.status == "cancelled"
+
+
 async def test_twice_does_not_wait_for_the_answer(shell: Shell, wire: Wire, other: Client, plant: Plant) -> None:
     await shell.client.hello()
     wire.answers.clear()

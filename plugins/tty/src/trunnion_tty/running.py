@@ -58,8 +58,8 @@ class Running:
         finally:
             self._face.dismiss()
         job = self._jobs.follow(submitting.result())
-        if interrupted:
-            await self._cancel(job)
+        if interrupted:  # nobody waits for that: whoever asked says first whether the run is in the background
+            self._keep(asyncio.create_task(self._cancel(job), name=f"cancel {job.run.id}"))
         return job
 
     async def stay(self, job: Job) -> signal.Signals | None:
