@@ -149,9 +149,14 @@ def bar_of(
     return _within(parts, columns)
 
 
+SHARED = ("share", "lib")
+"""Folders in which programs keep what is theirs, such as ``/var/lib``: their names say nothing of a host."""
+
+
 def host_name(root: Path) -> str:
     """What a host is called by its data directory: its name, or that of the folder around it where that says more."""
-    return root.parent.name or root.name if root.name in ("data", "trunnion") else root.name
+    says_more = root.name in ("data", "trunnion") and root.parent.name not in ("", *SHARED)
+    return root.parent.name if says_more else root.name
 
 
 def painted(text: str, look: str) -> str:
