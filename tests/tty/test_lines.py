@@ -156,5 +156,18 @@ def test_a_long_text_takes_linear_time() -> None:
 
 def test_statements_are_numbered_by_the_line_they_begin_in() -> None:
     text = "# first\n\none 'goes\non'\n two\n\\\nthree\n"
-    assert numbered(text) == [(3, "one 'goes\non'"), (5, " two"), (6, "three")]
+    assert list(numbered(text)) == [(3, "one 'goes\non'"), (5, " two"), (6, "three")]
     assert [line for _, line in numbered(text)] == statements(text)
+
+
+def test_a_line_may_be_whole_though_its_quote_is_open() -> None:
+    text = "use it\ndon't\nsay 'a\nb'\n\nend \\\n# it's\nback"
+    asked: list[str] = []
+
+    def is_whole(line: str) -> bool:
+        asked.append(line)
+        return not line.startswith("say")
+
+    expected = [(1, "use it"), (2, "don't"), (3, "say 'a\nb'"), (6, "end \\"), (8, "back")]
+    assert list(numbered(text, is_whole)) == expected
+    assert asked == ["don't", "say 'a", "end \\"]

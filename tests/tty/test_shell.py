@@ -245,6 +245,17 @@ async def test_consoles_are_entered_and_left_in_order(shell: Shell, bench: Bench
     assert shell.consoles == [""]
 
 
+async def test_quotes_mean_nothing_to_a_console_that_takes_any_line(shell: Shell, bench: Bench, tmp_path: Path) -> None:
+    """Defence: ``is_taken_as_it_is``; all that followed in a file was taken for what stands within the quote."""
+    lines = ["use t", "don't", "ends in \\", "say 'a", "b'", "back", "t.say 'c", "d'"]
+    expected = [("t", "don't"), ("t", "ends in \\"), ("a\nb",), ("c\nd",)]
+    assert await done(shell, bench, "\n".join(lines)) == expected
+    path = tmp_path / "recorded.trn"
+    assert await done(shell, bench, f"record {path}\n" + "\n".join(lines) + "\nrecord off") == expected
+    assert path.read_text() == "\n".join(lines) + "\n"
+    assert await done(shell, bench, f"source {path}") == expected
+
+
 async def test_what_a_console_does_as_it_is_left_keeps_nobody(
     shell: Shell, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,19 @@ def test_ctrl_c_at_the_prompt_of_a_terminal_that_only_prints_clears_the_line_and
     assert shell.wait() == 0
 
 
+def test_quotes_mean_nothing_to_a_console_that_takes_any_line(hosted: Place) -> None:
+    """Defence: ``Typed.goes_on``; what followed was waited for, for the quote to end."""
+    shell = begun(hosted, "--plain")
+    shell.do("use plc")
+    assert 'to the device: "don\'t"' in shell.do("don't")
+    shell.do("back")
+    shell.key("c-d")
+    assert shell.wait() == 0
+    done = hosted.batch(stdin="use plc\ndon't\nback\nodd.hello Bob\n")
+    assert done.returncode == 0
+    assert "hello Bob\n" in done.stdout
+
+
 def test_ctrl_c_while_lines_of_a_pipe_are_waited_for_is_the_end(hosted: Place) -> None:
     shell = subprocess.Popen(
         hosted.command("shell"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

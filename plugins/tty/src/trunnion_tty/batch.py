@@ -10,7 +10,7 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -174,6 +174,9 @@ class Typed:
     Args:
         stream: where lines come from.
         prompt: what asks for one; ``""`` where nobody is there to be asked.
+
+    Attributes:
+        goes_on: whether a text is no whole statement yet.
     """
 
     def __init__(self, stream: TextIO, prompt: str = "") -> None:
@@ -181,6 +184,7 @@ class Typed:
         self._prompt = prompt
         self._held = ""
         self.waiting = False
+        self.goes_on: Callable[[str], bool] = is_unfinished
 
     async def next(self) -> str | None:
         """The next statement, None at the end.
@@ -194,7 +198,7 @@ class Typed:
             if not line and not self._held:
                 self._leave()
                 return None
-            if not line or not is_unfinished(self._held.rstrip("\n")):
+            if not line or not self.goes_on(self._held.rstrip("\n")):
                 text, self._held = self._held.rstrip("\n"), ""
                 return text
 

@@ -7,7 +7,7 @@ a line for the system's shell are no words, so that of these two only the latter
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -75,15 +75,24 @@ def statements(text: str) -> list[str]:
     return [line for _, line in numbered(text)]
 
 
-def numbered(text: str) -> list[tuple[int, str]]:
-    """The same, each with the number of the line in the text that it begins in."""
-    found: list[tuple[int, str]] = []
-    number, counted = 1, 0
-    for piece in pieces(text):
+def numbered(text: str, is_whole: Callable[[str], bool] = lambda _: False) -> Iterator[tuple[int, str]]:
+    """The same, each with the number of the line in the text that it begins in.
+
+    Args:
+        text: statements.
+        is_whole: asked of the line a statement begins with that goes on in the next one, once all before it were
+            taken: whether it is a statement by itself, as where quotes mean nothing.
+    """
+    number, counted, begin = 1, 0, 0
+    while begin <= len(text):
+        piece = _piece(text, begin)
+        end = text.find("\n", begin, piece.end)
+        if end >= 0 and is_whole(text[begin:end]):
+            piece = Piece(begin, end, text[begin:end], False)
         if piece.line.strip() and not _begins(piece.line, COMMENT):
-            number, counted = number + text.count("\n", counted, piece.begin), piece.begin
-            found.append((number, piece.line))
-    return found
+            number, counted = number + text.count("\n", counted, begin), begin
+            yield number, piece.line
+        begin = piece.end + 1
 
 
 @lru_cache(maxsize=16)

@@ -19,6 +19,7 @@ from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.link import Link
+from trunnion_tty.reading import goes_on
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
@@ -111,6 +112,7 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     if typed is None:
         written = "\n".join(wish.lines) if wish.file is None else await shell.read(wish.file)
         return await shell.perform(written, keep_going=wish.keep_going, origin=wish.file)
+    typed.goes_on = lambda text: goes_on(text, shell.place())
     status = 0
     while not shell.leaving and (text := await typed.next()) is not None:
         if person:

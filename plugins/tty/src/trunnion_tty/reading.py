@@ -149,14 +149,14 @@ def read(line: str, place: Place) -> Reading:
 
 
 def goes_on(text: str, place: Place) -> bool:
-    """Whether Enter goes on to another line: the last statement has an open quote or ends in a backslash.
-
-    What is for the console itself is taken as it is; quotes mean nothing there, and "don't" is whole.
-    """
+    """Whether Enter goes on to another line: the last statement has an open quote or ends in a backslash."""
     piece = last_statement(text)
-    if not piece.unfinished or place.catalog.console(place.console).accept_undefined is not True:
-        return piece.unfinished
-    return read(piece.line, place).kind != "undefined"
+    return piece.unfinished and not is_taken_as_it_is(piece.line, place)
+
+
+def is_taken_as_it_is(line: str, place: Place) -> bool:
+    """Whether a line is for the console itself; quotes mean nothing there, and "don't" is whole."""
+    return place.catalog.console(place.console).accept_undefined is True and read(line, place).kind == "undefined"
 
 
 def _without_aliases(line: str, place: Place) -> str:

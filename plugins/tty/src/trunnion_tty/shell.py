@@ -22,7 +22,7 @@ from trunnion_tty.hosting import OwnHost
 from trunnion_tty.jobs import Job, Jobs
 from trunnion_tty.lines import numbered
 from trunnion_tty.link import Link
-from trunnion_tty.reading import Place, Reading, read
+from trunnion_tty.reading import Place, Reading, is_taken_as_it_is, read
 from trunnion_tty.recording import Recorder, read_lines
 from trunnion_tty.running import Running, by_name
 from trunnion_tty.threads import in_thread
@@ -126,7 +126,7 @@ class Shell:
         """
         status = 0
         self.shows_secret = self.shows_secret and self.acting.sourcing > 0
-        for number, line in numbered(text):
+        for number, line in numbered(text, lambda line: is_taken_as_it_is(line, self.place())):
             failed = await self.line(line)
             if failed and origin is not None:
                 self.face.screen.note(f"that was line {number} of {origin}")
