@@ -163,7 +163,7 @@ async def test_ctrl_c_before_the_answer_cancels_the_run_once_it_is_there(
 async def test_of_a_run_for_the_background_that_is_cancelled_as_it_begins_the_end_is_told(
     shell: Shell, wire: Wire, plant: Plant
 ) -> None:
-    """Defence: ``Running.start`` does not wait for the cancellation; the end came before the run was in the background."""
+    """Defence: ``Running.start`` does not wait for the cancellation; the end came before it was in the background."""
     await shell.client.hello()
     wire.answers.clear()
     starting = asyncio.create_task(shell.running.start(HOLD))
