@@ -180,6 +180,27 @@ async def test_a_word_of_the_shell_is_not_done_in_the_background(shell: Shell, l
     assert f"{word} is done by the shell itself, not in the background: leave out the &" in front(shell).notes
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("jobs cancel --all", "--all is for the list of runs: jobs cancel is about one of them"),
+        ("jobs cancel --status running", "--status is for the list of runs"),
+        ("jobs rerun --command t.say", "--command is for the list of runs"),
+        ("jobs 'list' 1 --limit 3", "--limit is for the list of runs: jobs show is about one of them"),
+        ("jobs show 1 --to x", "--to is for jobs export"),
+        ("jobs --to x", "--to is for jobs export"),
+    ],
+)
+async def test_what_a_word_about_jobs_would_not_heed_is_refused(
+    shell: Shell, bench: Bench, line: str, told: str
+) -> None:
+    """``jobs cancel --all`` cancelled the newest one."""
+    assert await shell.perform("t.say") == 0
+    assert await shell.perform(line) == 2
+    assert told in front(shell).notes
+    assert len(bench.given) == 1
+
+
 @pytest.mark.parametrize("line", ["jobs --limit 0", "jobs --limit -1", "history 0", "history -1"])
 async def test_of_a_list_there_is_at_least_one(shell: Shell, line: str) -> None:
     assert await shell.perform("t.say\nt.say") == 0

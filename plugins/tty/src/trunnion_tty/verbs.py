@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
 
 import msgspec
 
+from trunnion import InvalidArguments
 from trunnion.model.status import Status
 from trunnion_tty.reading import Verb
 
@@ -143,11 +144,22 @@ async def jobs(
         limit: list so many at most.
         to: the file an export is written to.
     """
-    if action == "list" and not job:
-        filters = {"status": status, "command": command, "principal": principal, "source": source, "limit": limit}
-        await ctx.list_jobs(Wanted(every=all, filters=filters))
+    filters = {"status": status, "command": command, "principal": principal, "source": source, "limit": limit}
+    wanted = Wanted(every=all, filters=filters)
+    action = "show" if action == "list" and job else action
+    _refuse_options(action, {**wanted.filters, **({"all": True} if all else {})}, to)
+    if action == "list":
+        await ctx.list_jobs(wanted)
     else:
-        await ctx.job("show" if action == "list" else action, job, to)
+        await ctx.job(action, job, to)
+
+
+def _refuse_options(action: JobAction, listing: Mapping[str, object], to: Path | None) -> None:
+    """Whoever says ``jobs cancel --all`` means more than the one run that would be cancelled."""
+    if listing and action != "list":
+        raise InvalidArguments(f"--{next(iter(listing))} is for the list of runs: jobs {action} is about one of them")
+    if to is not None and action != "export":
+        raise InvalidArguments("--to is for jobs export: it names the file that is written to")
 
 
 async def fg(ctx: Actions, job: str = "") -> None:
