@@ -158,6 +158,7 @@ WATER = World({"plant.pump.start": [], "plant.pump.stop": ["halt"], "plant.statu
         ("start", "", "there is no command 'start'; did you mean plant.pump.start?"),
         ("jbos", "", "there is no command 'jbos'; did you mean jobs?"),
         ("pump", "plant", "pump is a console: use pump"),
+        ("back", "", "back is for the other consoles: this is the main one, and quit ends the shell"),
         ("zzzzz", "", "there is no command 'zzzzz'; help lists them"),
         ("x" * 10_000, "", "help lists them"),
     ],

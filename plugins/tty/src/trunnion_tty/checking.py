@@ -82,6 +82,8 @@ def unknown(name: str, place: Place) -> str:
     console = catalog.find_console(name, place.console)
     if console:
         return f"{name} is a console: use {name}"
+    if name in place.verbs and place.verb(name) is None:
+        return f"{name} is for the other consoles: this is the main one, and quit ends the shell"
     if name == PROGRAM:
         return f"this is a shell of {PROGRAM}: what you would write behind '{PROGRAM} run' is a line here"
     own = frozenset([*(verb for verb in place.verbs if place.verb(verb)), *place.meanings]) - {name}
