@@ -24,7 +24,7 @@ def test_a_console_makes_names_short(used: Shell) -> None:
 
 def test_back_is_absent_in_the_main_console(used: Shell) -> None:
     used.enter("back")
-    used.until("there is no command 'back'")
+    used.until("back is for the other consoles")
     used.key("c-c")
     assert "back" not in [line.split(" ")[0] for line in used.do("help").replace("  ", "\n").split("\n")]
     used.do("use odd")
