@@ -247,6 +247,11 @@ async def test_a_secret_in_the_line_itself_is_refused_before_it_is_sent(shell: S
     assert bench.given == []
 
 
+async def test_a_secret_whose_file_is_not_there_is_told_in_words(shell: Shell, tmp_path: Path) -> None:
+    assert await shell.perform(f"t.unlock pin=file:{tmp_path}/none") == 2
+    assert f"pin: {tmp_path}/none cannot be read: No such file or directory\n" in front(shell).notes
+
+
 async def test_a_secret_that_is_no_number_is_refused_without_being_shown(shell: Shell) -> None:
     front(shell).secrets["pin"] = "canary"
     assert await shell.perform("t.unlock") != 0
