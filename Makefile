@@ -1,10 +1,10 @@
 # make run       a running host from a fresh clone          make test      what CI runs
 # make lint      style and types only, with repairs         make faults    the fault rows (ROUNDS=200 ROW=a1 SEED=...)
 # make bench     performance beside its ceilings            make docs      pages made from the code
-# make screenshots   the recorded session of the guide
+# make stubs     Python stubs of the gRPC protocol          make screenshots   the recorded session of the guide
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint check faults bench docs screenshots constraints clean
+.PHONY: help setup run test lint check faults bench docs screenshots stubs constraints clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -53,6 +53,9 @@ docs: $(READY)
 
 screenshots: $(READY)
 	$(BIN)/python tools/record_session.py
+
+stubs: $(READY)
+	$(BIN)/python tools/write_stubs.py
 
 constraints:
 	tools/pin

@@ -65,7 +65,8 @@ def test_nothing_unfinished() -> None:
 
 
 def test_no_module_is_too_long_to_read() -> None:
-    sources = [path for path in files() if path.suffix == ".py"]
+    generated = ROOT / "plugins/rpc/src/trunnion_rpc/v1"
+    sources = [path for path in files() if path.suffix == ".py" and path.parent != generated]
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     assert len(lengths) > 200
     assert [str(path) for path, length in lengths.items() if length > LONGEST] == []

@@ -1,0 +1,1 @@
+"""The gRPC frontend: `plugin` has the hooks, `frontend` serves, `client` is for programs that call a host."""
