@@ -25,7 +25,9 @@ def made() -> dict[str, str]:
         subprocess.run(command, check=True)
         texts = {name: (Path(folder) / SOURCE).with_name(name).read_text(encoding="utf-8") for name in NAMES}
     # The protocol's package is `trunnion.v1`; in Python `trunnion` is the host, and the stubs live in this plugin.
-    return {name: text.replace("from trunnion.v1 import", "from trunnion_rpc.v1 import") for name, text in texts.items()}
+    return {
+        name: text.replace("from trunnion.v1 import", "from trunnion_rpc.v1 import") for name, text in texts.items()
+    }
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
-    from trunnion.model.access import BearerToken, Credential, LocalUser, Password
+    from trunnion.model.access import BearerToken, Credential, LocalUser, Password, PrivateSocket
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
         Admission,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     )
     from trunnion.model.events import Event
     from trunnion.model.json import Json, JsonObject
-    from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunFilter
+    from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunChanges, RunFilter
     from trunnion.model.state import Document, DocumentPage
     from trunnion.model.stats import Stats
 
@@ -98,12 +98,12 @@ _PLACES: dict[str, str] = {
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
     **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),
-    **dict.fromkeys(("BearerToken", "Credential", "LocalUser", "Password"), "trunnion.model.access"),
+    **dict.fromkeys(("BearerToken", "Credential", "LocalUser", "Password", "PrivateSocket"), "trunnion.model.access"),
     **dict.fromkeys(_COMMANDS.split(), "trunnion.model.commands"),
     **dict.fromkeys(_CONTRIBUTIONS.split(), "trunnion.model.contributions"),
     **dict.fromkeys(_ERRORS.split(), "trunnion.model.errors"),
     **dict.fromkeys(("Json", "JsonObject"), "trunnion.model.json"),
-    **dict.fromkeys(("ArtifactInfo", "Caller", "Invocation", "Run", "RunFilter"), "trunnion.model.runs"),
+    **dict.fromkeys(("ArtifactInfo", "Caller", "Invocation", "Run", "RunChanges", "RunFilter"), "trunnion.model.runs"),
 }
 
 __all__ = [
@@ -156,11 +156,13 @@ __all__ = [
     "Password",
     "PluginRecord",
     "PluginRegistry",
+    "PrivateSocket",
     "Provider",
     "Query",
     "Ready",
     "Retry",
     "Run",
+    "RunChanges",
     "RunFilter",
     "RunHandle",
     "Secret",

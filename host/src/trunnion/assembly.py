@@ -229,6 +229,7 @@ def refuse_failed_providers(kernel: Kernel, plugins: PluginSet) -> None:
 async def open_access(kernel: Kernel, config: Config, data: DataDir) -> None:
     """Take up principals, tokens and grants, before any door opens."""
     kernel.authentication.owner = data.root.stat().st_uid
+    kernel.authentication.run = data.run
     await kernel.identities.open(kernel.documents.state(HOST_PLUGIN), config.section("access"), config.path)
 
 

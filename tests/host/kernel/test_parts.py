@@ -11,7 +11,8 @@ from kernel_kit import ANN, cmd, until
 from trunnion.host import Host
 from trunnion.kernel import parts
 from trunnion.kernel.parts import Part, in_order
-from trunnion.model.contributions import Daemon, Frontend
+from trunnion.model.contributions import Allow, Daemon, Frontend, Gate
+from trunnion.model.errors import Conflict, InvalidConfig, TrunnionError
 from trunnion.model.runs import Caller, Invocation
 
 
@@ -141,6 +142,42 @@ async def test_restart_starts_it_again_and_gives_up_in_the_end(start, monkeypatc
         await until(lambda: part_of(rig.host, "d").status == "failed")
         assert len(starts) == parts.INTENSITY + 1
         assert (await rig.codes()).count("part.crashed") == parts.INTENSITY
+
+
+@pytest.mark.parametrize("reason", [Conflict("taken"), InvalidConfig("not like this")])
+async def test_what_stands_in_the_way_is_not_run_into_again(start, monkeypatch, reason: TrunnionError) -> None:
+    """Defence: the last line of the condition in ``Parts._again``."""
+    monkeypatch.setattr(parts, "FIRST_DELAY", 0.001)
+    starts = []
+
+    async def run(host, ready) -> None:
+        starts.append(1)
+        raise reason
+
+    plugin = {"frontends": [Frontend(name="a", run=run, source="a", on_crash="restart")]}
+    async with start(plugin=plugin) as rig:
+        assert part_of(rig.host, "a").status == "failed"
+        assert starts == [1]
+        assert reason.message in part_of(rig.host, "a").reason
+
+
+async def test_a_frontend_can_know_what_is_put_on_record_before_it_happens(start) -> None:
+    known = []
+
+    async def run(host, ready) -> None:
+        known.append(host.recorded)
+
+    async def admit(batch):
+        return [Allow() for _ in batch]
+
+    gates = [
+        Gate(name="audit", admit=admit, records=True, covers=frozenset({"commands", "streams"})),
+        Gate(name="guard", admit=admit, covers=frozenset({"queries"})),
+    ]
+    for given in (gates, gates[1:]):
+        async with start(plugin={"frontends": [Frontend(name="a", run=run, source="a")], "gates": given}):
+            pass
+    assert known == [{"commands", "streams"}, set()]
 
 
 async def test_a_restarted_part_is_ready_again(start, monkeypatch) -> None:

@@ -174,6 +174,10 @@ class Policy:
         else:
             self._known[key] = decision
 
+    def is_open(self, target: Target, caller: Caller) -> bool:
+        """Whether a target is open to all the doors a caller came by, whatever the caller may do there."""
+        return closed_door(self.directory, target, caller) is None
+
     def replace(self, directory: Directory) -> None:
         """Decide by another directory from now on; whoever follows a stream is judged again."""
         self.directory = directory

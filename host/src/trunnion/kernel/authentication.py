@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pwd
+import stat
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from trunnion.access.changes import renew_password
@@ -15,12 +17,13 @@ from trunnion.access.identity import PASSWORD, TOKEN
 from trunnion.access.policy import is_local
 from trunnion.access.register import TokenRecord
 from trunnion.access.throttle import Throttle
+from trunnion.config.data_dir import check_private
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.identity import Identities
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
-from trunnion.model.access import BearerToken, Credential, LocalUser, Password
-from trunnion.model.errors import TrunnionError, Unauthenticated
+from trunnion.model.access import BearerToken, Credential, LocalUser, Password, PrivateSocket
+from trunnion.model.errors import InvalidConfig, TrunnionError, Unauthenticated
 from trunnion.model.json import Json
 from trunnion.model.runs import ROLES, Caller, Role
 
@@ -59,6 +62,7 @@ class Authentication:
     Attributes:
         last_used: when each token was last accepted since the start, UTC microseconds.
         passwords: how they are hashed.
+        run: the folder for sockets that only the owner may open; None for nowhere yet.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Authentication:
     ) -> None:
         self.last_used: dict[str, int] = {}
         self.owner = owner
+        self.run: Path | None = None
         self.passwords = Passwords()
         self.throttle = Throttle(clock.monotonic)
         self._identities = identities
@@ -97,6 +102,8 @@ class Authentication:
         try:
             if isinstance(credential, LocalUser):
                 return self._local(source, credential.uid)
+            if isinstance(credential, PrivateSocket):
+                return self._private(source, credential.path)
             if isinstance(credential, BearerToken):
                 return self._bearer(source, credential.token)
             return await self._password(source, credential)
@@ -110,6 +117,12 @@ class Authentication:
         if not is_local(source) or self.owner is None or uid not in (self.owner, 0):
             raise self._refused(source, "local", {"uid": uid})
         return local_caller(uid, source)
+
+    def _private(self, source: str, path: Path) -> Caller:
+        """Whoever reaches a socket that is open to the owner alone is the owner, at whatever door."""
+        if self.owner is None or not _is_private(path, self.run):
+            raise self._refused(source, "socket", {})
+        return local_caller(self.owner, source)
 
     # -- tokens -----------------------------------------------------------------------------------
 
@@ -214,3 +227,15 @@ class Authentication:
         for name in gone:
             self.last_used.pop(name, None)
             self.throttle.forget(name)
+
+
+def _is_private(path: Path, run: Path | None) -> bool:
+    """Whether a path is a socket in a folder, both of which let nobody in but the owner (and root)."""
+    try:
+        if path.parent != run or not stat.S_ISSOCK(path.lstat().st_mode):
+            return False
+        for place in (path.parent, path):
+            check_private(place)
+    except (OSError, InvalidConfig):
+        return False
+    return True

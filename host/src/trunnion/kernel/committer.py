@@ -63,6 +63,10 @@ class Committer:
         clock: for the linger timer.
         soon: schedules a call for the next turn of the loop.
         report: told of trouble in plain words, for the stream ``host`` and the log.
+
+    Attributes:
+        listeners: called after each commit.
+        run_listeners: given the id of each run whose row is on record anew.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Committer:
         self.refusal: Unavailable | None = None
         self.idle_waiters: list[Callable[[], None]] = []
         self.listeners: list[Callable[[], None]] = []
+        self.run_listeners: list[Callable[[str], None]] = []
         self.commits = 0
 
     # -- what the kernel calls --------------------------------------------------------------------
@@ -196,6 +201,8 @@ class Committer:
             if proved:
                 self._healed()
             self._settle(changes, None)
+            if self.run_listeners:
+                self._tell_of_runs(changes)
             for listener in self.listeners:
                 listener()
         elif isinstance(error, DiskFull):
@@ -220,6 +227,14 @@ class Committer:
                 self._report(
                     "kernel.error", f"a defect of the host: {change.log.name} was not told of its commit", caught
                 )
+
+    def _tell_of_runs(self, changes: list[Change]) -> None:
+        """Name each run whose row is on record anew."""
+        for change in changes:
+            run = change.finish or change.start or (change.accept.run if change.accept is not None else None)
+            if run is not None:
+                for listener in self.run_listeners:
+                    listener(run.id)
 
     # -- trouble ----------------------------------------------------------------------------------
 

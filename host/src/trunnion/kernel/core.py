@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ from trunnion.kernel.queries import Queries
 from trunnion.kernel.recovery import Recovery
 from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import HostLog
+from trunnion.kernel.run_feed import RunFeed
 from trunnion.kernel.secrets import SecretStore
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import DaemonThreads, in_thread
@@ -252,6 +254,11 @@ class Kernel:
             self.registry.listeners.append(self._meta_changed)
             self.policy.listeners.append(self._meta_changed)
 
+    @cached_property
+    def run_feed(self) -> RunFeed:
+        """Which runs changed."""
+        return RunFeed(self.committer, self.identity.boot_id)
+
     def watch_consoles(self) -> None:
         """All plugins have been heard: from now on report what is wrong with their descriptions of consoles."""
         watch = ConsoleWatch(self.registry.console_problems, self.host_log.report)
@@ -308,6 +315,7 @@ class Kernel:
             self.committer.close()
         self.waiting.give_up()
         self.log.give_up()
+        self.run_feed.give_up()
         self.executor.close()
         self.readers.close()
 

@@ -1,21 +1,27 @@
-"""The way in for one frontend: what it may ask of the host, always in somebody's name."""
+"""The way in for one frontend: what it may ask of the host, always in somebody's name.
+
+Beside commands, queries and streams a door has verbs of its own, for runs, files and meta. Each of them is closed to
+remote callers where the command or query of the same purpose is, so that ``[access.withhold]`` speaks of both.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
 import msgspec
 
 from trunnion.access.policy import Policy, refusal
-from trunnion.arguments.completion import Completion, FromQuery
+from trunnion.arguments.completion import Completion
 from trunnion.kernel.admission import FROM_A_DOOR, Origin
+from trunnion.kernel.completing import complete
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.following import Following, as_told, permission
 from trunnion.kernel.live import Begun, LiveRun
 from trunnion.kernel.meta import Meta
+from trunnion.kernel.run_feed import follow_runs
 from trunnion.kernel.wards import Judge
 from trunnion.model.access import Credential
 from trunnion.model.contributions import Admission as Question
@@ -24,10 +30,8 @@ from trunnion.model.errors import Forbidden, InvalidArguments, NotFound, Trunnio
 from trunnion.model.events import HOST_STREAM, RUN_STREAM, Event
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run
+from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunChanges
 from trunnion.model.uploads import UploadInfo
-
-COMPLETION_LIMIT = 200
 
 
 class Door:
@@ -110,8 +114,9 @@ class Door:
             DeadlineExceeded: it has not ended within ``timeout`` seconds; it goes on.
         """
         caller, policy = self._stamped(caller), self._kernel.policy
+        self._require_open("runs.result", caller, "run", run_id)
         live = (begun and begun.live) or self._kernel.executor.table.live.get(run_id)
-        run = live.run if live is not None else await self.get(caller, run_id)
+        run = live.run if live is not None else await self._seen(caller, run_id)
         if live is not None and live.phase == "ended":
             policy.require(caller)
             policy.require_run(run, caller)
@@ -128,10 +133,20 @@ class Door:
             NotFound: there is none, or it may not be seen.
         """
         caller = self._stamped(caller)
+        self._require_open("runs.get", caller, "run", run_id)
+        return await self._seen(caller, run_id)
+
+    async def _seen(self, caller: Caller, run_id: str) -> Run:
         self._kernel.policy.require(caller)
         run = await self._kernel.waiting.get(run_id)
         self._kernel.policy.require_run(run, caller)
         return run
+
+    def _require_open(self, name: str, caller: Caller, kind: str, what: str) -> None:
+        """See to it that a verb of the door itself is as open as the command or query ``name``."""
+        if not self._kernel.lookup.is_open(name, caller):
+            self._kernel.policy.require(caller)
+            raise NotFound(f"there is no {kind} {what!r}", {"run_id" if kind == "run" else kind: what})
 
     async def cancel(self, caller: Caller, run_id: str) -> Run:
         """Have a run cancelled; the wish is on record when this returns. An ended run is returned as it is.
@@ -140,8 +155,10 @@ class Door:
             NotFound: there is none, or it may not be seen.
             Forbidden: it may be seen, but not cancelled.
         """
-        run = await self.get(caller, run_id)
-        if not self._kernel.policy.may_control_run(run, self._stamped(caller)):
+        caller = self._stamped(caller)
+        self._require_open("runs.cancel", caller, "run", run_id)
+        run = await self._seen(caller, run_id)
+        if not self._kernel.policy.may_control_run(run, caller):
             raise Forbidden(f"run {run_id} is another's: {caller.principal} may look at it, not cancel it")
         live = self._kernel.executor.table.live.get(run_id)
         if live is None:
@@ -224,6 +241,18 @@ class Door:
                 async for batch in batches:
                     yield batch if stream != HOST_STREAM else as_told(batch, whole=policy.is_inside(caller))
 
+    def follow_runs(self, caller: Caller, after: str = "") -> AsyncGenerator[RunChanges, None]:
+        """Yield the runs the caller may see that changed, each as it is now, for as long as they may list them.
+
+        It begins with all that have not ended, unless ``after`` is the cursor of a batch that can be gone on from.
+        A run that changed several times is told of at least once after its last change.
+
+        Raises:
+            TrunnionError: the caller may not ask ``runs.list``, or no longer.
+            Unavailable: the host has stopped.
+        """
+        return follow_runs(self._kernel, self._stamped(caller), after)
+
     async def _open(self, caller: Caller, stream: str, begun: LiveRun | None) -> tuple[StreamSource, Judge, int]:
         """The family of a stream the caller may follow, what says whether it still may, and a run's last event."""
         entry = self._kernel.registry.stream(stream)
@@ -256,7 +285,7 @@ class Door:
 
     async def _run_of(self, caller: Caller, stream: str) -> Run:
         try:
-            return await self.get(caller, stream.removeprefix(RUN_STREAM))
+            return await self._seen(caller, stream.removeprefix(RUN_STREAM))
         except NotFound:
             raise NotFound(f"there is no stream {stream!r}", {"stream": stream}) from None
 
@@ -268,7 +297,9 @@ class Door:
         Raises:
             NotFound: there is none, or its run may not be seen.
         """
-        return await self._kernel.files.artifacts.info(self._stamped(caller), artifact_id)
+        caller = self._stamped(caller)
+        self._require_open("artifacts.get", caller, "artifact", artifact_id)
+        return await self._kernel.files.artifacts.info(caller, artifact_id)
 
     def read_artifact(
         self, caller: Caller, artifact_id: str, offset: int = 0, length: int | None = None
@@ -280,7 +311,9 @@ class Door:
             InvalidArguments: it begins beyond the end; ``details["size"]`` is the file's size.
             Unavailable: the file is gone from the disk or was cut short.
         """
-        return self._kernel.files.artifacts.read(self._stamped(caller), artifact_id, offset, length)
+        caller = self._stamped(caller)
+        self._require_open("artifacts.get", caller, "artifact", artifact_id)
+        return self._kernel.files.artifacts.read(caller, artifact_id, offset, length)
 
     async def open_upload(
         self, caller: Caller, name: str, *, size: int | None = None, media_type: str = "application/octet-stream"
@@ -297,7 +330,13 @@ class Door:
             Forbidden: the caller may run nothing.
             InvalidArguments, Busy: too large, or too many; the message names the limit.
         """
-        return await self._kernel.files.uploads.open(self._stamped(caller), name, size, media_type)
+        caller = self._bringing(caller, name)
+        return await self._kernel.files.uploads.open(caller, name, size, media_type)
+
+    def _bringing(self, caller: Caller, upload_id: str, name: str = "uploads.get") -> Caller:
+        caller = self._stamped(caller)
+        self._require_open(name, caller, "upload", upload_id)
+        return caller
 
     async def write_upload(self, caller: Caller, upload_id: str, offset: int, chunk: bytes) -> UploadInfo:
         """Add bytes; after a crash or on a new connection an upload goes on where ``upload`` says it is.
@@ -308,7 +347,7 @@ class Door:
             InvalidArguments, Busy: too large; the message names the limit.
             Unavailable: the disk is full; nothing of the chunk was taken.
         """
-        return await self._kernel.files.uploads.write(self._stamped(caller), upload_id, offset, chunk)
+        return await self._kernel.files.uploads.write(self._bringing(caller, upload_id), upload_id, offset, chunk)
 
     async def finish_upload(self, caller: Caller, upload_id: str, sha256: str | None = None) -> UploadInfo:
         """Say that all of it has come; from then on its handle is a file argument.
@@ -318,7 +357,7 @@ class Door:
             Conflict: fewer bytes have come than were announced; ``details["offset"]`` says how many.
             InvalidArguments: what came has another digest; the upload is gone.
         """
-        return await self._kernel.files.uploads.finish(self._stamped(caller), upload_id, sha256)
+        return await self._kernel.files.uploads.finish(self._bringing(caller, upload_id), upload_id, sha256)
 
     async def upload(self, caller: Caller, upload_id: str) -> UploadInfo:
         """An upload as it is now.
@@ -326,7 +365,7 @@ class Door:
         Raises:
             NotFound: there is none, or it is another's.
         """
-        return self._kernel.files.uploads.found(self._stamped(caller), upload_id)
+        return self._kernel.files.uploads.found(self._bringing(caller, upload_id), upload_id)
 
     async def drop_upload(self, caller: Caller, upload_id: str) -> None:
         """Remove an upload.
@@ -334,7 +373,7 @@ class Door:
         Raises:
             NotFound: there is none, or it is another's.
         """
-        await self._kernel.files.uploads.drop(self._stamped(caller), upload_id)
+        await self._kernel.files.uploads.drop(self._bringing(caller, upload_id, "uploads.drop"), upload_id)
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -343,8 +382,11 @@ class Door:
 
         Raises:
             Unauthenticated: what proved the caller no longer does.
+            NotFound: the door is closed to it.
         """
-        return self._kernel.meta.meta(self._stamped(caller))
+        caller = self._stamped(caller)
+        self._require_open("host.meta", caller, "description", "host.meta")
+        return self._kernel.meta.meta(caller)
 
     async def complete(
         self, caller: Caller, command_id: str, words: Sequence[str], incomplete: str
@@ -354,35 +396,10 @@ class Door:
         Raises:
             NotFound: there is no such command, or it may not be seen.
         """
-        caller = self._stamped(caller)
-        entry = self._kernel.lookup.visible(command_id, caller)
-        found: list[Completion] = []
-        for completion in entry.parameters.complete(words, incomplete):
-            if isinstance(completion, FromQuery):
-                found += await self._offered(caller, completion, incomplete)
-            else:
-                found.append(completion)
-        return found[:COMPLETION_LIMIT]
-
-    async def _offered(self, caller: Caller, source: FromQuery, incomplete: str) -> list[Completion]:
-        """Values a query offers; one that fails offers none, for completion must never get in the way."""
-        try:
-            answer = await self.query(caller, source.value, {})
-        except TrunnionError:
-            return []
-        items = answer.get("items", []) if isinstance(answer, Mapping) else answer
-        offered = [_offer(item, source.before) for item in items] if isinstance(items, list) else []
-        return [completion for completion in offered if completion.value.startswith(incomplete)]
+        return await complete(self._kernel, self._stamped(caller), command_id, words, incomplete)
 
 
 def _visible_until(policy: Policy, run: Run, caller: Caller) -> int | None:
     """Until when a run may be seen unless policy changes; a function, for a closure costs every wait."""
     policy.require_run(run, caller)
     return policy.valid_until(caller)
-
-
-def _offer(item: Json, before: str) -> Completion:
-    if not isinstance(item, Mapping):
-        return Completion(f"{before}{item}")
-    value = item.get("value", item.get("id", item.get("name", "")))
-    return Completion(f"{before}{value}", str(item.get("description") or item.get("title") or ""))

@@ -46,9 +46,9 @@ class Gates:
         return [gate.name for _, gate in self._gates if _PLURALS.get(kind) in gate.covers]
 
     @property
-    def records(self) -> bool:
-        """Whether what passes is put on record before it takes effect."""
-        return any(gate.records for _, gate in self._gates)
+    def recorded(self) -> frozenset[str]:
+        """Of commands, queries and streams those that a gate puts on record before they take effect."""
+        return frozenset[str]().union(*(gate.covers for _, gate in self._gates if gate.records))
 
     async def admit(self, admission: Admission) -> Hold | None:
         """Ask; returns a ``Hold`` if a gate wants the run held.

@@ -120,6 +120,11 @@ class HostHandle:
         """The host's version."""
         return self._kernel.identity.version
 
+    @property
+    def recorded(self) -> frozenset[str]:
+        """Of ``commands``, ``queries`` and ``streams`` those that a gate which ``records`` is asked about."""
+        return self._kernel.gates.recorded
+
     async def require(self, kind: type[T]) -> T:
         """The object of a type that a plugin, the host or the embedding program provides.
 

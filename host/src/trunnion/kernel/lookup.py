@@ -58,6 +58,11 @@ class Lookup:
             raise self.unknown("command", name, caller)
         return entry
 
+    def is_open(self, name: str, caller: Caller) -> bool:
+        """Whether a command or query is open to the doors a caller came by; one that there is not is not closed."""
+        entry = self._registry.get(name)
+        return entry is None or self._policy.is_open(entry.target, caller)
+
     def lost(self, entry: CommandEntry, caller: Caller) -> TrunnionError | None:
         """Why a caller may no longer run a command, None while they may."""
         decision = self._policy.decide(entry.target, caller)

@@ -10,7 +10,7 @@ import msgspec
 
 from trunnion.kernel.reporting import Report
 from trunnion.model.contributions import CrashPolicy, Ready, Serve
-from trunnion.model.errors import Conflict
+from trunnion.model.errors import Conflict, InvalidConfig
 
 PartStatus: TypeAlias = Literal["starting", "ready", "restarting", "stopped", "failed"]
 FIRST_DELAY = 0.5
@@ -127,7 +127,7 @@ class Parts:
         part.crashes += 1
         part.reason = f"{type(error).__name__}: {error}"
         # What stands in the way stands there the next time too; nobody should wait for that.
-        if part.on_crash != "restart" or part.crashes > INTENSITY or isinstance(error, Conflict):
+        if part.on_crash != "restart" or part.crashes > INTENSITY or isinstance(error, Conflict | InvalidConfig):
             part.status = "failed"
             self._gone(part, error)
             return False

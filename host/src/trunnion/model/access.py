@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -99,6 +100,15 @@ class LocalUser(msgspec.Struct, frozen=True, tag="local"):
     uid: int
 
 
+class PrivateSocket(msgspec.Struct, frozen=True, tag="socket"):
+    """A socket in the data directory's ``run/`` that only its owner can reach, for doors that learn no uid of a peer.
+
+    The host looks at the folder and at the socket itself; whoever reaches it is the owner.
+    """
+
+    path: Path
+
+
 class Password(msgspec.Struct, frozen=True, tag="password"):
     """A name and a password, as typed."""
 
@@ -118,7 +128,7 @@ class BearerToken(msgspec.Struct, frozen=True, tag="token"):
         return "BearerToken(…)"
 
 
-Credential: TypeAlias = LocalUser | Password | BearerToken
+Credential: TypeAlias = LocalUser | PrivateSocket | Password | BearerToken
 """What a door is shown. ``Door.authenticate`` maps it to a caller; nothing else does."""
 
 

@@ -157,6 +157,19 @@ class Page(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
+class RunChanges(msgspec.Struct, frozen=True):
+    """Runs that changed, each as it is now.
+
+    Attributes:
+        cursor: where to go on after them.
+        reset: whether it cannot be told what changed before: ``runs`` are then all that have not ended.
+    """
+
+    runs: list[Run]
+    cursor: str
+    reset: bool = False
+
+
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which runs a list shows; every field narrows. ``command`` may end in ``*`` (a prefix)."""
 
