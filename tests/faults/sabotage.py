@@ -157,7 +157,7 @@ def steal_socket() -> None:
 
     from trunnion.protocol import address
 
-    clear = address._clear
+    clear = address.clear
     thieves: list[socket.socket] = []
 
     def stolen(path: Path) -> None:
@@ -168,7 +168,7 @@ def steal_socket() -> None:
                 thieves[0].bind(place)
             thieves[0].listen()
 
-    address._clear = stolen
+    address.clear = stolen
 
 
 def share_the_process() -> None:

@@ -53,7 +53,7 @@ def bind(path: Path) -> socket.socket:
         Conflict: something else is at the path, or another process serves it.
         OSError: the directory does not allow it.
     """
-    _clear(path)
+    clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         # On Linux the file a bind creates takes the mode of the socket's own inode; a chmod afterwards
@@ -68,7 +68,12 @@ def bind(path: Path) -> socket.socket:
     return listener
 
 
-def _clear(path: Path) -> None:
+def clear(path: Path) -> None:
+    """Make way for a new socket: one that nobody serves is removed.
+
+    Raises:
+        Conflict: something else is at the path, or another process serves it.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:

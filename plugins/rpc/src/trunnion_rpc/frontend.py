@@ -1,0 +1,106 @@
+"""The door while it is open: a server of gRPC for each place it listens at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import trunnion_rpc.quiet  # noqa: F401  # isort: skip
+import grpc
+import grpc.aio
+
+from trunnion import Conflict, HostHandle, InvalidConfig, PrivateSocket, Ready
+from trunnion.protocol import address
+from trunnion_rpc.call import Shared
+from trunnion_rpc.guard import Guard
+from trunnion_rpc.identity import Identity
+from trunnion_rpc.places import UNIX, TcpPlace, problem_of, socket_of, tcp_place
+from trunnion_rpc.service import METHODS, SERVICE
+from trunnion_rpc.settings import RpcSettings, read_settings, require_record
+from trunnion_rpc.standard import standard_services
+
+GRACE = 0.2
+"""Seconds for what is being answered when the door is shut."""
+
+
+async def serve(host: HostHandle, ready: Ready) -> None:
+    """Serve all places until cancelled.
+
+    Raises:
+        InvalidConfig: it may not be opened like this.
+        Conflict: a place is taken.
+    """
+    settings = read_settings(host.settings)
+    require_record(settings, host.recorded)
+    shared = Shared(host, settings)
+    async with AsyncExitStack() as stack:
+        spelled = [await stack.enter_async_context(_listening(shared, place)) for place in settings.listen]
+        ready(", ".join(spelled))
+        await asyncio.get_running_loop().create_future()
+
+
+@asynccontextmanager
+async def _listening(shared: Shared, place: str) -> AsyncIterator[str]:
+    """One place, served; gives its address."""
+    if problem := problem_of(place):  # it was looked at with the configuration; a door is shut twice
+        raise InvalidConfig(f"rpc.listen: {problem}")
+    server = grpc.aio.server(options=options(shared.settings))
+    async with AsyncExitStack() as stack:
+        tcp = tcp_place(place)
+        if place == UNIX or tcp is None:
+            path = socket_of(shared.host.data.run)
+            stack.enter_context(_bound(server, path))
+            owner = await shared.host.door.authenticate(PrivateSocket(path))
+            identity, spelled = Identity(shared.host.door, silent=owner), f"unix:{path}"
+        else:
+            identity, spelled = Identity(shared.host.door), _bind(server, tcp)
+        server.add_generic_rpc_handlers(
+            (Guard(shared, identity, SERVICE, METHODS), *standard_services(shared, identity))
+        )
+        await server.start()
+        try:
+            yield spelled
+        finally:
+            shared.closing.set()
+            await server.stop(GRACE)
+
+
+@contextmanager
+def _bound(server: grpc.aio.Server, path: Path) -> Iterator[None]:
+    """The socket in ``run/``: nobody else can look into that folder, nor open the socket."""
+    address.clear(path)
+    with address.short(path) as spelling:
+        try:
+            _added(lambda: server.add_insecure_port(f"unix:{spelling}"), str(path))
+            path.chmod(0o600)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _bind(server: grpc.aio.Server, place: TcpPlace) -> str:
+    """A port of this machine that only this machine reaches."""
+    wanted = place.spelled(place.port)
+    return place.spelled(_added(lambda: server.add_insecure_port(wanted), wanted))
+
+
+def _added(add: Callable[[], int], where: str) -> int:
+    try:
+        return add()
+    except RuntimeError as error:
+        raise Conflict(f"rpc cannot listen at {where}: {error}; is it in use?") from None
+
+
+def options(settings: RpcSettings) -> list[tuple[str, int]]:
+    """What gRPC itself sees to."""
+    keepalive = int(settings.keepalive * 1000)
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.so_reuseport", 0),  # else a second process could share the port and get half of the calls
+        ("grpc.keepalive_time_ms", keepalive),
+        ("grpc.keepalive_timeout_ms", keepalive),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]

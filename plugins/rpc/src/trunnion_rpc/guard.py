@@ -1,0 +1,209 @@
+"""What stands before every method: who calls, how much they have under way, whether it is a message at all.
+
+Nothing of a method happens before that, and nothing a method raises goes out but as a refusal with a name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import trunnion_rpc.quiet  # noqa: F401  # isort: skip
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from trunnion import DeadlineExceeded, ErrorInfo, InvalidArguments, TrunnionError
+from trunnion_rpc.call import Call, Shared, log
+from trunnion_rpc.errors import Refusal
+from trunnion_rpc.identity import Known
+
+R = TypeVar("R", bound=Message)
+T = TypeVar("T")
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+
+
+class Unary(NamedTuple):
+    """A method with one request and one answer, both encoded; see ``unary``."""
+
+    perform: Callable[[Call, bytes], Awaitable[bytes]]
+
+
+class Downward(NamedTuple):
+    """A method with one request and any number of answers; see ``downward``."""
+
+    perform: Callable[[Call, bytes], AsyncGenerator[bytes, None]]
+
+
+class Upward(NamedTuple):
+    """A method with any number of requests and one answer; see ``upward``."""
+
+    perform: Callable[[Call, AsyncIterator[bytes]], Awaitable[bytes]]
+
+
+class Duplex(NamedTuple):
+    """A method with any number of requests and answers; see ``duplex``."""
+
+    perform: Callable[[Call, AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
+
+
+Method: TypeAlias = Unary | Downward | Upward | Duplex
+
+
+def unary(kind: type[R], perform: Callable[[Call, R], Awaitable[Message]]) -> Unary:
+    """A method with one request, of a kind, and one answer."""
+
+    async def performed(call: Call, data: bytes) -> bytes:
+        return (await perform(call, parsed(kind, data))).SerializeToString()
+
+    return Unary(performed)
+
+
+def downward(kind: type[R], perform: Callable[[Call, R], AsyncGenerator[bytes, None]]) -> Downward:
+    """A method with one request, of a kind, and any number of encoded answers."""
+    return Downward(lambda call, data: perform(call, parsed(kind, data)))
+
+
+def upward(kind: type[R], perform: Callable[[Call, AsyncIterator[R]], Awaitable[Message]]) -> Upward:
+    """A method with any number of requests, all of a kind, and one answer."""
+
+    async def performed(call: Call, data: AsyncIterator[bytes]) -> bytes:
+        return (await perform(call, _all_parsed(kind, data))).SerializeToString()
+
+    return Upward(performed)
+
+
+def duplex(kind: type[R], perform: Callable[[Call, AsyncIterator[R]], AsyncGenerator[bytes, None]]) -> Duplex:
+    """A method with any number of requests, all of a kind, and of encoded answers."""
+    return Duplex(lambda call, data: perform(call, _all_parsed(kind, data)))
+
+
+class Guard(grpc.GenericRpcHandler):
+    """The methods of a service, guarded.
+
+    Args:
+        shared: what all calls share.
+        identity: says who calls.
+        service: its full name.
+        methods: by name.
+    """
+
+    def __init__(self, shared: Shared, identity: Known, service: str, methods: Mapping[str, Method]) -> None:
+        self._shared = shared
+        self._identity = identity
+        self._handlers = {f"/{service}/{name}": self._handler(name, method) for name, method in methods.items()}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        """The handler of a call; None where there is no such method."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Requests come as bytes: what cannot be read is refused like anything else."""
+        if isinstance(method, Unary):
+            one = method
+
+            async def answer(data: bytes, context: Context) -> bytes:
+                return await self._refusing(name, context, self._unary(name, one, data, context))
+
+            return grpc.unary_unary_rpc_method_handler(answer)
+        if isinstance(method, Downward):
+            down = method
+
+            async def send(data: bytes, context: Context) -> None:
+                await self._refusing(name, context, self._downward(down, data, context))
+
+            return grpc.unary_stream_rpc_method_handler(send)
+        if isinstance(method, Upward):
+            up = method
+
+            async def take(data: AsyncIterator[bytes], context: Context) -> bytes:
+                return await self._refusing(name, context, self._upward(up, data, context))
+
+            return grpc.stream_unary_rpc_method_handler(take)
+        both = method
+
+        async def talk(data: AsyncIterator[bytes], context: Context) -> None:
+            await self._refusing(name, context, self._duplex(both, data, context))
+
+        return grpc.stream_stream_rpc_method_handler(talk)
+
+    # -- the four kinds -------------------------------------------------------------------------------
+
+    async def _unary(self, name: str, method: Unary, data: bytes, context: Context) -> bytes:
+        call = await self._call(context)
+        limit = asyncio.timeout(self._shared.settings.max_wait)
+        try:
+            with self._shared.calls.one(call.caller.principal):
+                async with limit:
+                    return self._fitting(await method.perform(call, data))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            seconds = self._shared.settings.max_wait
+            raise DeadlineExceeded(f"{name} was not answered within {seconds:g} s; what it started goes on") from None
+
+    async def _downward(self, method: Downward, data: bytes, context: Context) -> None:
+        call = await self._call(context)
+        with self._shared.streams.one(call.caller.principal):
+            await _sent(method.perform(call, data), context)
+
+    async def _upward(self, method: Upward, data: AsyncIterator[bytes], context: Context) -> bytes:
+        call = await self._call(context)
+        with self._shared.streams.one(call.caller.principal):
+            return await method.perform(call, data)
+
+    async def _duplex(self, method: Duplex, data: AsyncIterator[bytes], context: Context) -> None:
+        call = await self._call(context)
+        with self._shared.streams.one(call.caller.principal):
+            await _sent(method.perform(call, data), context)
+
+    # -- what all have in common ----------------------------------------------------------------------
+
+    async def _call(self, context: Context) -> Call:
+        return Call(await self._identity.caller(context.invocation_metadata() or ()), self._shared)
+
+    def _fitting(self, answer: bytes) -> bytes:
+        most = self._shared.settings.max_message_bytes
+        if len(answer) > most:
+            raise InvalidArguments(
+                f"the answer has {len(answer)} bytes, a message {most} at most: ask for less at a time"
+            )
+        return answer
+
+    async def _refusing(self, name: str, context: Context, work: Awaitable[T]) -> T:
+        """The result of some work. Whatever it raises becomes the status of the call."""
+        try:
+            return await work
+        except TrunnionError as error:
+            refusal = Refusal(self._shared.host.shown(error))
+        except Exception:
+            if context.done():
+                raise asyncio.CancelledError from None  # the client went away while it was being answered
+            log.exception("defect while answering %s", name)
+            refusal = Refusal(ErrorInfo("internal", f"{name} failed; the host's log says why"))
+        await context.abort(refusal.status, refusal.text, refusal.trailers)
+
+
+async def _sent(messages: AsyncGenerator[bytes, None], context: Context) -> None:
+    """Write messages as fast as they are taken."""
+    async with aclosing(messages):
+        async for message in messages:
+            await context.write(message)
+
+
+async def _all_parsed(kind: type[R], data: AsyncIterator[bytes]) -> AsyncIterator[R]:
+    async for piece in data:
+        yield parsed(kind, piece)
+
+
+def parsed(kind: type[R], data: bytes) -> R:
+    """A message.
+
+    Raises:
+        InvalidArguments: it is none of this kind.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise InvalidArguments(f"the request is no {kind.DESCRIPTOR.full_name}") from None

@@ -1,0 +1,27 @@
+"""The hooks of ``trunnion-rpc``. What they need is imported when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trunnion import Frontend, HostHandle, Json, Ready, Setting, hookimpl
+
+
+async def _serve(host: HostHandle, ready: Ready) -> None:
+    from trunnion_rpc.frontend import serve
+
+    await serve(host, ready)
+
+
+@hookimpl
+def trunnion_settings() -> Iterable[Setting]:
+    """Whether, where and for whom the door is open."""
+    from trunnion_rpc.settings import CHECKS, SCHEMAS
+
+    return [Setting(key=key, schema=schema, check=CHECKS.get(key)) for key, schema in SCHEMAS.items()]
+
+
+@hookimpl
+def trunnion_frontends(settings: Mapping[str, Json]) -> Iterable[Frontend]:
+    """The door, shut unless ``[rpc] enabled`` or ``[frontends] rpc`` opens it."""
+    yield Frontend(name="rpc", run=_serve, source="rpc", enabled=settings.get("enabled") is True, on_crash="restart")

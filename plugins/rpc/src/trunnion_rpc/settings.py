@@ -1,0 +1,136 @@
+"""The section ``[rpc]``: whether, where and for whom the door is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from trunnion import InvalidConfig, Json, JsonObject
+from trunnion_rpc.places import problem_of
+
+MIB = 1 << 20
+
+
+class RpcSettings(msgspec.Struct, frozen=True):
+    """What the section says.
+
+    Attributes:
+        enabled: whether the door is open.
+        listen: where; ``unix`` is the socket in the data directory.
+        audit: whether it stays shut on a host where no gate records commands.
+        health: whom gRPC's health service answers.
+        reflection: whom the protocol is described to.
+        max_message_bytes: the largest message, either way.
+        max_calls: calls of one principal that are answered at a time.
+        max_streams: streams one principal may follow at a time.
+        max_wait: seconds a call is waited with before it is answered that it takes longer.
+        keepalive: seconds without a word after which a client is asked whether it is still there.
+    """
+
+    enabled: bool = False
+    listen: tuple[str, ...] = ("unix",)
+    audit: Literal["required", "off-i-know"] = "required"
+    health: Literal["off", "known", "anybody"] = "known"
+    reflection: Literal["off", "known"] = "off"
+    max_message_bytes: int = 4 * MIB
+    max_calls: int = 256
+    max_streams: int = 64
+    max_wait: float = 3600.0
+    keepalive: float = 30.0
+
+
+SCHEMAS: Mapping[str, JsonObject] = {
+    "enabled": {"type": "boolean", "default": False, "description": "Open the door for gRPC; it is shut otherwise"},
+    "listen": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": 300},
+        "minItems": 1,
+        "uniqueItems": True,
+        "default": ["unix"],
+        "description": "Where: `unix`, the socket run/rpc.sock in the data directory that only its owner can open, or "
+        "127.0.0.1:PORT or [::1]:PORT, where a token is asked for",
+    },
+    "audit": {
+        "type": "string",
+        "enum": ["required", "off-i-know"],
+        "default": "required",
+        "description": "Without a plugin that records commands before they take effect the door stays shut; "
+        "`off-i-know` opens it all the same",
+    },
+    "health": {
+        "type": "string",
+        "enum": ["off", "known", "anybody"],
+        "default": "known",
+        "description": "Answer gRPC's health checks: to nobody, to callers who show who they are, or to anybody",
+    },
+    "reflection": {
+        "type": "string",
+        "enum": ["off", "known"],
+        "default": "off",
+        "description": "Describe the protocol by gRPC's reflection: to nobody, or to callers who show who they are",
+    },
+    "max_message_bytes": {
+        "type": "integer",
+        "minimum": 64 << 10,
+        "maximum": 256 * MIB,
+        "default": 4 * MIB,
+        "description": "The largest message, either way; what is larger is read in pieces",
+    },
+    "max_calls": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 256,
+        "description": "Calls of one principal that are answered at a time",
+    },
+    "max_streams": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 64,
+        "description": "Streams that one principal may follow, read or bring at a time",
+    },
+    "max_wait": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 86_400,
+        "default": 3600,
+        "description": "Seconds a call may take; what it started goes on",
+    },
+    "keepalive": {
+        "type": "number",
+        "minimum": 1,
+        "maximum": 3600,
+        "default": 30,
+        "description": "Seconds without a word after which a client is asked whether it is still there",
+    },
+}
+"""Key -> schema; the defaults are those of ``RpcSettings``, which a test compares."""
+
+
+def _check_listen(value: Json) -> Iterable[tuple[tuple[str, ...], str]]:
+    for place in value if isinstance(value, list | tuple) else ():
+        if problem := problem_of(str(place)):
+            yield (), problem
+
+
+CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[tuple[str, ...], str]]]] = {"listen": _check_listen}
+"""What a schema cannot say."""
+
+
+def read_settings(section: JsonObject) -> RpcSettings:
+    """The section as it is in force; it was checked."""
+    return msgspec.convert(section, RpcSettings)
+
+
+def require_record(settings: RpcSettings, recorded: frozenset[str]) -> None:
+    """See to it that what strangers do is put on record before it happens.
+
+    Raises:
+        InvalidConfig: no gate records commands, and nobody said that this is meant.
+    """
+    if settings.audit == "required" and "commands" not in recorded:
+        raise InvalidConfig(
+            "[rpc] stays shut: no plugin records commands before they take effect. Install one that does, "
+            'or write audit = "off-i-know" into [rpc]'
+        )
