@@ -22,6 +22,7 @@ from trunnion.model.events import Event, decode_event, run_stream
 from trunnion.model.runs import LocalDoor, Run
 from trunnion.protocol.blocking import BlockingClient
 from trunnion.protocol.client import Client
+from trunnion_rpc.client import Client as RpcClient
 
 PROGRAM = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
 
@@ -245,6 +246,68 @@ class LauncherProcess(Launcher):
         return done.returncode, done.stdout, done.stderr
 
 
+class Rpc:
+    """gRPC by its own client: submit, follow, cancel, wait."""
+
+    keyed = True
+
+    def __init__(self, served: Served) -> None:
+        self.name, self.source, self._served = "gRPC submit", "rpc", served
+
+    def takes(self, call: Call) -> bool:
+        """Strings of its messages are Unicode, and there is no folder at this door."""
+        said = [call.name, call.args, call.argv, call.line, call.labels]
+        return bool(call.who) and call.cwd is None and _is_text(said)
+
+    def call(self, call: Call, key: str) -> Told:
+        self._served.forgive()
+        return self._served.do(self._call(call, key))
+
+    async def _call(self, call: Call, key: str) -> Told:
+        async with RpcClient(self._served.rpc_socket, token=self._served.tokens[call.who]) as client:
+            try:
+                if call.kind == "query":
+                    return Told(result=await client.query(call.name, call.args, argv=call.argv))
+                run = await client.submit(call.invocation(key))
+                if call.cancel:
+                    await self._served.at_work(run.id)
+                    await client.cancel(run.id)
+                if run.ended:
+                    return told_by_run(run)
+                events = [event async for batch in client.follow(run_stream(run.id)) for event in batch]
+                return told_by_run(await client.wait(run.id), events)
+            except TrunnionError as error:
+                return Told(error=error.info)
+
+
+class RpcRun(Rpc):
+    """gRPC in one call that lasts as long as the run."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__(served)
+        self.name = "gRPC run"
+
+    def takes(self, call: Call) -> bool:
+        return super().takes(call) and not call.cancel
+
+    async def _call(self, call: Call, key: str) -> Told:
+        async with RpcClient(self._served.rpc_socket, token=self._served.tokens[call.who]) as client:
+            try:
+                if call.kind == "query":
+                    return Told(result=await client.query(call.name, call.args, argv=call.argv))
+                return told_by_run(await client.run(call.invocation(key)))
+            except TrunnionError as error:
+                return Told(error=error.info)
+
+
+def _is_text(value: object) -> bool:
+    try:
+        msgspec.json.encode(value).decode()
+    except (UnicodeError, ValueError, TypeError):
+        return False
+    return True
+
+
 def _options(call: Call, key: str) -> Iterator[str]:
     yield from ("--key", key)
     if call.timeout is not None:
@@ -278,4 +341,4 @@ def doors_of(served: Served) -> list[DoorUnderTest]:
 
 def remote_doors_of(served: Served) -> list[DoorUnderTest]:
     """Doors for strangers, who show a credential; operations are exposed to all of them alike or to some."""
-    return [InProcess(served, "web"), InProcess(served, "rpc")]
+    return [InProcess(served, "web"), InProcess(served, "rpc"), Rpc(served), RpcRun(served)]

@@ -24,6 +24,10 @@ LEGITIMATE = {
     "says less": "revision, labels and folder cannot be said by id, a revision not on a command line, where the folder "
     "is always said. Words and lines cannot be said by id, arguments by name not on a command line. A call that says "
     "more than a door can hear is not put to it.",
+    "unauthenticated": "where each call shows its credential nobody is told what is wrong with it, and proofs that "
+    "fail are slowed down; who logged in before and does not count any more is told why. The words are not compared, "
+    "and failed proofs are forgiven between calls.",
+    "no Unicode": "what is no Unicode text cannot be said in strings of gRPC, nor a folder of this machine.",
     "--help": "among words --help is the launcher's, as is the hint about --json after the name.",
 }
 """All differences between doors that are meant, each with its reason. ``compared`` knows no others."""
@@ -107,6 +111,8 @@ def neutral_error(error: ErrorInfo | None, source: str, *, by_id: bool) -> tuple
     details = {name: value for name, value in error.details.items() if not (by_id and name == "run_id")}
     plain = _neutral(details, source)
     assert isinstance(plain, dict)
+    if error.code == "unauthenticated":
+        return error.code, "", plain
     return error.code, _text(error.message, source), plain
 
 

@@ -11,12 +11,15 @@ from typing import TypeVar
 from doors_kit.operations import Operations, rule
 
 from trunnion import Command, Host, HostOptions
+from trunnion.access.throttle import Throttle
 from trunnion.kernel.registry import Contributed
 from trunnion.model.access import BearerToken
 from trunnion.model.events import Event, run_stream
 from trunnion.model.json import Json
 from trunnion.model.runs import Caller, Invocation, Run, RunFilter
 from trunnion.running import new_loop, run
+from trunnion_rpc import plugin as rpc
+from trunnion_rpc.places import socket_of
 
 T = TypeVar("T")
 PATIENCE = 10.0
@@ -67,8 +70,10 @@ class Served:
             self._ready.set()
 
     async def _main(self) -> None:
-        options = HostOptions(data_dir=self.root / "data", overrides=("executor.shutdown_grace=0.1",))
-        async with Host(options, plugins={"doors": Operations()}, discovery=False, environ={}) as self.host:
+        overrides = ("executor.shutdown_grace=0.1", "rpc.enabled=true", "rpc.audit=off-i-know")
+        options = HostOptions(data_dir=self.root / "data", overrides=overrides)
+        plugins = {"doors": Operations(), "rpc": rpc}
+        async with Host(options, plugins=plugins, discovery=False, environ={}) as self.host:
             down = Command.of(rule, console="d", name="down", lock=None)
             self.host.kernel.registry.replace("driver", Contributed(commands=[down]), available=False)
             await self._meet_people()
@@ -111,9 +116,18 @@ class Served:
         """The local socket."""
         return self.host.data.socket
 
+    @property
+    def rpc_socket(self) -> Path:
+        """The socket for gRPC, which asks for a token from all but the owner."""
+        return socket_of(self.host.data.run)
+
     def caller(self, who: str, source: str) -> Caller:
         """The owner, or a principal who has proved who it is by its token."""
         return self._callers[who, source] if who else self.host.local_caller(source)
+
+    def forgive(self) -> None:
+        """Failed proofs so far slow nobody down."""
+        self.host.kernel.authentication.throttle = Throttle(self.host.kernel.clock.monotonic)
 
     # -- what is on record ------------------------------------------------------------------------
 
