@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from trunnion import DeadlineExceeded, Json, NotFound, Run
@@ -49,7 +50,7 @@ async def invoke(call: Call, request: pb.InvokeRequest) -> pb.InvokeResponse:
 async def _waited(call: Call, run: Run, seconds: float) -> Run:
     """A run at its end, or as it is when the time is over; as it was where nothing more may be told of it."""
     try:
-        return await call.door.wait(call.caller, run.id, min(seconds, call.shared.settings.max_wait))
+        return await call.door.wait(call.caller, run.id, _bounded(call, seconds))
     except DeadlineExceeded:
         return await call.door.get(call.caller, run.id)
     except NotFound:
@@ -106,9 +107,14 @@ async def get_run(call: Call, request: pb.GetRunRequest) -> pb.GetRunResponse:
 
 async def wait_run(call: Call, request: pb.WaitRunRequest) -> pb.WaitRunResponse:
     """One run at its end."""
-    most = call.shared.settings.max_wait
-    seconds = min(request.timeout_seconds, most) if request.HasField("timeout_seconds") else most
-    return pb.WaitRunResponse(run=_message(call, await call.door.wait(call.caller, request.run_id, seconds)))
+    asked = request.timeout_seconds if request.HasField("timeout_seconds") else math.inf
+    run = await call.door.wait(call.caller, request.run_id, _bounded(call, asked))
+    return pb.WaitRunResponse(run=_message(call, run))
+
+
+def _bounded(call: Call, seconds: float) -> float:
+    """How long a call may wait that asked for so many seconds; what is no length of time is none."""
+    return min(seconds, call.shared.settings.max_wait) if seconds > 0 else 0.0
 
 
 async def list_runs(call: Call, request: pb.ListRunsRequest) -> pb.ListRunsResponse:

@@ -21,6 +21,9 @@ from trunnion_rpc.identity import Known
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
+MARGIN = 5.0
+"""Seconds beyond the longest wait after which a call is given up: one that waits for a run ends its wait itself."""
+
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
@@ -132,7 +135,7 @@ class Guard(grpc.GenericRpcHandler):
 
     async def _unary(self, name: str, method: Unary, data: bytes, context: Context) -> bytes:
         call = await self._call(context)
-        limit = asyncio.timeout(self._shared.settings.max_wait)
+        limit = asyncio.timeout(self._shared.settings.max_wait + MARGIN)
         try:
             with self._shared.calls.one(call.caller.principal):
                 async with limit:
@@ -140,8 +143,7 @@ class Guard(grpc.GenericRpcHandler):
         except TimeoutError:
             if not limit.expired():
                 raise
-            seconds = self._shared.settings.max_wait
-            raise DeadlineExceeded(f"{name} was not answered within {seconds:g} s; what it started goes on") from None
+            raise DeadlineExceeded(f"{name} was not answered in time; what it started goes on") from None
 
     async def _downward(self, method: Downward, data: bytes, context: Context) -> None:
         call = await self._call(context)
