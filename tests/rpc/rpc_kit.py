@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from trunnion.kernel.parts import Part
 from trunnion.model.json import Json
 from trunnion.model.runs import Run
 from trunnion_rpc import plugin as rpc
+from trunnion_rpc.call import Shared
 from trunnion_rpc.client import Client
 from trunnion_rpc.places import socket_of
 from trunnion_rpc.service import SERVICE
@@ -125,6 +127,12 @@ class Rpc:
     @property
     def part(self) -> Part:
         return next(part for part in self.host.kernel.parts if part.name == "rpc")
+
+    @property
+    def shared(self) -> Shared:
+        """What all calls at the door share."""
+        found = [each for each in gc.get_objects() if isinstance(each, Shared)]
+        return next(each for each in found if each.host.identity is self.host.kernel.identity)
 
     def client(self, token: str | None = None, *, patience: float = 5.0) -> Client:
         return Client(self.socket, token=token, patience=patience)

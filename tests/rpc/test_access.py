@@ -153,7 +153,7 @@ async def test_a_token_that_is_shown_counts_on_the_owners_socket_too(host: Rpc) 
         [("authorization", "")],
         [("authorization", "Basic dmVyYTpwYXNz")],
         [("authorization", "TOKEN")],
-        [("authorization", "TOKEN"), ("authorization", "TOKEN")],
+        [("authorization", "Bearer TOKEN"), ("authorization", "Bearer TOKEN")],
     ],
     ids=["unknown", "empty", "nothing", "another scheme", "no scheme", "twice"],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 
 import msgspec
@@ -12,7 +11,6 @@ from rpc_kit import Raw, Rpc, opened, until
 
 from trunnion import Invocation, Run, RunFilter, TrunnionError
 from trunnion.kernel.authentication import user_name
-from trunnion_rpc.call import Shared
 from trunnion_rpc.client import Client
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
@@ -189,7 +187,7 @@ async def begun(host: Rpc, raw: Raw, **how: object) -> tuple[object, str]:
 async def test_a_run_goes_on_when_its_caller_goes_away(host: Rpc, raw: Raw) -> None:
     call, run_id = await begun(host, raw)
     call.cancel()
-    await until(lambda: not len(shared(host).calls))
+    await until(lambda: not len(host.shared.calls))
     host.demo.go.set()
     assert (await host.at_home(run_id)).status == "succeeded"
 
@@ -205,17 +203,12 @@ async def test_a_run_that_is_tied_ends_with_the_line(host: Rpc) -> None:
     async with Raw(host.socket) as line:
         call, run_id = await begun(host, line, cancel_on_disconnect=True)
     assert (await host.at_home(run_id)).status == "cancelled"
-    await asyncio.wait({call})
+    await asyncio.gather(call, return_exceptions=True)
 
 
 async def test_a_tied_run_that_ended_is_left_alone(host: Rpc, client: Client) -> None:
     run = await client.run(Invocation(command_id="demo.greet", args={"name": "A"}), cancel_on_disconnect=True)
     assert (run.status, run.cancel_requested_at) == ("succeeded", None)
-
-
-def shared(host: Rpc) -> Shared:
-    """What all calls at the door share."""
-    return next(found for found in gc.get_objects() if isinstance(found, Shared))
 
 
 async def test_a_call_has_an_end_whatever_it_waits_for(tmp_path) -> None:

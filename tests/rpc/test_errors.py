@@ -100,6 +100,14 @@ def test_whatever_it_says_it_fits_into_a_header(code: str, text: str, facts: dic
         assert told == Info(code, text, {**facts, "problems": problems})
 
 
+def test_what_does_not_fit_any_more_is_left_out() -> None:
+    facts = {f"fact{n}": "x" * 150 for n in range(100)}
+    (value,) = [value for _, value in Refusal(Info("conflict", "y" * 10_000, facts)).trailers]
+    assert len(value) <= LONGEST
+    assert found(Status.FromString(value), ErrorInfo) is None
+    assert found(Status.FromString(value), pb.Error).incomplete
+
+
 def test_what_has_no_form_in_json_stays_behind() -> None:
     for odd in ({"a": object()}, {"a": "\ud800"}):
         refusal = Refusal(Info("failed", "lone \ud800 half", odd))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import intern
 
 import msgspec
 
 from trunnion import Event, InvalidArguments, Invocation, Json, Run
 from trunnion.arguments.strict import loads
 from trunnion.model.events import NULL
-from trunnion.model.runs import Page, RunFilter
+from trunnion.model.runs import ROLES, Page, Role, RunFilter
 from trunnion.model.uploads import UploadInfo
 from trunnion_rpc.encoding import NAMES, TIMES
 from trunnion_rpc.errors import info_of
@@ -18,9 +19,12 @@ from trunnion_rpc.v1 import runtime_pb2 as pb
 DEPTH = 110
 """How deep a document may nest: what arguments may, and a little more, which the host then refuses by name."""
 
+# Words that many messages have are interned. What is then the very object of a default is left out when it is written
+# as JSON again, as the host writes it.
+
 _FILTER = ("command", "principal", "source", "session_id", "parent_run_id")
 _OPTIONAL = ("session_id", "parent_run_id", "rerun_of", "lock_key", "idempotency_key")
-_PLAIN = ("id", "num", "command_id", "command_revision", "principal", "source", "role", "credential", "category",
+_PLAIN = ("id", "num", "command_id", "command_revision", "principal", "source", "credential", "category",
           "args_digest", "decision", "detached", "depth", "attempt", "owner", "last_seq")  # fmt: skip
 
 
@@ -105,6 +109,7 @@ def run_of(message: pb.Run) -> Run:
         **{name: getattr(message, name) for name in _OPTIONAL if message.HasField(name)},
         **{own: getattr(message, name) for name, own in TIMES.items() if _has_time(message, name)},
         status=NAMES[message.status],
+        role=role_of(message.role),
         chain=tuple(message.chain),
         labels=dict(message.labels),
         stats=dict(message.stats),
@@ -114,6 +119,11 @@ def run_of(message: pb.Run) -> Run:
     )
 
 
+def role_of(text: str) -> Role:
+    """A role, the least of all where it is one that there is not."""
+    return next((role for role in ROLES if role == text), "viewer")
+
+
 def _has_time(message: pb.Run, name: str) -> bool:
     return name == "created_us" or message.HasField(name)
 
@@ -121,7 +131,8 @@ def _has_time(message: pb.Run, name: str) -> bool:
 def event_of(stream: str, message: pb.Event) -> Event:
     """An event as the host has it."""
     raw = msgspec.Raw(message.data_json) if message.data_json else NULL
-    return Event(stream, message.seq, message.time_us, message.kind, message.level, message.by, message.text, raw)
+    kind, level, by = intern(message.kind), intern(message.level), intern(message.by)
+    return Event(stream, message.seq, message.time_us, kind, level, by, message.text, raw)
 
 
 def upload_of(message: pb.Upload) -> UploadInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from trunnion import Conflict, InvalidArguments, NotFound
@@ -82,16 +82,19 @@ async def read_content(call: Call, request: pb.ReadContentRequest) -> AsyncGener
     if request.WhichOneof("content") == "artifact_id":
         found = await call.door.artifact(call.caller, request.artifact_id)
         info = pb.ContentInfo(name=found.name, size=found.size, sha256=found.sha256, media_type=found.media_type)
-        pieces: AsyncIterator[bytes] = call.door.read_artifact(call.caller, request.artifact_id, request.offset, length)
+        pieces = call.door.read_artifact(call.caller, request.artifact_id, request.offset, length)
     else:
         name, whole = await _document(call, request)
         info = pb.ContentInfo(name=name, size=len(whole), sha256=await _digest(whole), media_type=JSON)
-        pieces = _cut(whole, request.offset, length)
+        pieces = _range(whole, request.offset, length)
     if request.sha256 and request.sha256.lower() != info.sha256:
         raise Conflict(f"{info.name} is another one by now: read it from its beginning", {"sha256": info.sha256})
     yield pb.ReadContentResponse(info=info).SerializeToString()
-    async for piece in pieces:
-        yield pb.ReadContentResponse(chunk=piece).SerializeToString()
+    most = min(PIECE, call.shared.room)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for begin in range(0, len(piece), most):
+                yield pb.ReadContentResponse(chunk=piece[begin : begin + most]).SerializeToString()
 
 
 async def _document(call: Call, request: pb.ReadContentRequest) -> tuple[str, bytes]:
@@ -124,9 +127,7 @@ async def _digest(whole: bytes) -> str:
     return (await asyncio.to_thread(hashlib.sha256, whole)).hexdigest()
 
 
-async def _cut(whole: bytes, offset: int, length: int | None) -> AsyncGenerator[bytes, None]:
+async def _range(whole: bytes, offset: int, length: int | None) -> AsyncGenerator[bytes, None]:
     if offset > len(whole):
         raise InvalidArguments(f"it has {len(whole)} bytes, so it cannot be read from {offset}", {"size": len(whole)})
-    end = len(whole) if length is None else min(len(whole), offset + length)
-    for begin in range(offset, end, PIECE):
-        yield whole[begin : min(end, begin + PIECE)]
+    yield whole[offset : len(whole) if length is None else offset + length]

@@ -1,0 +1,161 @@
+"""How much one principal may take, and that a host of settings means what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import grpc
+import pytest
+from rpc_kit import Raw, Rpc, opened, until
+
+from trunnion import Busy
+from trunnion_rpc.crowd import Crowd
+from trunnion_rpc.frontend import options
+from trunnion_rpc.places import problem_of, tcp_place
+from trunnion_rpc.settings import SCHEMAS, RpcSettings, read_settings
+from trunnion_rpc.v1 import runtime_pb2 as pb
+
+
+def test_the_defaults_are_those_of_the_schema() -> None:
+    defaults = {key: schema["default"] for key, schema in SCHEMAS.items()}
+    assert read_settings(defaults) == RpcSettings()
+    assert read_settings({}) == RpcSettings()
+
+
+def test_a_crowd_counts_each_by_itself() -> None:
+    crowd = Crowd("calls", 2)
+    with crowd.one("ann"), crowd.one("ann"), crowd.one("bob"):
+        with pytest.raises(Busy, match="2 calls of ann") as full, crowd.one("ann"):
+            pass
+        assert full.value.details == {"retry_after": 1}
+        with crowd.one("bob"):
+            assert len(crowd) == 4
+    assert len(crowd) == 0
+    assert not crowd._under_way
+
+
+async def test_calls_of_one_do_not_shut_out_another(tmp_path) -> None:
+    """Defence: ``Crowd`` around every unary method."""
+    async with opened(tmp_path, "max_calls=3") as host:
+        ann, bob = await host.person("ann", "operator"), await host.person("bob", "operator")
+        async with Raw(host.socket, ann) as raw, Raw(host.socket, bob) as other:
+            hold = pb.InvokeRequest(command_id="demo.hold", wait_seconds=30)
+            calls = [asyncio.create_task(raw.ask("Invoke", hold)) for _ in range(3)]
+            await until(lambda: len(host.shared.calls) == 3)
+            with pytest.raises(grpc.aio.AioRpcError) as busy:
+                await raw.ask("GetHost", pb.GetHostRequest())
+            assert busy.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "3 calls of ann" in busy.value.details()
+            assert (await other.ask("GetHost", pb.GetHostRequest())).principal == "bob"
+            host.demo.go.set()
+            await asyncio.gather(*calls)
+            assert (await raw.ask("GetHost", pb.GetHostRequest())).principal == "ann"
+
+
+async def test_streams_of_one_do_not_shut_out_another(tmp_path) -> None:
+    """Defence: ``Crowd`` around every stream; one that ended, or whose client is gone, counts no more."""
+    async with opened(tmp_path, "max_streams=2") as host:
+        ann, bob = await host.person("ann", "operator"), await host.person("bob", "operator")
+        async with Raw(host.socket, ann) as raw, Raw(host.socket, bob) as other:
+            follow = pb.StreamEventsRequest(stream="host", follow=True)
+            open_ = [raw.listen("StreamEvents", follow) for _ in range(2)]
+            for call in open_:
+                await call.read()
+            for refused in (
+                raw.listen("StreamEvents", follow).read(),
+                raw.listen("StreamRuns", pb.StreamRunsRequest()).read(),
+                raw.listen("ReadContent", pb.ReadContentRequest(meta=pb.MetaContent())).read(),
+                raw.bring(pb.WriteUploadRequest(upload_id="u")),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as busy:
+                    await refused
+                assert busy.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert await other.listen("StreamEvents", follow).read()
+            open_[0].cancel()
+            await until(lambda: len(host.shared.streams) == 2)  # one of ann's, one of bob's
+            assert await raw.listen("StreamEvents", follow).read()
+
+
+async def test_a_client_that_vanishes_leaves_nothing_behind(host: Rpc) -> None:
+    """J7: without a word, in the middle of a stream and of a call."""
+    relay = await Relay.to(host)
+    raw = Raw(relay.path)
+    stream = raw.listen("StreamEvents", pb.StreamEventsRequest(stream="host", follow=True))
+    await stream.read()
+    call = asyncio.create_task(raw.ask("Invoke", pb.InvokeRequest(command_id="demo.hold", wait_seconds=60)))
+    await host.demo.begun.wait()
+    assert (len(host.shared.streams), len(host.shared.calls)) == (1, 1)
+    relay.cut()
+    await until(lambda: not len(host.shared.streams) and not len(host.shared.calls))
+    await asyncio.gather(call, return_exceptions=True)
+    await raw.channel.close()
+    host.demo.go.set()
+
+
+class Relay:
+    """A line to the host that can be cut: everything in between goes without a farewell."""
+
+    def __init__(self, host: Rpc) -> None:
+        self._host = host
+        self.path = host.socket.with_name("relay.sock")
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @classmethod
+    async def to(cls, host: Rpc) -> Relay:
+        made = cls(host)
+        made._server = await asyncio.start_unix_server(made._relayed, made.path)
+        return made
+
+    async def _relayed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_unix_connection(self._host.socket)
+        self._writers += [writer, forth]
+        await asyncio.gather(_pumped(reader, forth), _pumped(back, writer), return_exceptions=True)
+
+    def cut(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+
+async def _pumped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+
+
+async def test_j1_what_is_no_grpc_gets_nowhere(host: Rpc) -> None:
+    for said in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01" + b"\0" * 200, b"\0" * 100):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(line, str(host.socket))
+            await loop.sock_sendall(line, said)
+            heard = b""
+            async with asyncio.timeout(20):
+                while piece := await loop.sock_recv(line, 4096):
+                    heard += piece
+            assert b"trunnion" not in heard.lower()
+    assert len(host.shared.calls) == 0
+
+
+def test_grpc_is_told_the_limits() -> None:
+    given = dict(options(RpcSettings(max_message_bytes=70_000, keepalive=2.5)))
+    assert given["grpc.max_receive_message_length"] == given["grpc.max_send_message_length"] == 70_000
+    assert given["grpc.keepalive_time_ms"] == 2500
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [("127.0.0.1:5", "127.0.0.1:5"), ("[::1]:5", "[::1]:5"), ("127.9.9.9:65535", "127.9.9.9:65535")],
+)
+def test_places_of_this_machine(text: str, spelled: str) -> None:
+    place = tcp_place(text)
+    assert place is not None
+    assert place.spelled(place.port) == spelled
+    assert problem_of(text) == ""
+
+
+@pytest.mark.parametrize("text", ["", "127.0.0.1", "127.0.0.1:65536", "::1:5", "[127.0.0.1:5", "a:b", "unix ", "[x]:1"])
+def test_what_is_no_place(text: str) -> None:
+    assert tcp_place(text) is None
+    assert "neither" in problem_of(text)
