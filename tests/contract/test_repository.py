@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {".git", ".venv", "dist", "build", "node_modules", "data"}
 HERE = Path(__file__).name
 LONGEST = 400
+GENERATED = "plugins/rpc/src/trunnion_rpc/v1"
 
 
 def files() -> Iterator[Path]:
@@ -61,12 +62,11 @@ def test_no_path_of_somebodys_machine() -> None:
 def test_nothing_unfinished() -> None:
     unfinished = found(r"\b(TODO|FIXME|XXX|NotImplementedError)\b", ".py", ".toml", ".sh", "")
     # msgspec asks a schema hook to raise NotImplementedError for a type it does not know.
-    assert [line for line in unfinished if "arguments/hints.py" not in line] == []
+    assert [line for line in unfinished if "arguments/hints.py" not in line and GENERATED not in line] == []
 
 
 def test_no_module_is_too_long_to_read() -> None:
-    generated = ROOT / "plugins/rpc/src/trunnion_rpc/v1"
-    sources = [path for path in files() if path.suffix == ".py" and path.parent != generated]
+    sources = [path for path in files() if path.suffix == ".py" and path.parent != ROOT / GENERATED]
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     assert len(lengths) > 200
     assert [str(path) for path, length in lengths.items() if length > LONGEST] == []

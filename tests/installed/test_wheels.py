@@ -37,7 +37,7 @@ def test_the_wheels_carry_one_version_and_what_belongs_to_them(wheels: Path) -> 
         ("trunnion-host", set()),
         ("trunnion[scripts]", {"scripts"}),
         ("trunnion[tty]", {"tty"}),
-        ("trunnion[all]", {"scripts", "tty"}),
+        ("trunnion[all]", {"rpc", "scripts", "tty"}),
     ],
     ids=["host alone", "with scripts", "with tty", "all"],
 )
@@ -75,3 +75,28 @@ def shell_works(programs: Path, folder: Path) -> None:
         shell.send("quit\r")
         shell.expect(pexpect.EOF)
     assert shell.exitstatus == 0
+
+
+CALLED = """
+import asyncio, pathlib
+from trunnion import Host, HostOptions
+from trunnion_rpc.client import Client
+
+async def main():
+    options = HostOptions(data_dir=pathlib.Path("data"), overrides=("rpc.enabled=true", "rpc.audit=off-i-know"))
+    async with Host(options) as host, await Client.connect(host.data.run.absolute() / "rpc.sock") as client:
+        print((await client.query("host.status"))["version"])
+
+asyncio.run(main())
+"""
+
+
+def test_the_door_for_grpc_works_from_the_wheel_alone(tmp_path: Path, wheels: Path) -> None:
+    """With its stubs, and nothing that makes them."""
+    programs = environment(tmp_path / "env", wheels, "trunnion[rpc]")
+    version = next(wheels.glob("trunnion_host-*")).name.split("-")[1]
+    assert call(programs / "python", "-c", CALLED, cwd=tmp_path).strip() == version
+    assert "grpcio-tools" not in call(programs / "python", "-c", LISTED, cwd=tmp_path)
+
+
+LISTED = "from importlib.metadata import distributions as d; print(*(each.name for each in d()))"

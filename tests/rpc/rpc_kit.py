@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import grpc
 import grpc.aio
+import pytest
 from google.protobuf.message import Message
 
 from trunnion import Command, Context, Host, HostOptions, Invocation, Query, Secret, hookimpl
@@ -211,6 +212,13 @@ class Raw:
 
 def _bytes(request: Message | bytes) -> bytes:
     return request if isinstance(request, bytes) else request.SerializeToString()
+
+
+async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
+    """How a call was refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return error.value
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from trunnion import Frontend, HostHandle, Json, Ready, Setting, hookimpl
+from trunnion import Frontend, Json, Setting, hookimpl
+
+if TYPE_CHECKING:
+    from trunnion import HostHandle, Ready
 
 
 async def _serve(host: HostHandle, ready: Ready) -> None:
