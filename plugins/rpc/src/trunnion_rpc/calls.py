@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from trunnion import DeadlineExceeded, Json, NotFound, Run
+from trunnion import DeadlineExceeded, Invocation, Json, NotFound, Run
 from trunnion.model.json import encode
 from trunnion_rpc.call import Call
 from trunnion_rpc.decoding import arguments_of, filter_of, invocation_of, runs_of_page
@@ -33,18 +33,26 @@ async def get_host(call: Call, request: pb.GetHostRequest) -> pb.GetHostResponse
 
 
 async def invoke(call: Call, request: pb.InvokeRequest) -> pb.InvokeResponse:
-    """Once begun, a submission is completed, whatever becomes of the call."""
-    invocation = invocation_of(request)
+    """The run, as it was accepted or at its end."""
+    invocation, wait = invocation_of(request), request.wait_seconds if request.HasField("wait_seconds") else None
+    if request.cancel_on_disconnect and wait is not None:
+        run = await _tied(call, invocation, wait)
+    else:
+        run = await call.door.submit(call.caller, invocation)
+        if wait is not None and not run.ended:
+            run = await _waited(call, run, wait)
+    return pb.InvokeResponse(run=_message(call, run))
+
+
+async def _tied(call: Call, invocation: Invocation, wait: float) -> Run:
+    """A run that is cancelled when its call ends before it, be it in the middle of its acceptance."""
     begun = call.shared.keep(call.door.submit(call.caller, invocation), f"submit {invocation.command_id}")
     try:
         run = await asyncio.shield(begun)
-        if request.HasField("wait_seconds") and not run.ended:
-            run = await _waited(call, run, request.wait_seconds)
+        return run if run.ended else await _waited(call, run, wait)
     except BaseException:
-        if request.cancel_on_disconnect:
-            call.shared.keep(_cancelled(call, begun), f"cancel {invocation.command_id}")
+        call.shared.keep(_cancelled(call, begun), f"cancel {invocation.command_id}")
         raise
-    return pb.InvokeResponse(run=_message(call, run))
 
 
 async def _waited(call: Call, run: Run, seconds: float) -> Run:
