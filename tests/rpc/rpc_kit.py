@@ -101,6 +101,12 @@ class Demo:
         """Answer a lot."""
         return "ü" * size
 
+    async def stall(self) -> str:
+        """Answer when the test lets it."""
+        self.begun.set()
+        await self.go.wait()
+        return "let go"
+
     def broken(self) -> None:
         """Raise."""
         raise ZeroDivisionError("internal matter")
@@ -114,7 +120,10 @@ class Demo:
 
     @hookimpl
     def trunnion_queries(self, settings: object) -> list[Query]:
-        return [Query.of(function, console="demo", expose=OPEN) for function in (self.count, self.lots, self.broken)]
+        return [
+            Query.of(function, console="demo", expose=OPEN)
+            for function in (self.count, self.lots, self.stall, self.broken)
+        ]
 
 
 class Rpc:

@@ -248,6 +248,10 @@ async def test_what_the_operator_withholds_from_the_door_has_no_other_way_throug
                     await closed
                 assert unseen.value.code == "not_found"
             assert (await _all(client.follow(f"run/{run.id}")))[-1][-1].kind == "state"
+        async with Raw(host.socket) as raw:  # the call is answered, with what may be told of its run
+            greet = pb.InvokeRequest(command_id="demo.greet", args_json=b'{"name":"A"}', wait_seconds=9)
+            answer = await raw.ask("Invoke", greet)
+            assert answer.run.status in (pb.RUN_STATUS_PENDING, pb.RUN_STATUS_RUNNING)
 
 
 VERBS = {

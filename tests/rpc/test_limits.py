@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import NamedTuple
 
 import grpc
 import pytest
-from rpc_kit import Raw, Rpc, opened, until
+from rpc_kit import Raw, Rpc, opened, refused, until
 
 from trunnion import Busy
+from trunnion_rpc import guard
 from trunnion_rpc.crowd import Crowd
 from trunnion_rpc.frontend import options
 from trunnion_rpc.places import problem_of, tcp_place
+from trunnion_rpc.service import METHODS, SERVICE
 from trunnion_rpc.settings import SCHEMAS, RpcSettings, read_settings
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
@@ -62,19 +65,73 @@ async def test_streams_of_one_do_not_shut_out_another(tmp_path) -> None:
             open_ = [raw.listen("StreamEvents", follow) for _ in range(2)]
             for call in open_:
                 await call.read()
-            for refused in (
+            for beyond in (
                 raw.listen("StreamEvents", follow).read(),
                 raw.listen("StreamRuns", pb.StreamRunsRequest()).read(),
                 raw.listen("ReadContent", pb.ReadContentRequest(meta=pb.MetaContent())).read(),
                 raw.bring(pb.WriteUploadRequest(upload_id="u")),
             ):
-                with pytest.raises(grpc.aio.AioRpcError) as busy:
-                    await refused
-                assert busy.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert (await refused(beyond)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             assert await other.listen("StreamEvents", follow).read()
             open_[0].cancel()
             await until(lambda: len(host.shared.streams) == 2)  # one of ann's, one of bob's
             assert await raw.listen("StreamEvents", follow).read()
+
+
+async def test_a_call_that_waits_for_no_run_has_an_end_too(tmp_path, monkeypatch) -> None:
+    """Defence: the limit around every unary method."""
+    monkeypatch.setattr(guard, "MARGIN", 0.0)
+    async with opened(tmp_path, "max_wait=0.1") as host, Raw(host.socket) as raw:
+        late = await refused(raw.ask("Query", pb.QueryRequest(query_id="demo.stall")))
+        assert late.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert late.details() == "Query was not answered in time; what it started goes on"
+        assert len(host.shared.calls) == 0
+
+
+async def test_j7_the_clients_own_deadline_ends_its_call_and_not_its_run(host: Rpc, raw: Raw) -> None:
+    call = raw.channel.unary_unary(f"/{SERVICE}/Invoke")
+    for seconds in (0.0, 0.001, 0.3):
+        asked = pb.InvokeRequest(command_id="demo.hold", wait_seconds=60).SerializeToString()
+        late = await refused(call(asked, timeout=seconds))
+        assert late.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    await until(lambda: not len(host.shared.calls))
+    live = host.host.kernel.executor.table.live
+    assert {run.run.status for run in live.values()} == {"running"}
+    host.demo.go.set()
+    await until(lambda: not live)
+
+
+class Gone:
+    """The context of a call whose client is gone: nothing can be written any more."""
+
+    def invocation_metadata(self) -> tuple:
+        return ()
+
+    def done(self) -> bool:
+        return True
+
+    async def write(self, message: bytes) -> None:
+        raise grpc.aio.UsageError("RPC already finished.")
+
+
+async def test_what_cannot_be_sent_any_more_is_no_defect(host: Rpc, caplog) -> None:
+    """Defence: ``context.done()``."""
+
+    class Silent:
+        async def caller(self, metadata: object) -> object:
+            return host.host.local_caller("rpc")
+
+    handler = guard.Guard(host.shared, Silent(), SERVICE, METHODS).service(Named(f"/{SERVICE}/StreamEvents"))
+    with pytest.raises(asyncio.CancelledError):
+        await handler.unary_stream(pb.StreamEventsRequest(stream="host").SerializeToString(), Gone())
+    assert "defect" not in caplog.text
+
+
+class Named(NamedTuple):
+    """What a handler is looked up by."""
+
+    method: str
+    invocation_metadata: tuple = ()
 
 
 async def test_a_client_that_vanishes_leaves_nothing_behind(host: Rpc) -> None:
