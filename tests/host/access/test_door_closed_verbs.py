@@ -11,7 +11,7 @@ from kernel_kit import Rig, cmd, rig
 from trunnion.kernel.context import Context
 from trunnion.kernel.door import Door
 from trunnion.model.access import Exposure
-from trunnion.model.errors import NotFound, Unauthenticated
+from trunnion.model.errors import InvalidArguments, NotFound, Unauthenticated
 from trunnion.model.events import run_stream
 from trunnion.model.runs import Caller, Invocation, Run
 
@@ -101,6 +101,18 @@ async def test_whoever_is_not_known_any_more_is_told_that_first(start) -> None:
         stranger = Caller("carl", "rpc", "admin", credential="login")
         with pytest.raises(Unauthenticated):
             await rig.host.door("rpc").get(stranger, "0")
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"command_id": "t.quick", "args": {}, "line": ""}, {"command_id": "t.quick", "timeout": 1e308}]
+)
+async def test_nor_is_anything_else_said_of_what_they_ask(start, odd: dict[str, object]) -> None:
+    """Defence: ``Admissions._check`` begins with it."""
+    async with start() as rig:
+        rig.kernel.policy.replace(people(role="admin"))
+        for caller, error in ((Caller("carl", "rpc", credential="login"), Unauthenticated), (BOB, InvalidArguments)):
+            with pytest.raises(error):
+                await rig.host.door("rpc").submit(caller, Invocation(**odd))
 
 
 async def ended(rig: Rig) -> Run:

@@ -166,6 +166,7 @@ class Admissions:
 
     def _check(self, caller: Caller, invocation: Invocation, origin: Origin) -> _Checked:
         nested_in = origin.nested_in
+        self._lookup.require(caller)
         name, argv = named(invocation)
         check_storable(invocation, self._clock)
         entry, decision = self._lookup.command(name, caller)

@@ -19,6 +19,14 @@ class Lookup:
         self._registry = registry
         self._policy = policy
 
+    def require(self, caller: Caller) -> None:
+        """See to it that what proved the caller still does, before anything is said of what it asks.
+
+        Raises:
+            Unauthenticated: it does not.
+        """
+        self._policy.require(caller)
+
     def command(self, name: str, caller: Caller) -> tuple[CommandEntry, Decision]:
         """The command of an id or alias, and the decision by which the caller may run it.
 
