@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from trunnion import DeadlineExceeded, Invocation, Json, NotFound, Run
+from trunnion.kernel.live import Begun
 from trunnion.model.json import encode
 from trunnion_rpc.call import Call
 from trunnion_rpc.decoding import arguments_of, filter_of, invocation_of, runs_of_page
@@ -34,40 +35,42 @@ async def get_host(call: Call, request: pb.GetHostRequest) -> pb.GetHostResponse
 
 async def invoke(call: Call, request: pb.InvokeRequest) -> pb.InvokeResponse:
     """The run, as it was accepted or at its end."""
-    invocation, wait = invocation_of(request), request.wait_seconds if request.HasField("wait_seconds") else None
-    if request.cancel_on_disconnect and wait is not None:
-        run = await _tied(call, invocation, wait)
-    else:
+    invocation = invocation_of(request)
+    if not request.HasField("wait_seconds"):
         run = await call.door.submit(call.caller, invocation)
-        if wait is not None and not run.ended:
-            run = await _waited(call, run, wait)
+    elif request.cancel_on_disconnect:
+        run = await _tied(call, invocation, request.wait_seconds)
+    else:
+        run = await _waited(call, await call.door.begin(call.caller, invocation), request.wait_seconds)
     return pb.InvokeResponse(run=_message(call, run))
 
 
 async def _tied(call: Call, invocation: Invocation, wait: float) -> Run:
     """A run that is cancelled when its call ends before it, be it in the middle of its acceptance."""
-    begun = call.shared.keep(call.door.submit(call.caller, invocation), f"submit {invocation.command_id}")
+    begun = call.shared.keep(call.door.begin(call.caller, invocation), f"submit {invocation.command_id}")
     try:
-        run = await asyncio.shield(begun)
-        return run if run.ended else await _waited(call, run, wait)
+        return await _waited(call, await asyncio.shield(begun), wait)
     except BaseException:
         call.shared.keep(_cancelled(call, begun), f"cancel {invocation.command_id}")
         raise
 
 
-async def _waited(call: Call, run: Run, seconds: float) -> Run:
+async def _waited(call: Call, begun: Begun, seconds: float) -> Run:
     """A run at its end, or as it is when the time is over; as it was where nothing more may be told of it."""
+    run = begun.run
+    if run.ended:
+        return run
     try:
-        return await call.door.wait(call.caller, run.id, _bounded(call, seconds))
+        return await call.door.wait(call.caller, run.id, _bounded(call, seconds), begun=begun)
     except DeadlineExceeded:
         return await call.door.get(call.caller, run.id)
     except NotFound:
         return run
 
 
-async def _cancelled(call: Call, begun: asyncio.Task[Run]) -> Run:
+async def _cancelled(call: Call, begun: asyncio.Task[Begun]) -> Run:
     """The client is gone, and wanted its run to go too."""
-    run = await begun
+    run = (await begun).run
     return run if run.ended else await call.door.cancel(call.caller, run.id)
 
 

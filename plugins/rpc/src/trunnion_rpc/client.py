@@ -21,7 +21,7 @@ from trunnion import DeadlineExceeded, Event, Invocation, Json, Run, RunChanges,
 from trunnion.arguments import Completion
 from trunnion.model.json import encode
 from trunnion.model.runs import Page
-from trunnion.protocol.client import MetaAnswer
+from trunnion.protocol.answers import MetaAnswer
 from trunnion_rpc.content import Files, read_whole
 from trunnion_rpc.decoding import event_of, run_of, value_of
 from trunnion_rpc.encoding import STATUSES
