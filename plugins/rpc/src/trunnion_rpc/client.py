@@ -1,6 +1,6 @@
 """A client for asyncio programs: typed calls, and streams that survive a lost line.
 
-async with await Client.connect(Path("…/run/rpc.sock")) as host:
+async with await Client.connect("grpcs://host:50051", tls=Tls(ca=…, cert=…, key=…)) as host:
     run = await host.run(Invocation(command_id="device.plc1.write", args={"value": 3}))
 """
 
@@ -27,6 +27,7 @@ from trunnion_rpc.decoding import event_of, run_of, value_of
 from trunnion_rpc.encoding import STATUSES
 from trunnion_rpc.line import Line
 from trunnion_rpc.patience import Patience
+from trunnion_rpc.target import Tls
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
 R = TypeVar("R", bound=Message)
@@ -54,28 +55,39 @@ class Client:
     they were; all of that until ``patience`` is over.
 
     Args:
-        target: the host's socket, or an address and port such as ``127.0.0.1:50051``.
-        token: an API token; None on a socket that only the host's owner can reach.
+        target: the host's socket, as a path or ``unix:PATH``; ``grpcs://HOST:PORT`` elsewhere; on this machine
+            ``grpc://127.0.0.1:PORT`` too.
+        token: an API token; None where a certificate, or a socket that only the host's owner can reach, says who it is.
         patience: seconds a host that cannot be reached is tried again.
+        tls: certificates, of the host's authority and one's own. Files that have changed are read again when the line
+            is lost.
 
     Attributes:
         files: artifacts and uploads.
+
+    Raises:
+        InvalidArguments: the target means nothing, or a file cannot be read.
     """
 
-    def __init__(self, target: Path | str, *, token: str | None = None, patience: float = 30.0) -> None:
-        self._line = Line(target, token)
+    def __init__(
+        self, target: Path | str, *, token: str | None = None, patience: float = 30.0, tls: Tls | None = None
+    ) -> None:
+        self._line = Line(target, token, tls)
         self._patience = patience
         self.files = Files(self._line, patience)
 
     @classmethod
-    async def connect(cls, target: Path | str, *, token: str | None = None, patience: float = 30.0) -> Client:
+    async def connect(
+        cls, target: Path | str, *, token: str | None = None, patience: float = 30.0, tls: Tls | None = None
+    ) -> Client:
         """Connect, and see that somebody answers.
 
         Raises:
+            InvalidArguments: the target means nothing, or a file cannot be read.
             Unavailable: nobody does; it is not tried again.
             RemoteError: the host refuses.
         """
-        client = cls(target, token=token, patience=patience)
+        client = cls(target, token=token, patience=patience, tls=tls)
         try:
             await client._ask("GetHost", pb.GetHostRequest(), pb.GetHostResponse)
         except BaseException:

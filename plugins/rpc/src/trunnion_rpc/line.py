@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import trunnion_rpc.quiet  # noqa: F401  # isort: skip
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from trunnion import InvalidArguments, TrunnionError, Unavailable
 from trunnion.protocol import address
 from trunnion_rpc.errors import error_of
 from trunnion_rpc.identity import HEADER
+from trunnion_rpc.target import Target, Tls, target_of
 
 R = TypeVar("R", bound=Message)
+Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 SERVICE = "trunnion.v1.RuntimeService"
 LARGEST = 256 << 20
 """Bytes of the largest message a host can be configured to send."""
@@ -33,24 +37,65 @@ OPTIONS = [
 ]
 
 
+LAST_WORDS = 60.0
+"""Seconds for the calls on a channel that another one, with newer certificates, has taken the place of."""
+
+
 class Line:
-    """One channel of gRPC. Made on the loop that it is used on.
+    """A connection of gRPC. Made on the loop that it is used on.
 
     Args:
-        target: the host's socket, or an address and port.
-        token: shown with every call; None on a socket that only the host's owner can reach.
+        target: where to; see ``target_of``.
+        token: shown with every call; None where a certificate, or the owner's own socket, says who it is.
+        tls: how it is secured.
+
+    Raises:
+        InvalidArguments: the target means nothing, or a file cannot be read.
     """
 
-    def __init__(self, target: Path | str, token: str | None = None) -> None:
+    def __init__(self, target: Path | str, token: str | None = None, tls: Tls | None = None) -> None:
+        self._target = target_of(target, tls)
         self._stack = ExitStack()
         self._metadata = ((HEADER, f"Bearer {token}"),) if token is not None else ()
-        # The folder stays open as long as the channel, which connects again and again by the same spelling.
-        spelled = f"unix:{self._stack.enter_context(address.short(target))}" if isinstance(target, Path) else target
-        self._channel = grpc.aio.insecure_channel(spelled, options=OPTIONS)
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._lost = False
+        self._stamp = stamp_of(self._target)
+        self._current = self._opened()
+
+    def _opened(self) -> grpc.aio.Channel:
+        place, tls = self._target
+        if isinstance(place, Path):
+            # The folder stays open as long as the channel, which connects again and again by the same spelling.
+            return grpc.aio.insecure_channel(f"unix:{self._stack.enter_context(address.short(place))}", options=OPTIONS)
+        if tls is None:
+            return grpc.aio.insecure_channel(place, options=OPTIONS)
+        return grpc.aio.secure_channel(place, _credentials(tls), options=[*OPTIONS, *_named(tls)])
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        """The channel for the next call: another one when the line was lost and there are newer certificates."""
+        if self._lost and (stamp := stamp_of(self._target)) != self._stamp:
+            try:
+                renewed = self._opened()
+            except InvalidArguments:  # they are being exchanged just now
+                return self._current
+            leaving = asyncio.get_running_loop().create_task(self._current.close(LAST_WORDS))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            self._current, self._stamp, self._lost = renewed, stamp, False
+        return self._current
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> TrunnionError:
+        found = error_of(error)
+        self._lost = isinstance(found, Unavailable)
+        return found
 
     async def close(self) -> None:
         """Disconnect; what was started goes on."""
-        await self._channel.close()
+        await self._current.close()
+        for task in tuple(self._leaving):
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         self._stack.close()
 
     async def ask(self, method: str, request: Message, kind: type[R], timeout: float | None = None) -> R:
@@ -72,7 +117,7 @@ class Line:
         try:
             return await call(request, timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise error_of(error) from None
+            raise self._failure(error) from None
 
     async def listen(self, method: str, request: Message, kind: type[R]) -> AsyncGenerator[R, None]:
         """Make a call with many answers.
@@ -88,7 +133,7 @@ class Line:
             async for answer in call:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            raise error_of(error) from None
+            raise self._failure(error) from None
         finally:
             call.cancel()
 
@@ -105,7 +150,39 @@ class Line:
         try:
             return await call(requests, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise error_of(error) from None
+            raise self._failure(error) from None
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
+
+
+def _named(tls: Tls) -> Sequence[tuple[str, str]]:
+    return () if tls.server_name is None else (("grpc.ssl_target_name_override", tls.server_name),)
+
+
+def _read(path: Path | None) -> bytes | None:
+    """The content of a file.
+
+    Raises:
+        InvalidArguments: it cannot be read.
+    """
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise InvalidArguments(f"cannot read {path}: {error.strerror}") from None
+
+
+def stamp_of(target: Target) -> Stamp:
+    """What changes with the certificates of a target; of a file that is not there, nothing."""
+    made = []
+    for path in target.tls.files if target.tls is not None else ():
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        made.append((found.st_ino, found.st_mtime_ns, found.st_size))
+    return tuple(made)
 
 
 def _encoded(message: Message) -> bytes:
