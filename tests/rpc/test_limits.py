@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import NamedTuple
 
 import grpc
 import pytest
-from rpc_kit import Raw, Rpc, opened, refused, until
+from rpc_kit import Demo, Raw, Rpc, opened, refused, until
 
-from trunnion import Busy
+from trunnion import Busy, Host, HostOptions
 from trunnion_rpc import guard
+from trunnion_rpc import plugin as rpc
 from trunnion_rpc.crowd import Crowd
 from trunnion_rpc.frontend import options
+from trunnion_rpc.nonsense import FREE, Nonsense, NotReadable
 from trunnion_rpc.places import problem_of, tcp_place
 from trunnion_rpc.service import METHODS, SERVICE
 from trunnion_rpc.settings import SCHEMAS, RpcSettings, read_settings
@@ -110,6 +113,9 @@ class Gone:
     def done(self) -> bool:
         return True
 
+    async def read(self) -> bytes:
+        return pb.StreamEventsRequest(stream="host").SerializeToString()
+
     async def write(self, message: bytes) -> None:
         raise grpc.aio.UsageError("RPC already finished.")
 
@@ -123,7 +129,7 @@ async def test_what_cannot_be_sent_any_more_is_no_defect(host: Rpc, caplog) -> N
 
     handler = guard.Guard(host.shared, Silent(), SERVICE, METHODS).service(Named(f"/{SERVICE}/StreamEvents"))
     with pytest.raises(asyncio.CancelledError):
-        await handler.unary_stream(pb.StreamEventsRequest(stream="host").SerializeToString(), Gone())
+        await handler.stream_stream(None, Gone())
     assert "defect" not in caplog.text
 
 
@@ -196,9 +202,82 @@ async def test_j1_what_is_no_grpc_gets_nowhere(host: Rpc) -> None:
 
 
 def test_grpc_is_told_the_limits() -> None:
-    given = dict(options(RpcSettings(max_message_bytes=70_000, keepalive=2.5)))
+    settings = RpcSettings(
+        max_message_bytes=70_000, max_metadata_bytes=5000, max_connections=3, max_connection_calls=7, max_idle=1.5,
+        handshake_timeout=0.25, keepalive=2.5,
+    )  # fmt: skip
+    given = dict(options(settings))
     assert given["grpc.max_receive_message_length"] == given["grpc.max_send_message_length"] == 70_000
+    assert given["grpc.max_metadata_size"] == given["grpc.absolute_max_metadata_size"] == 5000
+    assert given["grpc.max_allowed_incoming_connections"] == 3
+    assert given["grpc.max_concurrent_streams"] == 7
+    assert given["grpc.max_connection_idle_ms"] == 1500
+    assert given["grpc.server_handshake_timeout_ms"] == 250
     assert given["grpc.keepalive_time_ms"] == 2500
+
+
+def test_pings_of_a_client_with_a_quiet_stream_are_no_flood() -> None:
+    """Many clients ask each ten seconds; by gRPC's own measure that is too often, and the line would be closed."""
+    given = dict(options(RpcSettings()))
+    assert given["grpc.http2.min_ping_interval_without_data_ms"] <= 10_000
+
+
+async def test_limits_that_are_live_are_gone_by_at_once(tmp_path: Path) -> None:
+    """Defence: ``Shared.follow``; what gRPC was told waits for the next start."""
+    config = tmp_path / "trunnion.toml"
+    opening = '[rpc]\nenabled = true\naudit = "off-i-know"\n'
+    config.write_text(opening + "max_calls = 3\n")
+    options = HostOptions(data_dir=tmp_path / "data", config_path=config, strict=True)
+    async with Host(options, plugins={"rpc": rpc, "demo": Demo()}, discovery=False, environ={}) as running:
+        host = Rpc(running, Demo())
+        shared = host.shared
+        config.write_text(opening + "max_calls = 1\nmax_streams = 2\nmax_wait = 7\nrequest_timeout = 9\nmax_idle = 8\n")
+        pending = (await running.reload())["restart"]
+        assert [name for name in pending if name.startswith("rpc.")] == ["rpc.max_idle"]
+        assert (shared.calls.most, shared.streams.most) == (1, 2)
+        assert (shared.settings.max_wait, shared.settings.request_timeout, shared.settings.max_idle) == (7, 9, 300)
+        with shared.calls.one("root"):
+            async with Raw(host.socket) as raw:
+                assert (
+                    await refused(raw.ask("GetHost", pb.GetHostRequest()))
+                ).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_nonsense_runs_off_and_is_told_of_once() -> None:
+    clock, told = [0.0], []
+    nonsense = Nonsense(lambda: clock[0], told.append)
+
+    def say(principal: str, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(NotReadable), nonsense.counted(principal):
+                raise NotReadable("x")
+
+    say("ann", FREE - 1)
+    nonsense.require_sense("ann")
+    say("ann", 3)
+    with pytest.raises(Busy, match="of ann") as busy:
+        nonsense.require_sense("ann")
+    assert busy.value.details == {"retry_after": 3}
+    nonsense.require_sense("bob")
+    clock[0] = 3.0
+    nonsense.require_sense("ann")
+    say("ann", 5)
+    assert told == ["ann"]
+    clock[0] = 100.0
+    nonsense.require_sense("ann")
+    assert len(nonsense) == 0
+    say("ann", FREE)
+    assert told == ["ann", "ann"]
+
+
+def test_of_nobody_in_particular_nonsense_is_not_counted() -> None:
+    """Health checks by anybody are one caller's: nobody else is to wait for what somebody sent."""
+    nonsense = Nonsense(lambda: 0.0, lambda principal: None)
+    for _ in range(2 * FREE):
+        with pytest.raises(NotReadable), nonsense.counted(""):
+            raise NotReadable("x")
+    nonsense.require_sense("")
+    assert len(nonsense) == 0
 
 
 @pytest.mark.parametrize(

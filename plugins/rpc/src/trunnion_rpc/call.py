@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import NamedTuple, TypeVar
 
-from trunnion import Caller, Door, HostHandle
+from trunnion import Caller, Door, HostHandle, JsonObject
 from trunnion_rpc.crowd import Crowd
 from trunnion_rpc.encoding import SLACK, EventEncoder
-from trunnion_rpc.settings import RpcSettings
+from trunnion_rpc.nonsense import Nonsense
+from trunnion_rpc.settings import RpcSettings, read_settings
 
 T = TypeVar("T")
 log = logging.getLogger("trunnion.rpc")
@@ -21,8 +23,9 @@ class Shared:
 
     Attributes:
         host: the door's handle.
-        settings: as the door was opened with them.
+        settings: as they are in force.
         calls, streams: how many of each principal are under way.
+        nonsense: who sends what cannot be read.
         encoder: of events.
         room: bytes of content one message may have.
         closing: set when the door is being shut.
@@ -33,10 +36,20 @@ class Shared:
         self.settings = settings
         self.calls = Crowd("calls", settings.max_calls)
         self.streams = Crowd("streams", settings.max_streams)
+        self.nonsense = Nonsense(time.monotonic, self._tell_nonsense)
         self.room = settings.max_message_bytes - SLACK
         self.encoder = EventEncoder(self.room)
         self.closing = asyncio.Event()
         self._background: set[asyncio.Task[object]] = set()
+
+    def follow(self, section: JsonObject) -> None:
+        """Go by new settings, as far as they are live."""
+        self.settings = read_settings(section)
+        self.calls.most, self.streams.most = self.settings.max_calls, self.settings.max_streams
+
+    def _tell_nonsense(self, principal: str) -> None:
+        text = f"{principal} sends requests that are no messages, again and again; they are refused unread for a while"
+        self.host.report("nonsense", text)
 
     def keep(self, coroutine: Coroutine[object, object, T], name: str) -> asyncio.Task[T]:
         """Have something done to its end, whether or not anybody still waits for it."""

@@ -15,11 +15,14 @@ class Crowd:
     Args:
         what: in the plural, for messages.
         most: of one principal.
+
+    Attributes:
+        most: may be changed; those beyond it that are under way go on.
     """
 
     def __init__(self, what: str, most: int) -> None:
         self._what = what
-        self._most = most
+        self.most = most
         self._under_way: Counter[str] = Counter()
 
     @contextmanager
@@ -29,8 +32,8 @@ class Crowd:
         Raises:
             Busy: there are as many as there may be.
         """
-        if self._under_way[principal] >= self._most:
-            text = f"{self._most} {self._what} of {principal} are under way at this door; wait for one to end"
+        if self._under_way[principal] >= self.most:
+            text = f"{self.most} {self._what} of {principal} are under way at this door; wait for one to end"
             raise Busy(text, {"retry_after": 1})
         self._under_way[principal] += 1
         try:

@@ -24,6 +24,9 @@ from trunnion_rpc.standard import standard_services
 GRACE = 0.2
 """Seconds for what is being answered when the door is shut."""
 
+PING_INTERVAL = 5.0
+"""Seconds between two pings of a client that has nothing else to say; the third that comes too early ends the line."""
+
 
 async def serve(host: HostHandle, ready: Ready) -> None:
     """Serve all places until cancelled.
@@ -35,6 +38,7 @@ async def serve(host: HostHandle, ready: Ready) -> None:
     settings = read_settings(host.settings)
     require_record(settings, host.recorded)
     shared = Shared(host, settings)
+    host.on_settings(shared.follow)
     async with AsyncExitStack() as stack:
         spelled = [await stack.enter_async_context(_listening(shared, place)) for place in settings.listen]
         ready(", ".join(spelled))
@@ -95,12 +99,24 @@ def _added(add: Callable[[], int], where: str) -> int:
 
 def options(settings: RpcSettings) -> list[tuple[str, int]]:
     """What gRPC itself sees to."""
-    keepalive = int(settings.keepalive * 1000)
+    keepalive = _milliseconds(settings.keepalive)
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),  # else some of what is larger is let pass
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.max_connection_calls),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_timeout)),
+        ("grpc.max_connection_idle_ms", _milliseconds(settings.max_idle)),
         ("grpc.so_reuseport", 0),  # else a second process could share the port and get half of the calls
         ("grpc.keepalive_time_ms", keepalive),
         ("grpc.keepalive_timeout_ms", keepalive),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(PING_INTERVAL)),
+        ("grpc.http2.max_ping_strikes", 2),
     ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -18,6 +18,7 @@ from trunnion import DeadlineExceeded, ErrorInfo, InvalidArguments, TrunnionErro
 from trunnion_rpc.call import Call, Shared, log
 from trunnion_rpc.errors import Refusal
 from trunnion_rpc.identity import Known
+from trunnion_rpc.nonsense import NotReadable
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
@@ -102,68 +103,78 @@ class Guard(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
     def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """Requests come as bytes: what cannot be read is refused like anything else."""
-        if isinstance(method, Unary):
+        """To gRPC each is a method that takes any number of requests, as bytes.
+
+        Otherwise it would read the one request before it asks us anything, for as long as that takes, whoever it is.
+        """
+        if isinstance(method, Unary | Upward):
             one = method
 
-            async def answer(data: bytes, context: Context) -> bytes:
-                return await self._refusing(name, context, self._unary(name, one, data, context))
+            async def answer(data: AsyncIterator[bytes], context: Context) -> bytes:
+                asked = self._unary(name, one, context) if isinstance(one, Unary) else self._upward(one, data, context)
+                return await self._refusing(name, context, asked)
 
-            return grpc.unary_unary_rpc_method_handler(answer)
-        if isinstance(method, Downward):
-            down = method
+            return grpc.stream_unary_rpc_method_handler(answer)
+        many = method
 
-            async def send(data: bytes, context: Context) -> None:
-                await self._refusing(name, context, self._downward(down, data, context))
+        async def send(data: AsyncIterator[bytes], context: Context) -> None:
+            sent = self._duplex(many, data, context) if isinstance(many, Duplex) else self._downward(many, context)
+            await self._refusing(name, context, sent)
 
-            return grpc.unary_stream_rpc_method_handler(send)
-        if isinstance(method, Upward):
-            up = method
-
-            async def take(data: AsyncIterator[bytes], context: Context) -> bytes:
-                return await self._refusing(name, context, self._upward(up, data, context))
-
-            return grpc.stream_unary_rpc_method_handler(take)
-        both = method
-
-        async def talk(data: AsyncIterator[bytes], context: Context) -> None:
-            await self._refusing(name, context, self._duplex(both, data, context))
-
-        return grpc.stream_stream_rpc_method_handler(talk)
+        return grpc.stream_stream_rpc_method_handler(send)
 
     # -- the four kinds -------------------------------------------------------------------------------
 
-    async def _unary(self, name: str, method: Unary, data: bytes, context: Context) -> bytes:
+    async def _unary(self, name: str, method: Unary, context: Context) -> bytes:
         call = await self._call(context)
         limit = asyncio.timeout(self._shared.settings.max_wait + MARGIN)
         try:
             with self._shared.calls.one(call.caller.principal):
+                data = await self._request(context)
                 async with limit:
-                    return self._fitting(await method.perform(call, data))
+                    with self._shared.nonsense.counted(call.caller.principal):
+                        return self._fitting(await method.perform(call, data))
         except TimeoutError:
             if not limit.expired():
                 raise
             raise DeadlineExceeded(f"{name} was not answered in time; what it started goes on") from None
 
-    async def _downward(self, method: Downward, data: bytes, context: Context) -> None:
+    async def _downward(self, method: Downward, context: Context) -> None:
         call = await self._call(context)
         with self._shared.streams.one(call.caller.principal):
-            await _sent(method.perform(call, data), context)
+            data = await self._request(context)
+            with self._shared.nonsense.counted(call.caller.principal):
+                await _sent(method.perform(call, data), context)
 
     async def _upward(self, method: Upward, data: AsyncIterator[bytes], context: Context) -> bytes:
         call = await self._call(context)
-        with self._shared.streams.one(call.caller.principal):
+        with self._shared.streams.one(call.caller.principal), self._shared.nonsense.counted(call.caller.principal):
             return await method.perform(call, data)
 
     async def _duplex(self, method: Duplex, data: AsyncIterator[bytes], context: Context) -> None:
         call = await self._call(context)
-        with self._shared.streams.one(call.caller.principal):
+        with self._shared.streams.one(call.caller.principal), self._shared.nonsense.counted(call.caller.principal):
             await _sent(method.perform(call, data), context)
 
     # -- what all have in common ----------------------------------------------------------------------
 
     async def _call(self, context: Context) -> Call:
-        return Call(await self._identity.caller(context.invocation_metadata() or ()), self._shared)
+        """Who calls; before anything they send is read."""
+        caller = await self._identity.caller(context.invocation_metadata() or ())
+        self._shared.nonsense.require_sense(caller.principal)
+        return Call(caller, self._shared)
+
+    async def _request(self, context: Context) -> bytes:
+        """The one request of a call."""
+        seconds = self._shared.settings.request_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                data = await context.read()
+        except TimeoutError:
+            raise DeadlineExceeded(f"the request had not arrived after {seconds:g} seconds") from None
+        if isinstance(data, bytes):
+            return data
+        raise InvalidArguments("the call came without its request")
 
     def _fitting(self, answer: bytes) -> bytes:
         most = self._shared.settings.max_message_bytes
@@ -203,9 +214,9 @@ def parsed(kind: type[R], data: bytes) -> R:
     """A message.
 
     Raises:
-        InvalidArguments: it is none of this kind.
+        NotReadable: it is none of this kind.
     """
     try:
         return kind.FromString(data)
     except DecodeError:
-        raise InvalidArguments(f"the request is no {kind.DESCRIPTOR.full_name}") from None
+        raise NotReadable(f"the request is no {kind.DESCRIPTOR.full_name}") from None

@@ -20,9 +20,12 @@ async def _serve(host: HostHandle, ready: Ready) -> None:
 @hookimpl
 def trunnion_settings() -> Iterable[Setting]:
     """Whether, where and for whom the door is open."""
-    from trunnion_rpc.settings import CHECKS, SCHEMAS
+    from trunnion_rpc.settings import CHECKS, LIVE, SCHEMAS
 
-    return [Setting(key=key, schema=schema, check=CHECKS.get(key)) for key, schema in SCHEMAS.items()]
+    return [
+        Setting(key=key, schema=schema, reload="live" if key in LIVE else "restart", check=CHECKS.get(key))
+        for key, schema in SCHEMAS.items()
+    ]
 
 
 @hookimpl

@@ -23,6 +23,12 @@ class RpcSettings(msgspec.Struct, frozen=True):
         health: whom gRPC's health service answers.
         reflection: whom the protocol is described to.
         max_message_bytes: the largest message, either way.
+        max_metadata_bytes: the largest metadata of a call.
+        max_connections: connections at each place.
+        max_connection_calls: calls of one connection that are answered at a time.
+        max_idle: seconds after which a connection without a call is closed.
+        handshake_timeout: seconds until a connection has to be one of HTTP/2.
+        request_timeout: seconds the request of a call may take to arrive.
         max_calls: calls of one principal that are answered at a time.
         max_streams: streams one principal may follow at a time.
         max_wait: seconds a call is waited with before it is answered that it takes longer.
@@ -35,6 +41,12 @@ class RpcSettings(msgspec.Struct, frozen=True):
     health: Literal["off", "known", "anybody"] = "known"
     reflection: Literal["off", "known"] = "off"
     max_message_bytes: int = 4 * MIB
+    max_metadata_bytes: int = 16 << 10
+    max_connections: int = 256
+    max_connection_calls: int = 512
+    max_idle: float = 300.0
+    handshake_timeout: float = 20.0
+    request_timeout: float = 30.0
     max_calls: int = 256
     max_streams: int = 64
     max_wait: float = 3600.0
@@ -78,6 +90,47 @@ SCHEMAS: Mapping[str, JsonObject] = {
         "default": 4 * MIB,
         "description": "The largest message, either way; what is larger is read in pieces",
     },
+    "max_metadata_bytes": {
+        "type": "integer",
+        "minimum": 4 << 10,
+        "maximum": MIB,
+        "default": 16 << 10,
+        "description": "The largest metadata of a call, the token included",
+    },
+    "max_connections": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 256,
+        "description": "Connections at each place that it listens at; more are closed at once",
+    },
+    "max_connection_calls": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 512,
+        "description": "Calls and streams of one connection that are answered at a time, whoever they come from; "
+        "clients make the others wait",
+    },
+    "max_idle": {
+        "type": "number",
+        "minimum": 1,
+        "maximum": 86_400,
+        "default": 300,
+        "description": "Seconds after which a connection without a call is closed; clients connect again by themselves",
+    },
+    "handshake_timeout": {
+        "type": "number",
+        "minimum": 0.1,
+        "maximum": 300,
+        "default": 20,
+        "description": "Seconds until a new connection has to speak HTTP/2",
+    },
+    "request_timeout": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 3600,
+        "default": 30,
+        "description": "Seconds that the request of a call may take to arrive",
+    },
     "max_calls": {
         "type": "integer",
         "minimum": 1,
@@ -113,6 +166,9 @@ def _check_listen(value: Json) -> Iterable[tuple[tuple[str, ...], str]]:
         if problem := problem_of(str(place)):
             yield (), problem
 
+
+LIVE = frozenset({"max_calls", "max_streams", "max_wait", "request_timeout"})
+"""Keys that take effect while the door is open."""
 
 CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[tuple[str, ...], str]]]] = {"listen": _check_listen}
 """What a schema cannot say."""
