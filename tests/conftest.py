@@ -41,6 +41,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # What the set-up has downloaded is not downloaded again by tests that install.
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
         patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR", str(cache)))
+        patch.setenv("NPM_CONFIG_CACHE", os.environ.get("NPM_CONFIG_CACHE", str(Path.home() / ".npm")))
         for name in os.environ:
             if name.startswith(("TRUNNION_", "XDG_")) and not name.startswith("TRUNNION_FAULT"):
                 patch.delenv(name)

@@ -1,4 +1,5 @@
-"""Write the pages that are made from the code: docs/hooks.md, docs/configuration.md and docs/protocol.md.
+"""Write the pages that are made from the code: docs/hooks.md, docs/configuration.md, docs/protocol.md, and the settings
+in docs/rpc.md.
 
 ``python tools/write_docs.py`` writes them; a contract test fails while they are not current.
 """
@@ -15,6 +16,7 @@ from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.model.contributions import Setting
 from trunnion.model.json import encode
 from trunnion.protocol.methods import METHODS, Method
+from trunnion_rpc.plugin import trunnion_settings as rpc_settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -83,7 +85,18 @@ def _method(name: str, method: Method) -> str:
     return f"### {name}\n\n{about}\n\nTakes {takes}."
 
 
-PAGES = {"hooks.md": hooks_page, "configuration.md": configuration_page, "protocol.md": protocol_page}
+def rpc_page() -> str:
+    """The guide to gRPC as it is, with the settings of the door at its end."""
+    before, title, _ = (DOCS / "rpc.md").read_text(encoding="utf-8").partition("## Settings\n")
+    return f"{before}{title}\nThe section `[rpc]`:\n\n" + "".join(f"{_line(each)}\n" for each in rpc_settings())
+
+
+PAGES = {
+    "hooks.md": hooks_page,
+    "configuration.md": configuration_page,
+    "protocol.md": protocol_page,
+    "rpc.md": rpc_page,
+}
 
 
 def main() -> None:
