@@ -25,6 +25,8 @@ def test_the_wheels_carry_one_version_and_what_belongs_to_them(wheels: Path) -> 
         assert not [name for name in names if "test" in Path(name).parts[0] or name.endswith(".pyc")]
         if fields["Name"] == "trunnion-host":
             assert "trunnion/py.typed" in names
+        if fields["Name"] == "trunnion-rpc":
+            assert {f"trunnion_rpc/v1/runtime{end}" for end in (".proto", "_pb2.py", "_pb2_grpc.py")} <= set(names)
         if fields["Name"] == "trunnion":
             assert all(".dist-info/" in name for name in names)
     assert len(list(wheels.iterdir())) == len(PROJECTS)
@@ -97,6 +99,8 @@ def test_the_door_for_grpc_works_from_the_wheel_alone(tmp_path: Path, wheels: Pa
     version = next(wheels.glob("trunnion_host-*")).name.split("-")[1]
     assert call(programs / "python", "-c", CALLED, cwd=tmp_path).strip() == version
     assert "grpcio-tools" not in call(programs / "python", "-c", LISTED, cwd=tmp_path)
+    listed = call(programs / "trunnion", "--data-dir", tmp_path / "data", "plugins", "--json", cwd=tmp_path)
+    assert {record["id"]: record["state"] for record in json.loads(listed)} == {"rpc": "loaded"}
 
 
 LISTED = "from importlib.metadata import distributions as d; print(*(each.name for each in d()))"
