@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trunnion.kernel.speaking import echo, log, table
     from trunnion.kernel.state import State, Transaction
     from trunnion.kernel.state_migration import MigrationView, StateMigration
-    from trunnion.model.access import BearerToken, Credential, LocalUser, Password, PrivateSocket
+    from trunnion.model.access import BearerToken, ClientCertificate, Credential, LocalUser, Password, PrivateSocket
     from trunnion.model.commands import Category, Command, Lock, Query, Retry, command, commands_of
     from trunnion.model.contributions import (
         Admission,
@@ -98,7 +98,10 @@ _PLACES: dict[str, str] = {
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
     **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),
-    **dict.fromkeys(("BearerToken", "Credential", "LocalUser", "Password", "PrivateSocket"), "trunnion.model.access"),
+    **dict.fromkeys(
+        ("BearerToken", "ClientCertificate", "Credential", "LocalUser", "Password", "PrivateSocket"),
+        "trunnion.model.access",
+    ),
     **dict.fromkeys(_COMMANDS.split(), "trunnion.model.commands"),
     **dict.fromkeys(_CONTRIBUTIONS.split(), "trunnion.model.contributions"),
     **dict.fromkeys(_ERRORS.split(), "trunnion.model.errors"),
@@ -117,6 +120,7 @@ __all__ = [
     "Caller",
     "Cancelled",
     "Category",
+    "ClientCertificate",
     "Command",
     "CommandFailed",
     "Conflict",

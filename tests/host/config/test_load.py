@@ -302,3 +302,31 @@ def test_a_settings_own_check_is_told_with_file_and_line(tmp_path):
     assert f"{file}:2: door.port: the plugin's check of this setting failed: ZeroDivisionError: oh" in (
         caught.value.message
     )
+
+
+def test_what_several_keys_must_agree_on_is_told_with_file_and_line(tmp_path):
+    """Once each value fits by itself; nothing is made of a section that is wrong already."""
+    file = tmp_path / "c.toml"
+    seen = []
+
+    def agree(section):
+        seen.append(section)
+        return [(("port",), "is the name's")] if section["port"] == section["name"] else []
+
+    settings = {
+        "door": (
+            Setting(key="port", schema={"type": "integer", "default": 7}, check_section=agree),
+            Setting(key="name", schema={"type": "integer"}),
+        )
+    }
+    file.write_text("[door]\nname = 8\n")
+    load_config(file, environ={}, settings=settings)
+    assert seen == [{"port": 7, "name": 8}]
+    file.write_text("[door]\nname = 7\nport = 7\n")
+    with pytest.raises(InvalidConfig) as caught:
+        load_config(file, environ={}, settings=settings)
+    assert caught.value.message == f"{file}:3: door.port: is the name's"
+    file.write_text('[door]\nname = "x"\n')
+    with pytest.raises(InvalidConfig):
+        load_config(file, environ={}, settings=settings)
+    assert len(seen) == 2

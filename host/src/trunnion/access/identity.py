@@ -8,6 +8,8 @@ from trunnion.model.runs import ROLES, Caller, Role
 
 TOKEN = "token:"  # noqa: S105  # how the credential of a token's bearer begins
 PASSWORD = "password"  # noqa: S105  # how the credential of whoever logged in with one begins
+CERTIFICATE = "certificate:"
+"""How the credential of whoever came with one begins; its fingerprint follows."""
 ADMIN: Role = "admin"
 PLUGIN: Role = "operator"
 """What a plugin is that acts by itself, unless the configuration says otherwise."""

@@ -16,7 +16,7 @@ from trunnion.access.changes import (
     set_principal,
 )
 from trunnion.access.credentials import check_password
-from trunnion.access.identity import PASSWORD, TOKEN
+from trunnion.access.identity import CERTIFICATE, PASSWORD, TOKEN
 from trunnion.arguments.hints import Secret
 from trunnion.config.access_settings import is_grant_id
 from trunnion.kernel.context import Context
@@ -136,8 +136,8 @@ class AccessCommands:
         own = bool(caller.credential) and name == caller.principal
         if not own and not self._kernel.policy.is_admin(caller):
             raise no_principal(name)
-        if caller.credential.startswith(TOKEN):
-            raise Forbidden("whoever comes with a token sets no passwords: log in with a password")
+        if caller.credential.startswith((TOKEN, CERTIFICATE)):
+            raise Forbidden("whoever comes with a token or certificate sets no passwords: log in with a password")
         if not own:
             return None
         if current is None:

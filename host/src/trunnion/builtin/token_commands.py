@@ -8,7 +8,7 @@ import msgspec
 
 from trunnion.access.changes import add_token, no_principal, no_token, remove_token
 from trunnion.access.credentials import new_token, token_digest
-from trunnion.access.identity import TOKEN
+from trunnion.access.identity import CERTIFICATE, TOKEN
 from trunnion.arguments.duration import to_iso
 from trunnion.kernel.context import Context
 from trunnion.kernel.core import Kernel
@@ -64,8 +64,8 @@ class TokenCommands:
         caller, now = ctx.caller, self._kernel.clock.utc()
         if not self._is_for(caller, principal):
             raise no_principal(principal)
-        if caller.credential.startswith(TOKEN):
-            raise Forbidden("whoever comes with a token makes no tokens: log in with a password")
+        if caller.credential.startswith((TOKEN, CERTIFICATE)):  # it would outlast them
+            raise Forbidden("whoever comes with a token or certificate makes no tokens: log in with a password")
         lasts = _span(expires)
         token_id, text = new_token()
         token = Token(

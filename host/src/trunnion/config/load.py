@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from trunnion.config.changes import secret_of_file
 from trunnion.config.host_settings import HOST_SETTINGS, SECTION_CHECKS
@@ -16,6 +17,7 @@ from trunnion.model.contributions import Setting
 from trunnion.model.errors import InvalidConfig
 from trunnion.model.json import Json, JsonObject
 
+T = TypeVar("T")
 _SELECTING = "--only, --without, --plugin-dir or the variable TRUNNION_PLUGINS"
 
 
@@ -92,8 +94,13 @@ class _Loader:
         named = {setting.key: setting for setting in self._declared[name] if setting.key}
         whole = next((setting for setting in self._declared[name] if not setting.key), None)
         rest = {key: value for key, value in given.items() if key not in named}
+        before = len(self._problems)
         values = {key: self._value((name, key), setting, given.get(key)) for key, setting in named.items()}
-        return {**values, **self._rest(name, whole, rest, list(named))}
+        section = {**values, **self._rest(name, whole, rest, list(named))}
+        for setting in self._declared[name] if len(self._problems) == before else ():
+            for keys, message in _own_check(setting.check_section, section):
+                self._problem((name, *keys), message)
+        return section
 
     def _value(self, path: KeyPath, setting: Setting, given: Json) -> Json:
         if given is None:
@@ -125,7 +132,7 @@ class _Loader:
 
     def _check(self, path: KeyPath, setting: Setting, value: Json) -> None:
         found = [(violation.path, violation.message) for violation in violations(setting.schema, value)]
-        for keys, message in found or _own_check(setting, value):
+        for keys, message in found or _own_check(setting.check, value):
             self._problem(path + keys, message)
 
     def _problem(self, path: KeyPath, message: str, where: str = "") -> None:
@@ -140,9 +147,9 @@ class _Loader:
         return origin.label
 
 
-def _own_check(setting: Setting, value: Json) -> list[tuple[KeyPath, str]]:
+def _own_check(check: Callable[[T], Iterable[tuple[KeyPath, str]]] | None, value: T) -> list[tuple[KeyPath, str]]:
     """What the plugin's own check says. One that raises has judged nothing, so the value cannot be used."""
     try:
-        return list(setting.check(value)) if setting.check else []
+        return list(check(value)) if check else []
     except Exception as error:
         return [((), f"the plugin's check of this setting failed: {type(error).__name__}: {error}")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pwd
 import stat
 from collections import Counter
@@ -13,21 +14,23 @@ from typing import TypeVar
 
 from trunnion.access.changes import renew_password
 from trunnion.access.credentials import Passwords, token_fits, token_id_of
-from trunnion.access.identity import PASSWORD, TOKEN
+from trunnion.access.identity import CERTIFICATE, PASSWORD, TOKEN
 from trunnion.access.policy import is_local
 from trunnion.access.register import TokenRecord
 from trunnion.access.throttle import Throttle
 from trunnion.config.data_dir import check_private
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.identity import Identities
+from trunnion.kernel.rarely import Rarely
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
-from trunnion.model.access import BearerToken, Credential, LocalUser, Password, PrivateSocket
+from trunnion.model.access import BearerToken, ClientCertificate, Credential, LocalUser, Password, PrivateSocket
 from trunnion.model.errors import InvalidConfig, TrunnionError, Unauthenticated
-from trunnion.model.json import Json
+from trunnion.model.json import Json, JsonObject
 from trunnion.model.runs import ROLES, Caller, Role
 
 T = TypeVar("T")
+log = logging.getLogger("trunnion.access")
 AT_ONCE = 2
 """Passwords hashed at a time: each takes 64 MiB and a processor."""
 
@@ -84,6 +87,7 @@ class Authentication:
         self._readers = readers
         self._counts = counts
         self._report = report
+        self._rarely = Rarely(self._tell, clock)
         self._hashing = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[object]] = set()
         identities.listeners.append(self._forget)
@@ -106,6 +110,8 @@ class Authentication:
                 return self._private(source, credential.path)
             if isinstance(credential, BearerToken):
                 return self._bearer(source, credential.token)
+            if isinstance(credential, ClientCertificate):
+                return self._certified(source, credential)
             return await self._password(source, credential)
         except TrunnionError as error:
             self._counts[error.code] += 1
@@ -155,6 +161,18 @@ class Authentication:
     def _role(self, name: str) -> Role:
         record = self._identities.register.principal(name)
         return (record.about.role if record is not None else None) or "viewer"
+
+    # -- certificates -----------------------------------------------------------------------------
+
+    def _certified(self, source: str, given: ClientCertificate) -> Caller:
+        """The door has seen to the certificate; here it counts whether there is somebody of its name."""
+        name = given.principal
+        if is_local(source) or not self._able(name):
+            known = self._identities.register.principal(name) is not None
+            why = ("disabled", f"{name} is disabled") if known else ("unknown", f"there is no principal {name}")
+            facts: JsonObject = {"principal": name, "fingerprint": given.fingerprint}
+            raise self._told(source, "certificate", *why, facts)
+        return Caller(name, source, self._role(name), credential=f"{CERTIFICATE}{given.fingerprint}")
 
     # -- passwords --------------------------------------------------------------------------------
 
@@ -215,6 +233,25 @@ class Authentication:
             self._report("access.rehash_failed", f"the password of {name} keeps its old hash: {error.message}", error)
 
     # -- refusals ---------------------------------------------------------------------------------
+
+    def refuse(self, source: str, kind: str, reason: str, text: str, facts: JsonObject) -> Unauthenticated:
+        """Count and tell what a door found wrong with something it looked at itself; see ``HostHandle.refuse``."""
+        self._counts[Unauthenticated.code] += 1
+        return self._told(source, kind, reason, text, facts)
+
+    def _told(self, source: str, kind: str, reason: str, text: str, facts: JsonObject) -> Unauthenticated:
+        """The one answer, told once and then as a number: nothing slows down whoever comes again and again."""
+        sentence = f"a {kind} was refused at {source}: {text}"
+        whole = {"source": source, "kind": kind, "reason": reason, **facts}
+        key = (source, kind, reason, facts.get("principal"))
+        self._rarely.say("access.refused", key, sentence, lambda n: f"{sentence} ({n} times more)", facts=whole)
+        return Unauthenticated(REFUSED)
+
+    def _tell(
+        self, code: str, text: str, error: BaseException | None = None, *, facts: JsonObject | None = None
+    ) -> None:
+        self._identities.tell(code, text, facts or {}, "warning")
+        log.warning("%s", text)
 
     def _refused(self, source: str, kind: str, facts: dict[str, Json]) -> Unauthenticated:
         """The one answer. What was shown is told nowhere: a password typed as a name would be."""

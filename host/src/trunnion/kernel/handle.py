@@ -15,7 +15,7 @@ from trunnion.kernel.settings import Settings
 from trunnion.kernel.state import State
 from trunnion.kernel.threads import in_thread
 from trunnion.model.access import SYSTEM
-from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError
+from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError, Unauthenticated
 from trunnion.model.events import event_word
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
@@ -158,6 +158,22 @@ class HostHandle:
         if self.door.source not in LOCAL_DOORS or source not in LOCAL_DOORS:
             raise InvalidArguments(f"the door is {self.door.source} here, not {source}", {"source": self.door.source})
         return Door(self._kernel, source)
+
+    def refuse(self, kind: str, reason: str, text: str, facts: JsonObject | None = None) -> Unauthenticated:
+        """Put on record that the holder's door refused what somebody showed it, where no ``Credential`` came of it.
+
+        It is counted, and told on stream ``host/access`` and in the log; the same thing again only as a number.
+
+        Args:
+            kind: of what was shown, as in ``certificate``.
+            reason: a stable word for what is wrong with it.
+            text: the same as the end of a sentence.
+            facts: go with the event; no secret is among them.
+
+        Returns:
+            What to raise; it never says why.
+        """
+        return self._kernel.authentication.refuse(self.door.source, kind, reason, text, facts or {})
 
     def shown(self, error: TrunnionError) -> ErrorInfo:
         """An error as a client may be told of it: without what the host keeps from sight."""

@@ -128,7 +128,19 @@ class BearerToken(msgspec.Struct, frozen=True, tag="token"):
         return "BearerToken(…)"
 
 
-Credential: TypeAlias = LocalUser | PrivateSocket | Password | BearerToken
+class ClientCertificate(msgspec.Struct, frozen=True, tag="certificate"):
+    """A certificate that a door has verified; the host looks whether its name is that of somebody it knows.
+
+    Attributes:
+        principal: the name in it, for which its authority vouches.
+        fingerprint: the SHA-256 of the certificate as hex digits; told in records.
+    """
+
+    principal: str
+    fingerprint: str
+
+
+Credential: TypeAlias = LocalUser | PrivateSocket | Password | BearerToken | ClientCertificate
 """What a door is shown. ``Door.authenticate`` maps it to a caller; nothing else does."""
 
 

@@ -104,12 +104,15 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         reload: whether a change takes effect live or at the next start.
         check: for what a schema cannot say: is given a value that fits the schema, returns what is wrong with
             it, each as the keys below the value and a sentence.
+        check_section: the same for what several keys have to agree on: is given the whole section, once each value in
+            it fits; the keys are those below the section.
     """
 
     key: str
     schema: JsonObject
     reload: Literal["live", "restart"] = "restart"
     check: Callable[[Json], Iterable[tuple[tuple[str, ...], str]]] | None = None
+    check_section: Callable[[JsonObject], Iterable[tuple[tuple[str, ...], str]]] | None = None
 
 
 class Ready(Protocol):
