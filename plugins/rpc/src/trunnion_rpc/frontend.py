@@ -15,11 +15,13 @@ from trunnion import Conflict, HostHandle, InvalidConfig, PrivateSocket, Ready
 from trunnion.protocol import address
 from trunnion_rpc.call import Shared
 from trunnion_rpc.guard import Guard
-from trunnion_rpc.identity import Identity
-from trunnion_rpc.places import UNIX, TcpPlace, problem_of, socket_of, tcp_place
+from trunnion_rpc.identity import Identity, Known, SecuredIdentity
+from trunnion_rpc.places import UNIX, TcpPlace, is_afar, problem_of, socket_of, tcp_place
 from trunnion_rpc.service import METHODS, SERVICE
 from trunnion_rpc.settings import RpcSettings, read_settings, require_record
 from trunnion_rpc.standard import standard_services
+from trunnion_rpc.tls_front import fronted
+from trunnion_rpc.watch import Watch, watching
 
 GRACE = 0.2
 """Seconds for what is being answered when the door is shut."""
@@ -40,24 +42,36 @@ async def serve(host: HostHandle, ready: Ready) -> None:
     shared = Shared(host, settings)
     host.on_settings(shared.follow)
     async with AsyncExitStack() as stack:
-        spelled = [await stack.enter_async_context(_listening(shared, place)) for place in settings.listen]
+        tls = settings.tls
+        watch = await stack.enter_async_context(watching(host, tls)) if tls is not None else None
+        spelled = [
+            await stack.enter_async_context(_listening(shared, place, number, watch))
+            for number, place in enumerate(settings.listen)
+        ]
         ready(", ".join(spelled))
         await asyncio.get_running_loop().create_future()
 
 
 @asynccontextmanager
-async def _listening(shared: Shared, place: str) -> AsyncIterator[str]:
+async def _listening(shared: Shared, place: str, number: int, watch: Watch | None) -> AsyncIterator[str]:
     """One place, served; gives its address."""
     if problem := problem_of(place):  # it was looked at with the configuration; a door is shut twice
         raise InvalidConfig(f"rpc.listen: {problem}")
+    if watch is None and is_afar(place):
+        raise InvalidConfig(f"rpc.listen: {place!r} can be reached from other machines, which needs [rpc.tls]")
     server = grpc.aio.server(options=options(shared.settings))
+    identity: Known
     async with AsyncExitStack() as stack:
-        tcp = tcp_place(place)
+        tcp, front = tcp_place(place), None
         if place == UNIX or tcp is None:
             path = socket_of(shared.host.data.run)
             stack.enter_context(_bound(server, path))
             owner = await shared.host.door.authenticate(PrivateSocket(path))
             identity, spelled = Identity(shared.host.door, silent=owner), f"unix:{path}"
+        elif watch is not None:
+            path = shared.host.data.run / f"rpc-{number}.sock"
+            front = watch.front(shared.settings, stack.enter_context(_bound(server, path)))
+            identity, spelled = SecuredIdentity(shared.host, front, tokens=watch.tokens_count), ""
         else:
             identity, spelled = Identity(shared.host.door), _bind(server, tcp)
         server.add_generic_rpc_handlers(
@@ -65,6 +79,8 @@ async def _listening(shared: Shared, place: str) -> AsyncIterator[str]:
         )
         await server.start()
         try:
+            if front is not None and tcp is not None:
+                spelled = await stack.enter_async_context(fronted(front, tcp))
             yield spelled
         finally:
             shared.closing.set()
@@ -72,14 +88,14 @@ async def _listening(shared: Shared, place: str) -> AsyncIterator[str]:
 
 
 @contextmanager
-def _bound(server: grpc.aio.Server, path: Path) -> Iterator[None]:
-    """The socket in ``run/``: nobody else can look into that folder, nor open the socket."""
+def _bound(server: grpc.aio.Server, path: Path) -> Iterator[str]:
+    """A socket in ``run/``: nobody else can look into that folder, nor open the socket. Gives a spelling of it."""
     address.clear(path)
     with address.short(path) as spelling:
         try:
             _added(lambda: server.add_insecure_port(f"unix:{spelling}"), str(path))
             path.chmod(0o600)
-            yield
+            yield spelling
         finally:
             path.unlink(missing_ok=True)
 

@@ -160,7 +160,7 @@ class Guard(grpc.GenericRpcHandler):
 
     async def _call(self, context: Context) -> Call:
         """Who calls; before anything they send is read."""
-        caller = await self._identity.caller(context.invocation_metadata() or ())
+        caller = await self._identity.caller(context.invocation_metadata() or (), context.peer())
         self._shared.nonsense.require_sense(caller.principal)
         return Call(caller, self._shared)
 
@@ -188,6 +188,10 @@ class Guard(grpc.GenericRpcHandler):
         """The result of some work. Whatever it raises becomes the status of the call."""
         try:
             return await work
+        except asyncio.CancelledError:
+            if (lost := self._identity.lost(context.peer())) is None:
+                raise
+            refusal = Refusal(lost.info)
         except TrunnionError as error:
             refusal = Refusal(self._shared.host.shown(error))
         except Exception:

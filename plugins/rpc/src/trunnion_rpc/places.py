@@ -45,9 +45,13 @@ def problem_of(text: str) -> str:
     place = tcp_place(text)
     if place is None:
         return f"{text!r} is neither {UNIX!r} nor an address and port such as 127.0.0.1:50051 or [::1]:50051"
-    if not place.host.is_loopback:
-        return f"{text!r} can be reached from other machines, which needs TLS: listen at 127.0.0.1 or [::1]"
     return ""
+
+
+def is_afar(text: str) -> bool:
+    """Whether a place can be reached from other machines."""
+    place = tcp_place(text)
+    return place is not None and not place.host.is_loopback
 
 
 def socket_of(run: Path) -> Path:

@@ -20,10 +20,16 @@ async def _serve(host: HostHandle, ready: Ready) -> None:
 @hookimpl
 def trunnion_settings() -> Iterable[Setting]:
     """Whether, where and for whom the door is open."""
-    from trunnion_rpc.settings import CHECKS, LIVE, SCHEMAS
+    from trunnion_rpc.settings import CHECKS, LIVE, SCHEMAS, check_section
 
     return [
-        Setting(key=key, schema=schema, reload="live" if key in LIVE else "restart", check=CHECKS.get(key))
+        Setting(
+            key=key,
+            schema=schema,
+            reload="live" if key in LIVE else "restart",
+            check=CHECKS.get(key),
+            check_section=check_section if key == "listen" else None,
+        )
         for key, schema in SCHEMAS.items()
     ]
 

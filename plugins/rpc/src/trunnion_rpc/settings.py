@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from trunnion import InvalidConfig, Json, JsonObject
-from trunnion_rpc.places import problem_of
+from trunnion_rpc.places import is_afar, problem_of
+from trunnion_rpc.tls_settings import TLS_SCHEMA, Problem, TlsSettings, tls_problems
 
 MIB = 1 << 20
 
@@ -19,6 +20,7 @@ class RpcSettings(msgspec.Struct, frozen=True):
     Attributes:
         enabled: whether the door is open.
         listen: where; ``unix`` is the socket in the data directory.
+        tls: how addresses and ports are secured; None for not at all.
         audit: whether it stays shut on a host where no gate records commands.
         health: whom gRPC's health service answers.
         reflection: whom the protocol is described to.
@@ -37,6 +39,7 @@ class RpcSettings(msgspec.Struct, frozen=True):
 
     enabled: bool = False
     listen: tuple[str, ...] = ("unix",)
+    tls: TlsSettings | None = None
     audit: Literal["required", "off-i-know"] = "required"
     health: Literal["off", "known", "anybody"] = "known"
     reflection: Literal["off", "known"] = "off"
@@ -62,8 +65,9 @@ SCHEMAS: Mapping[str, JsonObject] = {
         "uniqueItems": True,
         "default": ["unix"],
         "description": "Where: `unix`, the socket run/rpc.sock in the data directory that only its owner can open, or "
-        "127.0.0.1:PORT or [::1]:PORT, where a token is asked for",
+        "ADDRESS:PORT; without `tls` only 127.0.0.1:PORT and [::1]:PORT, where a token is asked for",
     },
+    "tls": TLS_SCHEMA,
     "audit": {
         "type": "string",
         "enum": ["required", "off-i-know"],
@@ -161,7 +165,7 @@ SCHEMAS: Mapping[str, JsonObject] = {
 """Key -> schema; the defaults are those of ``RpcSettings``, which a test compares."""
 
 
-def _check_listen(value: Json) -> Iterable[tuple[tuple[str, ...], str]]:
+def _check_listen(value: Json) -> Iterable[Problem]:
     for place in value if isinstance(value, list | tuple) else ():
         if problem := problem_of(str(place)):
             yield (), problem
@@ -170,8 +174,16 @@ def _check_listen(value: Json) -> Iterable[tuple[tuple[str, ...], str]]:
 LIVE = frozenset({"max_calls", "max_streams", "max_wait", "request_timeout"})
 """Keys that take effect while the door is open."""
 
-CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[tuple[str, ...], str]]]] = {"listen": _check_listen}
+CHECKS: Mapping[str, Callable[[Json], Iterable[Problem]]] = {"listen": _check_listen, "tls": tls_problems}
 """What a schema cannot say."""
+
+
+def check_section(section: JsonObject) -> Iterable[Problem]:
+    """Nothing goes over a network in the clear."""
+    settings = read_settings(section)
+    for place in settings.listen if settings.tls is None else ():
+        if is_afar(place):
+            yield ("listen",), f"{place!r} can be reached from other machines, which needs the table [rpc.tls]"
 
 
 def read_settings(section: JsonObject) -> RpcSettings:

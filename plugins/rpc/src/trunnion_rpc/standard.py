@@ -13,10 +13,10 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
-from trunnion import Caller, NotFound
+from trunnion import Caller, NotFound, TrunnionError
 from trunnion_rpc.call import Call, Shared
 from trunnion_rpc.guard import Guard, Method, downward, duplex, unary
-from trunnion_rpc.identity import Identity, Known
+from trunnion_rpc.identity import Known
 from trunnion_rpc.service import SERVICE
 
 HEALTH = "grpc.health.v1.Health"
@@ -26,12 +26,16 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 class Anybody:
     """Whoever asks whether the door answers; nothing can be done with it."""
 
-    async def caller(self, metadata: Iterable[tuple[str, str | bytes]]) -> Caller:
+    async def caller(self, metadata: Iterable[tuple[str, str | bytes]], peer: str) -> Caller:
         """Nobody."""
         return Caller("", "rpc", "viewer")
 
+    def lost(self, peer: str) -> TrunnionError | None:
+        """They need not be anybody."""
+        return None
 
-def standard_services(shared: Shared, identity: Identity) -> Iterator[Guard]:
+
+def standard_services(shared: Shared, identity: Known) -> Iterator[Guard]:
     """Those that are switched on; for whoever is known, unless the settings say otherwise."""
     settings = shared.settings
     if settings.health != "off":

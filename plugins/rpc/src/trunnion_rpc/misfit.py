@@ -1,0 +1,17 @@
+"""What is wrong with a certificate or a connection."""
+
+from __future__ import annotations
+
+
+class Misfit(Exception):
+    """Something that a client showed is not accepted.
+
+    Attributes:
+        reason: a stable word, for records.
+        text: a sentence about the certificate, for the operator. The client is never told it.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.text = text
