@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -127,6 +129,42 @@ def revocations(by: Made, *revoked: Made, until: timedelta = timedelta(hours=1),
         entry = x509.RevokedCertificateBuilder().serial_number(each.cert.serial_number).revocation_date(now)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(by.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
+"""What a client of HTTP/2 says first."""
+
+
+def knock(port: int, tls: Tls | None, say: bytes = PREFACE, alpn: Sequence[str] = ("h2",)) -> str:
+    """What a client hears that takes any certificate; blocks.
+
+    Returns:
+        ``answered``, ``closed``, or the alert that ended TLS.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+        if tls is None:
+            return _heard(plain, say)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(tls.ca)
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        if tls.cert:
+            context.load_cert_chain(tls.cert, tls.key)
+        try:
+            with context.wrap_socket(plain) as secured:
+                return _heard(secured, say)
+        except ssl.SSLError as error:
+            return str(error.reason)
+
+
+def _heard(connected: socket.socket, say: bytes) -> str:
+    try:
+        connected.sendall(say)
+        return "answered" if connected.recv(1000) else "closed"
+    except (ConnectionResetError, BrokenPipeError):
+        return "closed"
 
 
 class Plant:

@@ -37,6 +37,16 @@ OPTIONS = [
 ]
 
 
+_HINTS = {
+    "Unwrap failed": "it ended TLS, so it refuses the certificate that was shown, or wants one; "
+    "its record says why: trunnion follow host/access",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not by an authority in the file `ca`",
+    "Hostname Verification": "its certificate is for another name; connect to that one, or give it as `server_name`",
+    "create security handshaker": "`cert` and `key` are not a certificate in PEM and the key that belongs to it, "
+    "or `ca` is no certificate",
+}
+"""Part of what gRPC says of TLS -> what it means."""
+
 LAST_WORDS = 60.0
 """Seconds for the calls on a channel that another one, with newer certificates, has taken the place of."""
 
@@ -88,7 +98,8 @@ class Line:
     def _failure(self, error: grpc.aio.AioRpcError) -> TrunnionError:
         found = error_of(error)
         self._lost = isinstance(found, Unavailable)
-        return found
+        hint = next((hint for part, hint in _HINTS.items() if part in found.message), "") if self._lost else ""
+        return Unavailable(f"the host cannot be reached: {hint} ({error.details()})") if hint else found
 
     async def close(self) -> None:
         """Disconnect; what was started goes on."""
