@@ -7,6 +7,7 @@ in docs/rpc.md.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -88,7 +89,18 @@ def _method(name: str, method: Method) -> str:
 def rpc_page() -> str:
     """The guide to gRPC as it is, with the settings of the door at its end."""
     before, title, _ = (DOCS / "rpc.md").read_text(encoding="utf-8").partition("## Settings\n")
-    return f"{before}{title}\nThe section `[rpc]`:\n\n" + "".join(f"{_line(each)}\n" for each in rpc_settings())
+    return f"{before}{title}\nThe section `[rpc]`:\n\n" + "".join(
+        f"{_line(each)}\n" for setting in rpc_settings() for each in _with_inner(setting)
+    )
+
+
+def _with_inner(setting: Setting) -> Iterator[Setting]:
+    """A setting, and those of the table that it is."""
+    yield setting
+    inner = setting.schema.get("properties")
+    for name, schema in inner.items() if isinstance(inner, Mapping) else ():
+        if isinstance(schema, Mapping):
+            yield Setting(key=f"{setting.key}.{name}", schema=schema, reload=setting.reload)
 
 
 PAGES = {

@@ -20,13 +20,18 @@ from trunnion_rpc.nonsense import FREE, Nonsense, NotReadable
 from trunnion_rpc.places import problem_of, tcp_place
 from trunnion_rpc.service import METHODS, SERVICE
 from trunnion_rpc.settings import SCHEMAS, RpcSettings, read_settings
+from trunnion_rpc.tls_settings import TLS_SCHEMA, TlsSettings
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
 
 def test_the_defaults_are_those_of_the_schema() -> None:
-    defaults = {key: schema["default"] for key, schema in SCHEMAS.items()}
+    defaults = {key: schema["default"] for key, schema in SCHEMAS.items() if key != "tls"}
     assert read_settings(defaults) == RpcSettings()
     assert read_settings({}) == RpcSettings()
+    inner = {key: schema["default"] for key, schema in TLS_SCHEMA["properties"].items() if "default" in schema}
+    files = {"cert": "c", "key": "k"}
+    assert read_settings({"tls": {**inner, **files}}).tls == TlsSettings(**files)
+    assert TLS_SCHEMA["properties"].keys() == set(TlsSettings.__struct_fields__)
 
 
 def test_a_crowd_counts_each_by_itself() -> None:

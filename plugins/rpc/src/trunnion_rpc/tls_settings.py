@@ -56,10 +56,9 @@ def _file(description: str) -> JsonObject:
 
 
 TLS_SCHEMA: JsonObject = {
-    "type": ["object", "null"],
+    "type": "object",
     "additionalProperties": False,
     "required": ["cert", "key"],
-    "default": None,
     "description": "TLS for all addresses and ports in `listen`; needed where other machines reach one",
     "properties": {
         "cert": _file("The door's own certificate in PEM, then those between it and its authority"),
