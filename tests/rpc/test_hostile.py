@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 from collections import Counter
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import grpc
 import pytest
+from figures import SEED
 from google.protobuf.message import Message
 from rpc_kit import Raw, Rpc, opened
 
@@ -24,7 +24,6 @@ from trunnion_rpc.v1 import runtime_pb2 as pb
 
 UNARY = [name for name, method in METHODS.items() if isinstance(method, Unary)]
 DOWNWARD = [name for name, method in METHODS.items() if isinstance(method, Downward)]
-SEED = os.environ.get("TRUNNION_SEED") or "0"
 NAMED = {
     grpc.StatusCode.OK,
     grpc.StatusCode.INVALID_ARGUMENT,

@@ -96,19 +96,6 @@ async def test_a_call_that_waits_for_no_run_has_an_end_too(tmp_path, monkeypatch
         assert len(host.shared.calls) == 0
 
 
-async def test_j7_the_clients_own_deadline_ends_its_call_and_not_its_run(host: Rpc, raw: Raw) -> None:
-    call = raw.channel.unary_unary(f"/{SERVICE}/Invoke")
-    for seconds in (0.0, 0.001, 0.3):
-        asked = pb.InvokeRequest(command_id="demo.hold", wait_seconds=60).SerializeToString()
-        late = await refused(call(asked, timeout=seconds))
-        assert late.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    await until(lambda: not len(host.shared.calls))
-    live = host.host.kernel.executor.table.live
-    assert {run.run.status for run in live.values()} == {"running"}
-    host.demo.go.set()
-    await until(lambda: not live)
-
-
 class Gone:
     """The context of a call whose client is gone: nothing can be written any more."""
 
@@ -143,52 +130,6 @@ class Named(NamedTuple):
 
     method: str
     invocation_metadata: tuple = ()
-
-
-async def test_a_client_that_vanishes_leaves_nothing_behind(host: Rpc) -> None:
-    """J7: without a word, in the middle of a stream and of a call."""
-    relay = await Relay.to(host)
-    raw = Raw(relay.path)
-    stream = raw.listen("StreamEvents", pb.StreamEventsRequest(stream="host", follow=True))
-    await stream.read()
-    call = asyncio.create_task(raw.ask("Invoke", pb.InvokeRequest(command_id="demo.hold", wait_seconds=60)))
-    await host.demo.begun.wait()
-    assert (len(host.shared.streams), len(host.shared.calls)) == (1, 1)
-    relay.cut()
-    await until(lambda: not len(host.shared.streams) and not len(host.shared.calls))
-    await asyncio.gather(call, return_exceptions=True)
-    await raw.channel.close()
-    host.demo.go.set()
-
-
-class Relay:
-    """A line to the host that can be cut: everything in between goes without a farewell."""
-
-    def __init__(self, host: Rpc) -> None:
-        self._host = host
-        self.path = host.socket.with_name("relay.sock")
-        self._writers: list[asyncio.StreamWriter] = []
-
-    @classmethod
-    async def to(cls, host: Rpc) -> Relay:
-        made = cls(host)
-        made._server = await asyncio.start_unix_server(made._relayed, made.path)
-        return made
-
-    async def _relayed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_unix_connection(self._host.socket)
-        self._writers += [writer, forth]
-        await asyncio.gather(_pumped(reader, forth), _pumped(back, writer), return_exceptions=True)
-
-    def cut(self) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-
-async def _pumped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
 
 
 async def test_j1_what_is_no_grpc_gets_nowhere(host: Rpc) -> None:
