@@ -173,6 +173,9 @@ class Said:
     def invocation_metadata(self) -> tuple:
         return ()
 
+    def peer(self) -> str:
+        return "unix:"
+
     def done(self) -> bool:
         return False
 
