@@ -111,6 +111,21 @@ def test_a_stream_may_be_left_in_the_middle_and_a_run_cancelled(checkout: Checko
     ) == ["RUN_STATUS_CANCELLED"]
 
 
+def test_a_stream_that_has_no_end_is_let_go_and_one_that_is_not_there_is_refused(checkout: Checkout) -> None:
+    assert node(
+        checkout,
+        """
+        for await (const { runs } of host.listen("StreamRuns", {})) { tell(runs.length >= 0); break; }
+        for await (const { events } of host.listen("StreamEvents", { stream: "host", follow: true })) {
+          tell(events[0].seq);
+          break;
+        }
+        const nowhere = async () => { for await (const _ of host.listen("StreamEvents", { stream: "run/none" })); };
+        tell((await refusal(nowhere())).code);
+        """,
+    ) == [True, "1", "not_found"]
+
+
 def test_an_upload_is_taken_up_where_it_broke(checkout: Checkout) -> None:
     content = bytes(range(256)) * 1024
     script = """
