@@ -79,7 +79,7 @@ async def test_tags_differ_as_long_as_they_have_to(jobs: Jobs) -> None:
 
 
 async def test_runs_of_other_doors_are_found_among_the_newest(wire: Wire, plant: Plant) -> None:
-    link = Link(wire.path)
+    link = Link(Client(wire.path, patience=float("inf"), door="tty"))
     await link.open()
     front = Front()
     mine = Jobs(link.client, front)

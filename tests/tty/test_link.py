@@ -14,6 +14,7 @@ from wire_kit import Plant, Wire, hosted, until
 from trunnion import Command, Event, Host, Invocation, TrunnionError
 from trunnion.kernel.registry import Contributed
 from trunnion.model.events import HOST_STREAM, LOG
+from trunnion.protocol.client import Client
 from trunnion_tty import link as link_module
 from trunnion_tty.link import Health, Link
 
@@ -31,7 +32,7 @@ class Watched:
     """A link, and what it has told."""
 
     def __init__(self, socket: Path) -> None:
-        self.link = Link(socket)
+        self.link = Link(Client(socket, patience=float("inf"), door="tty"))
         self.told: list[tuple[Health, Health]] = []
         self.notices: list[Event] = []
         self.link.on_health = lambda before, now: self.told.append((before, now))
@@ -68,7 +69,7 @@ async def test_who_and_what_is_there(watched: Watched) -> None:
 
 
 async def test_of_nobody_it_is_said_at_once(tmp_path: Path) -> None:
-    link = Link(tmp_path / "nobody")
+    link = Link(Client(tmp_path / "nobody", patience=float("inf"), door="tty"))
     with pytest.raises(TrunnionError, match="no host is running"):
         await link.open()
     await link.close()

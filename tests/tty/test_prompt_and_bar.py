@@ -15,8 +15,9 @@ from prompt_toolkit.styles import Attrs
 from trunnion import Console
 from trunnion.rendering import width_of
 from trunnion_tty.link import Health
-from trunnion_tty.look import STYLES, bar_of, hint_of, host_name, painted, prompt_of, style_of
+from trunnion_tty.look import STYLES, bar_of, hint_of, painted, prompt_of, style_of
 from trunnion_tty.oneline import one_line
+from trunnion_tty.where import host_name
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m\r\n\u202eback\x9b1m"
 ODD = st.text(st.sampled_from("ab\x1b[31m]0;\x07\x9b\r\n\t\u202e\x00{}consolejb日")) | st.text(max_size=12)

@@ -12,6 +12,7 @@ from wire_kit import Front
 
 from trunnion import Command, Console, Host, HostOptions, Query, Secret, Unavailable, hookimpl
 from trunnion.launcher.options import Options
+from trunnion.protocol.client import Client
 from trunnion_tty.hosting import OwnHost
 from trunnion_tty.lines import statements
 from trunnion_tty.link import Link
@@ -104,7 +105,7 @@ async def shell(tmp_path: Path, bench: Bench) -> AsyncIterator[Shell]:
         discovery=False,
         environ={},  # type: ignore[attr-defined]
     ) as host:
-        link = Link(host.data.socket)
+        link = Link(Client(host.data.socket, patience=float("inf"), door="tty"))
         await link.open()
         made = Shell(link, Front(), OwnHost(Options(), link, "never", None), patience=5)
         yield made

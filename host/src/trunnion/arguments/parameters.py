@@ -112,6 +112,18 @@ class Parameters:
         }
         return self._binder.converted({**bound.args, **changed}) if changed else bound
 
+    def rename_files(self, args: Mapping[str, Json], change: Callable[[str, str], str]) -> dict[str, Json]:
+        """Arguments by name as a caller gives them, with each file they name given as ``change(argument, name)`` says.
+
+        They are not judged: it is for clients that bring files to where the host can take them.
+        """
+        changed: dict[str, Json] = {
+            name: replaced(self.schema, argument.schema, args[name], partial(change, name))
+            for name, argument in self._file_schemas.items()
+            if name in args
+        }
+        return {**args, **changed}
+
     def call(self, handler: Handler, context: object, bound: Bound) -> object:
         """Call the handler, giving it ``context`` first if it takes one; an async one returns its coroutine."""
         shape, values = self._shape, bound.values

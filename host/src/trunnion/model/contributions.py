@@ -289,11 +289,14 @@ class LazyCommand(msgspec.Struct, frozen=True, kw_only=True):
         name: the subcommand.
         help: one line for ``--help``.
         load: returns the click command.
+        elsewhere: whether it can be about a host elsewhere, as ``trunnion --connect URL`` names one; it then asks
+            ``trunnion.launcher.elsewhere``. Otherwise it is refused there.
     """
 
     name: str
     help: str
     load: Callable[[], click.Command]
+    elsewhere: bool = False
 
 
 Contribution: TypeAlias = (

@@ -35,3 +35,11 @@ class Followed(msgspec.Struct, frozen=True):
     """Under which name a run that was submitted is followed, ``""`` if it is not."""
 
     subscription: str = ""
+
+
+class Whoami(msgspec.Struct, frozen=True):
+    """Who the host takes the client for."""
+
+    principal: str
+    source: str
+    role: str

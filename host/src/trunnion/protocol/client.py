@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ from trunnion.model.events import Event, run_stream
 from trunnion.model.json import Json, decode
 from trunnion.model.runs import Invocation, LocalDoor, Run
 from trunnion.protocol import address
-from trunnion.protocol.answers import Followed, Hello, MetaAnswer, Subscribed
+from trunnion.protocol.answers import Followed, Hello, MetaAnswer, Subscribed, Whoami
 from trunnion.protocol.client_errors import RemoteError, no_host
 from trunnion.protocol.feeds import Behind, Feed, Gone
 from trunnion.protocol.messages import (
@@ -30,6 +30,9 @@ from trunnion.protocol.messages import (
     call_frame,
     parse_answer,
 )
+
+if TYPE_CHECKING:
+    from trunnion.arguments import Completion
 
 T = TypeVar("T")
 CHUNK = 256 << 10
@@ -115,6 +118,10 @@ class Client:
         """Greet; the host answers who it is."""
         return await self._typed(Hello, "hello", self._greeting)
 
+    async def whoami(self) -> Whoami:
+        """Who the host takes the client for."""
+        return await self._typed(Whoami, "whoami", {})
+
     async def submit(self, invocation: Invocation, *, cancel_on_disconnect: bool = False, follow: bool = False) -> Run:
         """Start a run; returns once it is on record.
 
@@ -154,6 +161,13 @@ class Client:
     ) -> Json:
         """Ask a query."""
         return await self.call("query", {"query_id": query_id, "args": args, "argv": argv})
+
+    async def complete(self, command_id: str, words: Sequence[str], incomplete: str) -> list[Completion]:
+        """What may stand in place of ``incomplete`` after ``words``."""
+        from trunnion.arguments import Completion
+
+        params = {"command_id": command_id, "words": words, "incomplete": incomplete}
+        return await self._typed(list[Completion], "command.complete", params)
 
     async def meta(self, revision: str | None = None) -> MetaAnswer:
         """Get the descriptor of everything visible; left out when ``revision`` is current."""

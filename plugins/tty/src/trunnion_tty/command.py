@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trunnion.launcher.options import BY_UP, options_of
+from trunnion.launcher.options import BY_UP, Options, options_of
 from trunnion_tty.settings import Theme
 
 if TYPE_CHECKING:
+    from trunnion.launcher.behind import HostBehind
     from trunnion.launcher.joining import Start
+
+
+def _begun(given: Options, start: Start) -> tuple[Options, HostBehind | None]:
+    """The options for a shell, and a host that starts while this process imports the rest."""
+    if given.connect is not None:  # of a host elsewhere others see to it that it runs
+        return given, None
+    from trunnion.launcher.joining import begin
+    from trunnion.launcher.place import locate
+
+    # A host that this shell starts again is to be found where the first one was, whatever the configuration says then.
+    options = given._replace(data_dir=str(locate(given).data.root))
+    return options, begin(options, start)
 
 
 @click.command()
@@ -37,20 +50,14 @@ def shell(
 ) -> int:
     """Open a shell on the host: type commands, see what runs; help lists what there is.
 
-    Without a running host one is started, and ends with the shell. Lines that come from FILE, from -c or from a
-    pipe are done one after the other up to the first that fails.
+    Without a running host one is started, and ends with the shell; but none elsewhere, as --connect names one. Lines
+    that come from FILE, from -c or from a pipe are done one after the other up to the first that fails.
     """
     if lines and file is not None:
         raise click.UsageError("-c and FILE both say what to do: leave one out")
     always = context.meta.get(BY_UP, False)
     start: Start = "always" if always else "never" if no_start else "missing"
-    from trunnion.launcher.joining import begin
-    from trunnion.launcher.place import locate
-
-    given = options_of(context)
-    # A host that this shell starts again is to be found where the first one was, whatever the configuration says then.
-    options = given._replace(data_dir=str(locate(given).data.root))
-    begun = begin(options, start)  # a host starts while this process imports the rest
+    options, begun = _begun(options_of(context), start)
     gc.disable()  # what is imported stays: ``main`` lets the collector begin behind it
     try:
         import asyncio

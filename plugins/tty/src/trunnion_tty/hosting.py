@@ -1,10 +1,11 @@
-"""The host a shell started: behind it, in a session of its own, and at its end with it."""
+"""The host a shell started: behind it, in a session of its own, and at its end with it. Or one elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from typing import Protocol
 
 from trunnion import TrunnionError, Unavailable
 from trunnion.config.data_dir import DataDir, holder_of
@@ -14,6 +15,7 @@ from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.protocol.address import is_served
 from trunnion_tty.link import Link
+from trunnion_tty.submitting import is_gone
 
 ATTEMPTS = 5
 """Hosts that are tried when each goes just as it was found: another shell's ends with that."""
@@ -22,9 +24,63 @@ ATTEMPTS = 5
 LOOK_EVERY = 0.2
 """Seconds between looks at a host that is somebody else's, for lines that nobody watches."""
 
+FAR_LOOK_EVERY = 1.0
+"""Seconds between looks at one elsewhere, each of which is a call."""
+
+
+class Hosting(Protocol):
+    """What becomes of the host behind a shell, whoever has started it.
+
+    Attributes:
+        told: shows a line about that.
+    """
+
+    told: Callable[[str], None]
+
+    @property
+    def started(self) -> bool:
+        """Whether this shell has started a host, whatever became of it."""
+        ...
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether that is no more, so that the next line starts it again."""
+        ...
+
+    async def connect(self) -> None:
+        """Be connected to the host.
+
+        Raises:
+            TrunnionError: there is none, it could not start, or it refuses.
+        """
+        ...
+
+    async def ensure(self) -> None:
+        """Start it again if it has ended."""
+        ...
+
+    def awaited(self) -> AbstractContextManager[None]:
+        """While entered, somebody waits for what runs on it."""
+        ...
+
+    def minded(self, patience: float) -> AbstractAsyncContextManager[None]:
+        """For lines nobody watches: while entered, a host that goes is replaced or waited for.
+
+        Args:
+            patience: seconds to wait for one that this shell may not start.
+
+        Raises:
+            Unavailable: there is no host any more.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Have it stop in order, if this shell has started it; called once more, it waits for nothing."""
+        ...
+
 
 class OwnHost:
-    """A host of this shell's own, if it has one.
+    """A host of this shell's own, if it has one; see ``Hosting``.
 
     Args:
         options: the global options a host is started with.
@@ -117,19 +173,8 @@ class OwnHost:
         Raises:
             TrunnionError: there is no host any more.
         """
-        task = asyncio.current_task()
-        minding = asyncio.create_task(self._mind(patience), name="trunnion shell: a host for its lines")
-        minding.add_done_callback(lambda done: None if done.cancelled() or task is None else task.cancel())
-        try:
+        async with ended_by(self._mind(patience)):
             yield
-        except asyncio.CancelledError:
-            if task is None or not minding.done():
-                raise
-            task.uncancel()
-            minding.result()
-        finally:
-            minding.cancel()
-            await asyncio.wait([minding])
 
     async def _mind(self, patience: float) -> None:
         data = locate(self._options).data
@@ -164,6 +209,84 @@ class OwnHost:
             await self.ensure()
         except TrunnionError as error:
             self.told(f"the host was not started: {error.message}; Ctrl-Z waits no longer, the next line tries again")
+
+
+class FarHost:
+    """A host elsewhere, which is not this shell's to start; see ``Hosting``.
+
+    Args:
+        link: the line to it.
+        url: where it is, for messages.
+    """
+
+    started = False
+    has_ended = False
+
+    def __init__(self, link: Link, url: str) -> None:
+        self._link = link
+        self._url = url
+        self.told: Callable[[str], None] = _unheard
+
+    async def connect(self) -> None:
+        """Be connected to it.
+
+        Raises:
+            TrunnionError: it does not answer, or refuses.
+        """
+        await self._link.open()
+
+    async def ensure(self) -> None:
+        """Whoever looks after it starts it again."""
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Nothing is done for those who wait."""
+        yield
+
+    @asynccontextmanager
+    async def minded(self, patience: float) -> AsyncIterator[None]:
+        """For lines nobody watches: they end when it has been away for so many seconds.
+
+        Raises:
+            Unavailable: it has.
+        """
+        async with ended_by(self._mind(patience)):
+            yield
+
+    async def _mind(self, patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        seen = loop.time()
+        while True:
+            await asyncio.sleep(FAR_LOOK_EVERY)
+            try:
+                await self._link.client.hello()
+            except TrunnionError as error:
+                if is_gone(error) and loop.time() - seen >= patience:
+                    gone = f"the host at {self._url} is gone and has not come back for {patience:g} s"
+                    raise Unavailable(gone) from None
+            else:
+                seen = loop.time()
+
+    async def stop(self) -> None:
+        """It goes on."""
+
+
+@asynccontextmanager
+async def ended_by(minding: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """While entered, something is done beside; what it raises ends the block, and is raised there."""
+    task = asyncio.current_task()
+    beside = asyncio.create_task(minding, name="trunnion shell: a host for its lines")
+    beside.add_done_callback(lambda done: None if done.cancelled() or task is None else task.cancel())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if task is None or not beside.done():
+            raise
+        task.uncancel()
+        beside.result()
+    finally:
+        beside.cancel()
+        await asyncio.wait([beside])
 
 
 async def _gone(data: DataDir) -> None:

@@ -6,23 +6,21 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TextIO, cast
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.styles import BaseStyle
 
 from trunnion import Console, Event, Json
-from trunnion.config.data_dir import DataDir
 from trunnion.launcher.screen import Screen
 from trunnion.rendering import Palette, palette_of, visible
 from trunnion_tty import terminal
 from trunnion_tty.display import Display
 from trunnion_tty.history import HistoryFile, default_path
-from trunnion_tty.hosting import OwnHost
+from trunnion_tty.hosting import Hosting
 from trunnion_tty.lines import last_statement
 from trunnion_tty.link import Health, Link
-from trunnion_tty.look import bar_of, hint_of, host_name, painted, prompt_of, style_of
+from trunnion_tty.look import bar_of, hint_of, painted, prompt_of, style_of
 from trunnion_tty.offering import Offers
 from trunnion_tty.oneline import hanging, one_line
 from trunnion_tty.prompting import Prompt
@@ -32,6 +30,7 @@ from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 from trunnion_tty.terminal_out import Printed, TerminalOut
+from trunnion_tty.where import Where
 
 ASKED_FOR = 0.5
 """Seconds in which the host has to say what else runs on it before the shell that started it leaves."""
@@ -65,18 +64,19 @@ class InteractiveFace:
 
     Args:
         link: the line to the host.
-        own: the host this shell has started, if it has.
-        data: the places of the host, whose name stands in the bar.
+        own: what becomes of the host.
+        where: the host, whose name stands in the bar.
         theme: colours the person asked for; None takes those configured.
         stdin, stdout: the terminal.
     """
 
     def __init__(
-        self, link: Link, own: OwnHost, data: DataDir, theme: Theme | None, stdin: TextIO, stdout: TextIO
+        self, link: Link, own: Hosting, where: Where, theme: Theme | None, stdin: TextIO, stdout: TextIO
     ) -> None:
         self._link = link
         self._own = own
-        self._host = host_name(data.root)
+        self._where = where
+        self._host = where.name
         self._theme = theme
         self._fd = stdout.fileno()
         self._stdin = stdin
@@ -84,7 +84,7 @@ class InteractiveFace:
         self.display = Display(self._out.say)
         self.screen: Screen = ShellScreen(cast(TextIO, Printed(self.display.put, self._out)), self._current_theme)
         self.signals = Signals(self._clear_line, self._end, self._out.let_go)
-        self._reporter = Reporter(link, self.display, self.screen, data.artifacts)
+        self._reporter = Reporter(link, self.display, self.screen, where.artifacts)
         self.events, self.ended = self._reporter.events, self._reporter.ended
         self.tell_end, self.value = self._reporter.tell_end, self._reporter.value
         self._shell: Shell | None = None
@@ -246,11 +246,11 @@ class InteractiveFace:
         """What became of the host this shell has started."""
         self.screen.put(self.screen.palette().paint("error", visible(text)) + "\n")
 
-    def welcome(self, place: Path) -> None:
+    def welcome(self) -> None:
         """Say where the person is, and which plugins are not."""
         catalog = self._link.catalog
         whose = ", started by this shell" if self._own.started else ""
-        self.screen.note(f"trunnion {catalog.host.get('version')} on {_from_home(place)}{whose}; try help")
+        self.screen.note(f"trunnion {catalog.host.get('version')} {self._where.told}{whose}; try help")
         for unusable in catalog.unusable:
             self.screen.put(f"{self.screen.palette().paint('warning', 'host:')} {visible(unusable)}\n")
         for name in sorted(catalog.settings.aliases.keys() & self.shell.verbs.keys()):
@@ -278,14 +278,6 @@ class InteractiveFace:
 
     def _current_theme(self) -> Theme:
         return self._theme or self._link.catalog.settings.theme
-
-
-def _from_home(place: Path) -> str:
-    """A place as people name it: ``~/data`` where it is below their home, if they have one."""
-    try:
-        return f"~/{place.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(place)
 
 
 async def converse(face: InteractiveFace, shell: Shell) -> int:

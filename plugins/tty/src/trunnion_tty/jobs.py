@@ -13,7 +13,7 @@ import msgspec
 
 from trunnion import Event, Run, TrunnionError
 from trunnion.model.events import run_stream
-from trunnion.protocol.client import Client
+from trunnion.protocol.clients import HostClient
 
 SHORT = 4
 """Characters of a run's id that stand for it where they are enough; its last ones, for the first tell the time."""
@@ -82,7 +82,7 @@ class Jobs:
         watcher: told of what happens.
     """
 
-    def __init__(self, client: Client, watcher: Watcher) -> None:
+    def __init__(self, client: HostClient, watcher: Watcher) -> None:
         self._client = client
         self._watcher = watcher
         self._jobs: dict[str, Job] = {}

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from trunnion import Event, TrunnionError
 from trunnion.model.events import HOST_STREAM, LEVELS, LOG, META
 from trunnion.protocol.answers import MetaAnswer
-from trunnion.protocol.client import Client
+from trunnion.protocol.clients import HostClient
 from trunnion_tty.catalog import Catalog
 from trunnion_tty.submitting import is_gone
 
@@ -55,7 +54,7 @@ class Link:
     """One shell's connection.
 
     Args:
-        socket: the host's.
+        client: to the host, which tries it again for ever.
 
     Attributes:
         catalog: what the host offers, as far as it has said so.
@@ -65,8 +64,8 @@ class Link:
         on_notice: told of what the host has to say to operators.
     """
 
-    def __init__(self, socket: Path) -> None:
-        self.client = Client(socket, patience=float("inf"), door="tty")
+    def __init__(self, client: HostClient) -> None:
+        self.client = client
         self.health = Health("gone")
         self.catalog = Catalog({})
         self.principal = ""
@@ -79,11 +78,11 @@ class Link:
         """Connect and learn who and what is there.
 
         Raises:
-            TrunnionError: nobody serves the socket, or refuses.
+            TrunnionError: nobody answers, or the host refuses.
         """
         await self.client.hello()
-        who, meta = await asyncio.gather(self.client.call("whoami"), self._news())
-        self.principal = str(who.get("principal") or "") if isinstance(who, Mapping) else ""
+        who, meta = await asyncio.gather(self.client.whoami(), self._news())
+        self.principal = who.principal
         self._take(meta)
         self.health = Health("up")
 

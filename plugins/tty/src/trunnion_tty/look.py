@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -147,16 +146,6 @@ def bar_of(
         parts.append(("class:bar.hint", f" │ {one_line(hint)}"))
     parts += [("", f" │ {live}") for live in lives]
     return _within(parts, columns)
-
-
-SHARED = ("share", "lib")
-"""Folders in which programs keep what is theirs, such as ``/var/lib``: their names say nothing of a host."""
-
-
-def host_name(root: Path) -> str:
-    """What a host is called by its data directory: its name, or that of the folder around it where that says more."""
-    says_more = root.name in ("data", "trunnion") and root.parent.name not in ("", *SHARED)
-    return root.parent.name if says_more else root.name
 
 
 def painted(text: str, look: str) -> str:

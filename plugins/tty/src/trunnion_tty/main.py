@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +18,14 @@ from trunnion.launcher.behind import HostBehind
 from trunnion.launcher.joining import Start
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
-from trunnion_tty.hosting import OwnHost
+from trunnion_tty.hosting import FarHost, Hosting, OwnHost
 from trunnion_tty.link import Link
 from trunnion_tty.reading import goes_on
 from trunnion_tty.settings import Theme
 from trunnion_tty.shell import Shell
 from trunnion_tty.signals import Signals
 from trunnion_tty.terminal import quiet
+from trunnion_tty.where import Where, elsewhere, here
 
 if TYPE_CHECKING:
     from trunnion_tty.batch import Typed
@@ -77,12 +79,36 @@ async def main(options: Options, wish: Wish, begun: HostBehind | None = None) ->
     Raises:
         TrunnionError: there is no host and none can be started.
     """
-    link = Link(locate(options).data.socket)
-    own = OwnHost(options, link, wish.start, begun)
+    scene = _far(options) if options.connect is not None else _near(options, wish, begun)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(link.close)
+        stack.push_async_callback(scene.link.close)
         opened = _interactive if wish.is_drawn else _batch
-        return await opened(options, link, own, wish, stack)
+        return await opened(scene, wish, stack)
+
+
+class Scene(NamedTuple):
+    """The host a shell is for: the line to it, what becomes of it, and where it is."""
+
+    link: Link
+    own: Hosting
+    where: Where
+
+
+def _near(options: Options, wish: Wish, begun: HostBehind | None) -> Scene:
+    from trunnion.protocol.client import Client
+
+    data = locate(options).data
+    link = Link(Client(data.socket, patience=inf, door="tty"))
+    return Scene(link, OwnHost(options, link, wish.start, begun), here(data))
+
+
+def _far(options: Options) -> Scene:
+    from trunnion.launcher.destination import destination
+    from trunnion.protocol.connecting import client_for
+
+    to = destination(options)
+    link = Link(client_for(to, patience=inf, door="tty"))
+    return Scene(link, FarHost(link, to.url), elsewhere(options.connect or "", to))
 
 
 def _settle() -> None:
@@ -94,7 +120,7 @@ def _settle() -> None:
 # -- lines of a file or a pipe ------------------------------------------------------------------------
 
 
-async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
+async def _batch(scene: Scene, wish: Wish, stack: AsyncExitStack) -> int:
     from trunnion_tty.batch import BatchFace, BatchScreen, Typed
 
     task = asyncio.current_task()
@@ -102,12 +128,12 @@ async def _batch(options: Options, link: Link, own: OwnHost, wish: Wish, stack: 
     typed = Typed(sys.stdin, "> " if person else "") if wish.is_typed else None
     signals = Signals(partial(_interrupted, typed, person, task), partial(_end, task), attended=person)
     stack.enter_context(signals)
-    stack.push_async_callback(own.stop)
-    await own.connect()
-    await stack.enter_async_context(own.minded(BATCH_PATIENCE))
+    stack.push_async_callback(scene.own.stop)
+    await scene.own.connect()
+    await stack.enter_async_context(scene.own.minded(BATCH_PATIENCE))
     _settle()
-    face = BatchFace(BatchScreen(plain=wish.plain), signals, locate(options).data.artifacts)
-    shell = Shell(link, face, own, patience=BATCH_PATIENCE)
+    face = BatchFace(BatchScreen(plain=wish.plain), signals, scene.where.artifacts)
+    shell = Shell(scene.link, face, scene.own, patience=BATCH_PATIENCE)
     stack.push_async_callback(shell.close)
     if typed is None:
         written = "\n".join(wish.lines) if wish.file is None else await shell.read(wish.file)
@@ -142,21 +168,21 @@ def _end(task: asyncio.Task[object] | None, _number: signal.Signals) -> None:
 # -- somebody at a terminal ---------------------------------------------------------------------------
 
 
-async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, stack: AsyncExitStack) -> int:
+async def _interactive(scene: Scene, wish: Wish, stack: AsyncExitStack) -> int:
     from trunnion_tty.interactive import InteractiveFace, converse
 
     stack.enter_context(quiet(sys.stdout.fileno()))
-    data = locate(options).data
-    face = InteractiveFace(link, own, data, wish.theme, sys.stdin, sys.stdout)
+    link, own, where = scene
+    face = InteractiveFace(link, own, where, wish.theme, sys.stdin, sys.stdout)
     try:
         await own.connect()
     except BaseException:
         await own.stop()
         raise
-    shell = Shell(link, face, own, patience=float("inf"))
+    shell = Shell(link, face, own, patience=inf)
     face.attach(shell, keep_history=wish.keep_history)
     link.on_health, link.on_notice, own.told = face.on_health, face.on_notice, face.on_own_host
-    face.welcome(data.root)
+    face.welcome()
     link.watch(from_its_start=own.started)
     _settle()
     status = await converse(face, shell)
@@ -170,7 +196,7 @@ async def _interactive(options: Options, link: Link, own: OwnHost, wish: Wish, s
     return status
 
 
-async def _stopped(own: OwnHost) -> None:
+async def _stopped(own: Hosting) -> None:
     """Wait until the shell's own host has stopped; Ctrl-C hurries it."""
     loop = asyncio.get_running_loop()
     stopping = [asyncio.create_task(own.stop())]

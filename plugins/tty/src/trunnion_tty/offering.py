@@ -28,13 +28,12 @@ class Offers:
         if question.source.startswith(LOCAL):
             return self._own_values(question)
         client, patience = self._link.client, self._link.catalog.settings.completion_timeout
-        words = list(question.words)
-        params = {"command_id": question.name, "words": words, "incomplete": question.typed}
         try:
             async with asyncio.timeout(patience):
                 if question.spot.prefix:
                     return answered(await client.query(question.source))
-                return answered(await client.call("command.complete", params))
+                offered = await client.complete(question.name, question.words, question.typed)
+                return [(each.value, each.description) for each in offered]
         except (TrunnionError, TimeoutError):
             return []
 

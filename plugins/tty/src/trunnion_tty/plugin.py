@@ -23,7 +23,9 @@ def _shell() -> click.Command:
 @hookimpl
 def trunnion_cli() -> Iterable[LazyCommand]:
     """``trunnion shell``."""
-    yield LazyCommand(name="shell", help="Open a shell on the host; start one if none is running.", load=_shell)
+    yield LazyCommand(
+        name="shell", help="Open a shell on the host; start one if none is running.", load=_shell, elsewhere=True
+    )
 
 
 @hookimpl

@@ -40,14 +40,14 @@ class Reporter:
         link: whose settings say how much is shown.
         display: where lines go.
         screen: for colours, and for the shell's own words.
-        artifacts: the folder of kept files.
+        artifacts: the folder of kept files, None where it is not on this machine.
     """
 
-    def __init__(self, link: Link, display: Display, screen: Screen, artifacts: Path) -> None:
+    def __init__(self, link: Link, display: Display, screen: Screen, artifacts: Path | None) -> None:
         self._link = link
         self._display = display
         self._screen = screen
-        self._artifact_path = path_below(artifacts)
+        self._artifact_path = path_below(artifacts) if artifacts is not None else None
         self._renderers: dict[str, EventRenderer] = {}
         self._throttles: dict[str, Throttle] = {}
         self._notices: dict[str, asyncio.TimerHandle] = {}

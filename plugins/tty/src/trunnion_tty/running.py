@@ -14,7 +14,7 @@ import msgspec
 
 from trunnion import Invocation, Json, Run, TrunnionError
 from trunnion.launcher.place import here
-from trunnion.protocol.client import Client
+from trunnion.protocol.clients import HostClient
 from trunnion_tty.face import Face
 from trunnion_tty.jobs import SHORT, Job, Jobs
 from trunnion_tty.submitting import PAUSE, GivenUp, Submission, is_gone
@@ -32,7 +32,7 @@ class Running:
         patience: seconds a host that is gone is waited for.
     """
 
-    def __init__(self, client: Client, jobs: Jobs, face: Face, patience: float) -> None:
+    def __init__(self, client: HostClient, jobs: Jobs, face: Face, patience: float) -> None:
         self._client = client
         self._jobs = jobs
         self._face = face

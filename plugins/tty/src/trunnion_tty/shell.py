@@ -18,7 +18,7 @@ from trunnion_tty.catalog import Entry
 from trunnion_tty.checking import SYSTEM_SHELL, MayShowSecret, check
 from trunnion_tty.face import Face
 from trunnion_tty.finding import Finder
-from trunnion_tty.hosting import OwnHost
+from trunnion_tty.hosting import Hosting
 from trunnion_tty.jobs import Job, Jobs
 from trunnion_tty.lines import numbered
 from trunnion_tty.link import Link
@@ -38,7 +38,7 @@ class Shell:
     Args:
         link: the line to the host.
         face: whoever is in front.
-        own: the host this shell has started, if it has.
+        own: what becomes of the host.
         patience: seconds a host that is gone is waited for.
 
     Attributes:
@@ -50,7 +50,7 @@ class Shell:
         shows_secret: whether a secret may stand in what was done last, so that it is to be written down nowhere.
     """
 
-    def __init__(self, link: Link, face: Face, own: OwnHost, *, patience: float) -> None:
+    def __init__(self, link: Link, face: Face, own: Hosting, *, patience: float) -> None:
         self.link = link
         self.face = face
         self._own = own

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from trunnion import Invocation, Run, TrunnionError, Unavailable
-from trunnion.protocol.client import Client
+from trunnion.protocol.clients import HostClient
 
 PAUSE = 0.05
 """Seconds before a host that is gone is asked again; doubles up to one second."""
@@ -34,7 +34,7 @@ class Submission:
         on_gone: told, once, that the host is gone and is being waited for.
     """
 
-    def __init__(self, client: Client, wish: Invocation, patience: float, on_gone: Callable[[], None]) -> None:
+    def __init__(self, client: HostClient, wish: Invocation, patience: float, on_gone: Callable[[], None]) -> None:
         self._client = client
         self._wish = wish
         self._patience = patience
@@ -105,5 +105,5 @@ def is_gone(error: TrunnionError) -> bool:
 
 
 def _was_sent(error: TrunnionError) -> bool:
-    """Whether the host may have heard what was asked: of a line that could not be had the error names the socket."""
-    return isinstance(error, Unavailable) and "path" not in error.details
+    """Whether the host may have heard what was asked: of a line that could not be had the error says where to."""
+    return isinstance(error, Unavailable) and not error.details.keys() & {"path", "url"}
