@@ -36,6 +36,12 @@ OWN = 4608
 
 SHORT_FACT = 200
 
+AWAY = "the host cannot be reached: "
+"""Begins what a client raises when nothing was answered."""
+
+NOT_REACHED = "failed to connect to all addresses"
+"""What gRPC says where it has no line at all, so that nothing was sent."""
+
 _UNNAMED = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "deadline_exceeded",
     grpc.StatusCode.CANCELLED: "cancelled",
@@ -141,7 +147,7 @@ def error_of(failure: AioRpcError) -> TrunnionError:
         if name == DETAILS and isinstance(value, bytes) and (found := _own_of(value)) is not None:
             return RemoteError(info_of(found))
     text, code = failure.details() or failure.code().name, _UNNAMED.get(failure.code())
-    return Unavailable(f"the host cannot be reached: {text}") if code is None else RemoteError(ErrorInfo(code, text))
+    return Unavailable(AWAY + text) if code is None else RemoteError(ErrorInfo(code, text))
 
 
 def _own_of(details: bytes) -> pb.Error | None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from trunnion import BearerToken, Caller, ClientCertificate, Door, HostHandle, TrunnionError, Unauthenticated
+from trunnion_rpc.header import HEADER
 
 if TYPE_CHECKING:
     from trunnion_rpc.tls_front import Connection, Front
 
-HEADER = "authorization"
 REFUSED = "the credential is not valid here"
 """As the host says it, whatever was wrong."""
 

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from trunnion import InvalidArguments, TrunnionError, Unavailable
 from trunnion.protocol import address
 from trunnion_rpc.errors import error_of
-from trunnion_rpc.identity import HEADER
+from trunnion_rpc.header import HEADER
 from trunnion_rpc.target import Target, Tls, target_of
 
 R = TypeVar("R", bound=Message)
