@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import behind_kit
+import far_kit
 import pexpect
 import pytest
 from faults_kit import TAG, tagged
@@ -239,11 +241,12 @@ def place(tmp_path):
 
 @pytest.fixture(scope="module")
 def make_shared(tmp_path_factory):
-    """Makes a place with a running host, and plugins of the module's own."""
+    """Makes a place with a running host, a configuration that is changed so, and plugins of the module's own."""
     with contextlib.ExitStack() as stack:
 
-        def make(**more: str) -> Place:
+        def make(change: Callable[[str], str] = str, /, **more: str) -> Place:
             made = Place(tmp_path_factory.mktemp("shared"), **more)
+            made.config.write_text(change(made.config.read_text()))
             stack.callback(made.close)
             made.host = made.up()
             return made
@@ -255,6 +258,12 @@ def make_shared(tmp_path_factory):
 def shared(make_shared):
     """A place with a running host, for tests that leave it as it is."""
     return make_shared()
+
+
+@pytest.fixture(scope="module")
+def far(make_shared):
+    """One with its door for gRPC open, which may be taken for a host elsewhere."""
+    return far_kit.settle(make_shared(far_kit.with_door, far=far_kit.PLUGIN))
 
 
 @pytest.fixture

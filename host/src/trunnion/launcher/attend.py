@@ -21,7 +21,7 @@ from trunnion.model.runs import Run
 from trunnion.rendering.folding import fold
 
 if TYPE_CHECKING:
-    from trunnion.protocol.client import Client
+    from trunnion.protocol.clients import HostClient
 
 Abandon: TypeAlias = Callable[[], Coroutine[object, object, None]]
 Tell: TypeAlias = Callable[[Screen, Run], int]
@@ -40,12 +40,12 @@ class Attendance:
         to_reach: the options by which another terminal finds this host.
         abandon: ends the host and its runs, when the host is this very process.
         tell: says what came of the run; by default ``tell_end``.
-        artifacts: the folder of files kept with runs.
+        artifacts: the folder of files kept with runs, None where it is not on this machine.
     """
 
     def __init__(
         self,
-        client: Client,
+        client: HostClient,
         screen: Screen,
         interrupts: Interrupts,
         *,

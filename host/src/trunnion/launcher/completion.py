@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
@@ -14,7 +14,9 @@ from trunnion.rendering import visible
 
 if TYPE_CHECKING:
     from trunnion.protocol.blocking import BlockingClient
+    from trunnion.protocol.clients import FarClient
 
+T = TypeVar("T")
 _TYPES = {"path": "file"}
 """What the shell itself completes, in its own words."""
 
@@ -42,8 +44,7 @@ def serve(instruction: str) -> int:
 
 def complete_names(context: click.Context, incomplete: str, kind: str = "commands") -> list[CompletionItem]:
     """Ids of commands or queries, with their titles."""
-    items = _ask(context, "meta.get", {})
-    meta = items.get("meta") if isinstance(items, Mapping) else None
+    meta = _meta(context)
     described = meta.get(kind) if isinstance(meta, Mapping) else None
     return [
         _item(str(entry["id"]), str(entry.get("title") or ""))
@@ -56,8 +57,8 @@ def complete_arguments(
     context: click.Context, command_id: str, words: Sequence[str], incomplete: str
 ) -> list[CompletionItem]:
     """What the host offers for the next word of a command."""
-    params: dict[str, Json] = {"command_id": command_id, "words": list(words), "incomplete": incomplete}
-    offered = [entry for entry in _objects(_ask(context, "command.complete", params)) if _fits(str(entry["value"]))]
+    answer = _offered(context, command_id, words, incomplete)
+    offered = [entry for entry in _objects(answer) if _fits(str(entry["value"]))]
     return [
         _item(str(entry["value"]), str(entry.get("description") or ""), _TYPES.get(str(entry.get("kind")), "plain"))
         for entry in offered
@@ -78,8 +79,34 @@ def _objects(value: Json) -> list[Mapping[str, Json]]:
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, Sequence) else []
 
 
+def _meta(context: click.Context) -> Json:
+    """What there is. Whatever fails, the shell only sees that there is nothing to offer; so for all that is asked."""
+    if options_of(context).connect is not None:
+        answer = _ask_far(context, lambda host: host.meta())
+        return answer.meta if answer is not None else None
+    items = _ask(context, "meta.get", {})
+    return items.get("meta") if isinstance(items, Mapping) else None
+
+
+def _offered(context: click.Context, command_id: str, words: Sequence[str], incomplete: str) -> Json:
+    if options_of(context).connect is not None:
+        found = _ask_far(context, lambda host: host.complete(command_id, words, incomplete)) or []
+        return [{"value": each.value, "description": each.description, "kind": each.kind} for each in found]
+    params: dict[str, Json] = {"command_id": command_id, "words": list(words), "incomplete": incomplete}
+    return _ask(context, "command.complete", params)
+
+
+def _ask_far(context: click.Context, work: Callable[[FarClient], Awaitable[T]]) -> T | None:
+    from trunnion.launcher.elsewhere import ask_far
+    from trunnion.model.errors import TrunnionError
+
+    try:
+        return ask_far(options_of(context), work, PATIENCE)
+    except TrunnionError:
+        return None
+
+
 def _ask(context: click.Context, method: str, params: Mapping[str, Json]) -> Json:
-    """Ask the running host. Whatever fails, the shell only sees that there is nothing to offer."""
     from trunnion.model.errors import TrunnionError
 
     try:

@@ -14,7 +14,7 @@ import click
 
 from trunnion.config.selection import select
 from trunnion.config.toml_file import read_toml
-from trunnion.launcher.options import Options, options_of
+from trunnion.launcher.options import Options, options_of, refuse_misplaced
 from trunnion.launcher.place import locate
 from trunnion.model.contributions import LazyCommand
 from trunnion.model.errors import BrokenPlugin, TrunnionError
@@ -46,7 +46,7 @@ def subcommand(context: click.Context, name: str, known: Iterable[str]) -> click
 
     Raises:
         click.UsageError: nobody has one of that name; the message has the nearest names, and the plugins that might
-            have it and cannot be used.
+            have it and cannot be used. Or the options before it are for none like it.
         BrokenPlugin: it cannot be loaded, or plugins asked for by name cannot be used.
         InvalidConfig: the configuration cannot be read, and the name looks like none of the others.
     """
@@ -57,7 +57,9 @@ def subcommand(context: click.Context, name: str, known: Iterable[str]) -> click
             raise
         found = _Found({}, ())
     if name in found.subcommands:
-        return _loaded(*found.subcommands[name])
+        plugin_id, lazy = found.subcommands[name]
+        refuse_misplaced(context, name, elsewhere=lazy.elsewhere)
+        return _loaded(plugin_id, lazy)
     close = nearest(name, [*known, *found.subcommands])
     hints = [f"did you mean {' or '.join(close)}?"] if close else []
     raise click.UsageError("; ".join([f"there is no subcommand {name!r}", *found.unusable, *hints]), context)

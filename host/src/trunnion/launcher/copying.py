@@ -6,21 +6,40 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from trunnion.model.errors import Conflict, Unavailable
 
 PIECE = 1 << 20
 
 
-def copy_to(source: Path, target: Path, sha256: str, *, force: bool) -> None:
+class Source(NamedTuple):
+    """A kept file.
+
+    Attributes:
+        name: for messages.
+        sha256: hex digest it must have.
+        pieces: of its content; closed by whoever copies it.
+    """
+
+    name: str
+    sha256: str
+    pieces: Generator[bytes, None, None]
+
+
+def file_source(path: Path, sha256: str) -> Source:
+    """A kept file that lies on this machine."""
+    return Source(path.name, sha256, _pieces(path))
+
+
+def copy_to(source: Source, target: Path, *, force: bool) -> None:
     """Copy a file whole or not at all; what is there is replaced only with ``force``.
 
     Args:
         source: the file.
         target: where to.
-        sha256: hex digest it must have.
         force: whether a file that is there may go.
 
     Raises:
@@ -34,7 +53,7 @@ def copy_to(source: Path, target: Path, sha256: str, *, force: bool) -> None:
         partial = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as out:
-                _copy(source, out, sha256)
+                _copy(source, out)
             _settle(partial, target, force=force)
         finally:
             partial.unlink(missing_ok=True)
@@ -44,14 +63,14 @@ def copy_to(source: Path, target: Path, sha256: str, *, force: bool) -> None:
         raise Unavailable(f"{source.name} cannot be saved to {target}: {error.strerror}") from error
 
 
-def copy_out(source: Path, sha256: str) -> None:
+def copy_out(source: Source) -> None:
     """Copy a file to standard output.
 
     Raises:
         Unavailable: it cannot be read, or what was written is not what it was.
     """
     try:
-        _copy(source, sys.stdout.buffer, sha256)
+        _copy(source, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except OSError as error:
         raise Unavailable(f"{source.name} cannot be copied: {error.strerror}") from error
@@ -68,11 +87,16 @@ def _settle(partial: Path, target: Path, *, force: bool) -> None:
         os.link(partial, target)
 
 
-def _copy(source: Path, out: BinaryIO, sha256: str) -> None:
-    digest = hashlib.sha256()
-    with source.open("rb") as file:
+def _pieces(path: Path) -> Generator[bytes, None, None]:
+    with path.open("rb") as file:
         while piece := file.read(PIECE):
-            digest.update(piece)
-            out.write(piece)
-    if digest.hexdigest() != sha256:
+            yield piece
+
+
+def _copy(source: Source, out: BinaryIO) -> None:
+    digest = hashlib.sha256()
+    for piece in source.pieces:
+        digest.update(piece)
+        out.write(piece)
+    if digest.hexdigest() != source.sha256:
         raise Unavailable(f"{source.name} has another digest than is on record: it was changed on the disk")

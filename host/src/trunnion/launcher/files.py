@@ -1,4 +1,4 @@
-"""``trunnion artifacts`` and ``trunnion upload``: files go past the socket, from disk to disk."""
+"""``trunnion artifacts`` and ``trunnion upload``: files go past the socket, from disk to disk, or to a host far off."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from trunnion.launcher.options import json_option, options_of, screen_of
 from trunnion.launcher.views import View, ViewGroup, moment, show_value, table_of, text_of
 
 if TYPE_CHECKING:
+    from trunnion.launcher.copying import Source
+    from trunnion.launcher.options import Options
     from trunnion.launcher.screen import Screen
     from trunnion.model.json import Json
 
@@ -60,26 +62,41 @@ artifacts = ArtifactGroup(
 @click.pass_context
 def save(context: click.Context, *, artifact_id: str, target: str | None, force: bool) -> int:
     """``trunnion artifacts save``; ``-`` writes to standard output."""
+    from contextlib import closing
     from pathlib import Path
 
     from trunnion.launcher.copying import copy_out, copy_to
-    from trunnion.launcher.hosted import ask
     from trunnion.model.file_names import display_name
 
-    screen = screen_of(context)
-    found = ask(options_of(context), "artifacts.path", {"artifact_id": artifact_id})
-    facts = found if isinstance(found, Mapping) else {}
-    source, sha256 = Path(str(facts.get("path"))), str(facts.get("sha256"))
-    if target == "-":
-        copy_out(source, sha256)
-        return 0
-    name = display_name(str(facts.get("name")))
-    saved = Path(target or name)
-    if saved.is_dir():
-        saved /= name
-    copy_to(source, saved, sha256, force=force)
-    screen.value({"saved": str(saved), "sha256": sha256}) if screen.as_json else screen.note(f"saved {saved}")
+    screen, (name, source) = screen_of(context), _kept(options_of(context), artifact_id)
+    with closing(source.pieces):
+        if target == "-":
+            copy_out(source)
+            return 0
+        saved = Path(target or display_name(name))
+        if saved.is_dir():
+            saved /= display_name(name)
+        copy_to(source, saved, force=force)
+    told: dict[str, Json] = {"saved": str(saved), "sha256": source.sha256}
+    screen.value(told) if screen.as_json else screen.note(f"saved {saved}")
     return 0
+
+
+def _kept(options: Options, artifact_id: str) -> tuple[str, Source]:
+    """The name of a kept file, and itself."""
+    from pathlib import Path
+
+    from trunnion.launcher.copying import Source, file_source
+    from trunnion.launcher.hosted import ask
+
+    if options.connect is not None:
+        from trunnion.launcher.elsewhere import ask_far, fetched
+
+        info = ask_far(options, lambda host: host.artifact(artifact_id))
+        return info.name, Source(info.name, info.sha256, fetched(options, artifact_id))
+    found = ask(options, "artifacts.path", {"artifact_id": artifact_id})
+    facts = found if isinstance(found, Mapping) else {}
+    return str(facts.get("name")), file_source(Path(str(facts.get("path"))), str(facts.get("sha256")))
 
 
 def _show_handle(screen: Screen, value: Json) -> None:
@@ -92,10 +109,23 @@ def _show_handle(screen: Screen, value: Json) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.pass_context
 def upload(context: click.Context, *, file: str, media_type: str) -> int:
-    """``trunnion upload``: the host copies the file itself, so its bytes pass no door."""
+    """``trunnion upload``: the host copies the file itself, so its bytes pass no door. One elsewhere is sent them."""
     import uuid
     from functools import partial
     from pathlib import Path
+
+    options, screen = options_of(context), screen_of(context)
+    if options.connect is not None:
+        from trunnion.launcher.elsewhere import ask_far
+        from trunnion.model.errors import Unavailable
+
+        try:
+            info = ask_far(options, lambda host: host.bring(Path(file), media_type))
+        except OSError as error:
+            raise Unavailable(f"{file} cannot be read: {error.strerror}") from None
+        facts: dict[str, Json] = {"handle": info.handle, "name": info.name, "size": info.size, "sha256": info.sha256}
+        screen.value(facts) if screen.as_json else _show_handle(screen, facts)
+        return 0
 
     from trunnion.launcher.attend import tell_result
     from trunnion.launcher.running import run_in_loop
@@ -103,4 +133,4 @@ def upload(context: click.Context, *, file: str, media_type: str) -> int:
 
     args: dict[str, Json] = {"file": str(Path(file).absolute()), "media_type": media_type}
     asked = Invocation(command_id="uploads.add", args=args, idempotency_key=uuid.uuid4().hex)
-    return run_in_loop(options_of(context), screen_of(context), asked, tell=partial(tell_result, _show_handle))
+    return run_in_loop(options, screen, asked, tell=partial(tell_result, _show_handle))

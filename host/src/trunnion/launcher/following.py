@@ -7,15 +7,15 @@ import contextlib
 from pathlib import Path
 
 from trunnion.launcher.attend import tell_end
+from trunnion.launcher.elsewhere import connected
 from trunnion.launcher.failures import exit_status
-from trunnion.launcher.hosted import refuse_start_options
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
 from trunnion.launcher.render import Renderer
 from trunnion.launcher.screen import Screen
 from trunnion.launcher.signals import Interrupts
 from trunnion.model.events import RUN_STREAM, encode_event
-from trunnion.protocol.client import Client
+from trunnion.protocol.clients import HostClient
 
 
 async def follow_stream(options: Options, screen: Screen, stream: str, after: int, *, live: bool) -> int:
@@ -34,11 +34,10 @@ async def follow_stream(options: Options, screen: Screen, stream: str, after: in
     Raises:
         TrunnionError: no host is running, or it refuses.
     """
-    data = locate(options).data
-    async with await Client.connect(data.socket) as client:
-        refuse_start_options(options)
+    artifacts = locate(options).data.artifacts if options.connect is None else None
+    async with connected(options) as client:
         with Interrupts() as interrupts:
-            showing = asyncio.create_task(_show(client, screen, stream, after, live=live, artifacts=data.artifacts))
+            showing = asyncio.create_task(_show(client, screen, stream, after, live=live, artifacts=artifacts))
             leaving = asyncio.create_task(interrupts.reached(1))
             await asyncio.wait([showing, leaving], return_when=asyncio.FIRST_COMPLETED)
             left = not showing.done()
@@ -54,7 +53,9 @@ async def follow_stream(options: Options, screen: Screen, stream: str, after: in
         return tell_end(screen, await client.wait(stream.removeprefix(RUN_STREAM)), to_reach=options.to_reach)
 
 
-async def _show(client: Client, screen: Screen, stream: str, after: int, *, live: bool, artifacts: Path) -> None:
+async def _show(
+    client: HostClient, screen: Screen, stream: str, after: int, *, live: bool, artifacts: Path | None
+) -> None:
     renderer = Renderer(screen, states=True, artifacts=artifacts)
     try:
         async with contextlib.aclosing(client.follow(stream, after, live=live)) as batches:

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from trunnion.launcher.options import refuse_misplaced
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class Lazy(NamedTuple):
-    """Where a subcommand is defined, a module of the launcher or a whole path, and its line in ``--help``."""
+    """Where a subcommand is defined, a module of the launcher or a whole path, and its line in ``--help``.
+
+    Attributes:
+        elsewhere: whether it can be about a host elsewhere, as ``--connect`` names one.
+    """
 
     module: str
     attribute: str
     help: str
+    elsewhere: bool = False
 
     def load(self) -> click.Command:
         """Import it."""
@@ -28,19 +35,21 @@ class Lazy(NamedTuple):
 
 SUBCOMMANDS: Mapping[str, Lazy] = {
     "up": Lazy("up", "up", "Start the host and the frontends that are installed."),
-    "run": Lazy("run", "run", "Run a command and show its output as it comes."),
-    "query": Lazy("query", "query", "Ask a query and print its value."),
-    "follow": Lazy("follow", "follow", "Print the events of a stream as they come."),
-    "runs": Lazy("runs", "runs", "List runs; show, cancel, repeat, export or remove them."),
-    "artifacts": Lazy("files", "artifacts", "List, check and save files kept with runs."),
-    "upload": Lazy("files", "upload", "Copy a file to an upload and print its handle."),
-    "principals": Lazy("access", "principals", "List, add and change people and programs."),
-    "grants": Lazy("access", "grants", "List, add and remove roles on some things."),
-    "tokens": Lazy("access", "tokens", "List, make and revoke API tokens."),
-    "secrets": Lazy("sealed", "secrets", "List, keep and remove secrets; change their key."),
-    "explain": Lazy("explain", "explain", "Say why something is allowed or not, and what would change it."),
-    "plugins": Lazy("look", "plugins", "List the plugins and what became of them."),
-    "meta": Lazy("look", "meta", "List everything there is to run, ask and follow."),
+    "run": Lazy("run", "run", "Run a command and show its output as it comes.", elsewhere=True),
+    "query": Lazy("query", "query", "Ask a query and print its value.", elsewhere=True),
+    "follow": Lazy("follow", "follow", "Print the events of a stream as they come.", elsewhere=True),
+    "runs": Lazy("runs", "runs", "List runs; show, cancel, repeat, export or remove them.", elsewhere=True),
+    "artifacts": Lazy("files", "artifacts", "List, check and save files kept with runs.", elsewhere=True),
+    "upload": Lazy("files", "upload", "Copy a file to an upload and print its handle.", elsewhere=True),
+    "principals": Lazy("access", "principals", "List, add and change people and programs.", elsewhere=True),
+    "grants": Lazy("access", "grants", "List, add and remove roles on some things.", elsewhere=True),
+    "tokens": Lazy("access", "tokens", "List, make and revoke API tokens.", elsewhere=True),
+    "secrets": Lazy("sealed", "secrets", "List, keep and remove secrets; change their key.", elsewhere=True),
+    "explain": Lazy(
+        "explain", "explain", "Say why something is allowed or not, and what would change it.", elsewhere=True
+    ),
+    "plugins": Lazy("look", "plugins", "List the plugins and what became of them.", elsewhere=True),
+    "meta": Lazy("look", "meta", "List everything there is to run, ask and follow.", elsewhere=True),
     "config": Lazy("config", "config", "Show or check the configuration."),
     "backup": Lazy("backup", "backup", "Write everything that is kept to one file."),
     "restore": Lazy("restore", "restore", "Make a data directory of a backup."),
@@ -74,6 +83,8 @@ class LazyGroup(click.Group):
         """Find the subcommand, here or among those plugins bring, or name the nearest ones."""
         name = args[0]
         command = self.get_command(ctx, name)
+        if command is not None and not ctx.resilient_parsing:
+            refuse_misplaced(ctx, name, elsewhere=SUBCOMMANDS[name].elsewhere)
         if command is None and not ctx.resilient_parsing:
             from trunnion.launcher.contributed import subcommand
 

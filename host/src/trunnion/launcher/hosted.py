@@ -49,11 +49,15 @@ def connect(options: Options) -> BlockingClient:
 def ask(
     options: Options, query_id: str, args: Mapping[str, Json] | None = None, argv: Sequence[str] | None = None
 ) -> Json:
-    """Ask a query of the running host, or of its store, read-only, when there is none.
+    """Ask a query of the running host, or of its store, read-only, when there is none; or of one elsewhere.
 
     Raises:
         TrunnionError: whatever refuses it.
     """
+    if options.connect is not None:
+        from trunnion.launcher.elsewhere import ask_far
+
+        return ask_far(options, lambda host: host.query(query_id, args, argv=argv))
     place = locate(options)
     try:
         client = connect(options)

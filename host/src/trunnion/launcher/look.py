@@ -18,8 +18,13 @@ def describe(options: Options) -> Mapping[str, Json]:
     """The description of everything, as the running host gives it, or as a host would that starts now.
 
     Raises:
-        TrunnionError: the configuration cannot be used.
+        TrunnionError: the configuration cannot be used, or the host elsewhere that is meant cannot be reached.
     """
+    if options.connect is not None:
+        from trunnion.launcher.elsewhere import ask_far
+
+        told = ask_far(options, lambda host: host.meta()).meta
+        return told if isinstance(told, Mapping) else {}
     from trunnion.launcher.hosted import connect
     from trunnion.model.errors import Unavailable
 

@@ -34,6 +34,11 @@ def _version(context: click.Context, _parameter: click.Parameter, value: bool) -
 @click.option("--set", "set", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 @click.option("--safe-mode", is_flag=True, help="Load built-ins only.")
 @click.option("--strict", is_flag=True, help="Refuse to start when any plugin is broken.")
+@click.option("--connect", callback=not_empty, metavar="URL", help="Use a host elsewhere: a URL, or a name of one.")
+@click.option("--token-file", type=click.Path(), callback=not_empty, help="The API token to show to it.")
+@click.option("--ca", type=click.Path(), callback=not_empty, help="The certificates it is known by.")
+@click.option("--cert", type=click.Path(), callback=not_empty, help="The certificate to show to it.")
+@click.option("--key", type=click.Path(), callback=not_empty, help="The key of that certificate.")
 @click.option("--debug", is_flag=True, help="Show the traceback of a defect.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."

@@ -24,6 +24,8 @@ class Options(NamedTuple):
         only, without: plugin ids.
         set: ``key=value`` pairs over the configuration.
         debug: show tracebacks of defects.
+        connect: the URL or the name of a host elsewhere, which is then the one that is meant.
+        token_file, ca, cert, key: what is shown to it, and by what it is known.
     """
 
     config: str | None = None
@@ -35,12 +37,23 @@ class Options(NamedTuple):
     safe_mode: bool = False
     strict: bool = False
     debug: bool = False
+    connect: str | None = None
+    token_file: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
     @property
     def to_reach(self) -> str:
         """The options by which another terminal finds the same host, followed by a blank; ``""`` for none."""
-        given = [("--config", self.config), ("--data-dir", self.data_dir)]
+        given = [("--config", self.config), ("--data-dir", self.data_dir), ("--connect", self.connect), *self.shown]
         return "".join(f"{option} {shlex.quote(value)} " for option, value in given if value)
+
+    @property
+    def shown(self) -> list[tuple[str, str | None]]:
+        """The options that say what is shown to a host elsewhere, and by what it is known."""
+        files = {"--token-file": self.token_file, "--ca": self.ca, "--cert": self.cert, "--key": self.key}
+        return list(files.items())
 
     @property
     def words(self) -> list[str]:
@@ -73,10 +86,11 @@ def names(_context: click.Context, _parameter: click.Parameter, value: str | Non
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def not_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+def not_empty(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Refuse ``""``, which is what an unset variable of a shell becomes, rather than use some other place."""
     if value == "":
-        raise click.BadParameter("expected a path, got an empty text")
+        wanted = "URL" if parameter.name == "connect" else "path"
+        raise click.BadParameter(f"expected a {wanted}, got an empty text")
     return value
 
 
@@ -102,3 +116,28 @@ def options_of(context: click.Context) -> Options:
     """The global options of this call of the program, known as soon as they are parsed."""
     given = context.find_root().params
     return Options(**{name: given[name] for name in Options._fields if given.get(name) is not None})
+
+
+def refuse_misplaced(context: click.Context, name: str, *, elsewhere: bool) -> None:
+    """Refuse options that would have no effect, and with ``--connect`` subcommands that are about this machine.
+
+    Args:
+        context: of the whole call.
+        name: of the subcommand.
+        elsewhere: whether it can be about a host elsewhere.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    options = options_of(context)
+    shown = [option for option, value in options.shown if value is not None]
+    if options.connect is None:
+        if shown:
+            raise click.UsageError(f"{', '.join(shown)} concerns a host elsewhere: give --connect too", context)
+        return
+    if not elsewhere:
+        raise click.UsageError(f"{name} is about this machine: leave --connect out", context)
+    idle = [*(["--data-dir"] if options.data_dir is not None else []), *options.for_start]
+    if idle:
+        verb = "has" if len(idle) == 1 else "have"
+        raise click.UsageError(f"--connect is about a host elsewhere, so {', '.join(idle)} {verb} no effect", context)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from trunnion.launcher.attend import Abandon, Attendance, Tell, plain, tell_end
+from trunnion.launcher.elsewhere import far
 from trunnion.launcher.hosted import refuse_start_options
 from trunnion.launcher.options import Options
 from trunnion.launcher.place import locate
@@ -18,6 +19,7 @@ from trunnion.model.errors import Conflict, TrunnionError, Unavailable
 from trunnion.model.runs import Invocation, Run
 from trunnion.protocol.address import is_served
 from trunnion.protocol.client import Client
+from trunnion.protocol.clients import HostClient
 
 if TYPE_CHECKING:
     from trunnion.host import Host
@@ -32,7 +34,7 @@ def run_in_loop(
     options: Options, screen: Screen, invocation: Invocation, *, detach: bool = False, tell: Tell | None = None
 ) -> int:
     """``run_command`` in a loop of the kind it needs: the host's own when a host may have to be started."""
-    is_there = is_served(locate(options).data.socket)
+    is_there = options.connect is not None or is_served(locate(options).data.socket)
     main = run_command(options, screen, invocation, detach=detach, tell=tell)
     if is_there:
         return asyncio.run(main)
@@ -71,13 +73,14 @@ async def run_command(
             to_reach=options.to_reach,
             abandon=_abandon(host),
             tell=tell,
-            artifacts=locate(options).data.artifacts,
+            artifacts=locate(options).data.artifacts if options.connect is None else None,
         )
         try:
             return await attendance.stay(run)
         except Unavailable:
             # A host that another process started for one run may have ended ours too, and gone before it was asked.
-            ended = await _on_record(options, run.id) if host is None else None
+            is_here = host is None and options.connect is None
+            ended = await _on_record(options, run.id) if is_here else None
             if ended is None:
                 raise
             return tell(screen, ended) if tell is not None else tell_end(screen, ended, to_reach=options.to_reach)
@@ -91,7 +94,7 @@ class _Reach(NamedTuple):
     interrupts: Interrupts
     stack: AsyncExitStack
 
-    async def submitted(self, invocation: Invocation, *, detach: bool) -> tuple[Client, Host | None, Run]:
+    async def submitted(self, invocation: Invocation, *, detach: bool) -> tuple[HostClient, Host | None, Run]:
         """A run on record, with whom it was submitted to.
 
         A host that another process started for one run may end between our connecting and our asking: then
@@ -107,8 +110,10 @@ class _Reach(NamedTuple):
                     raise
         raise AssertionError("unreachable")
 
-    async def client(self, *, detach: bool) -> tuple[Client, Host | None]:
+    async def client(self, *, detach: bool) -> tuple[HostClient, Host | None]:
         """A connected client, and the host if it was started here."""
+        if self.options.connect is not None:
+            return await self.stack.enter_async_context(far(self.options)), None
         path = locate(self.options).data.socket
         deadline = asyncio.get_running_loop().time() + STARTING
         while True:
@@ -155,7 +160,7 @@ def _abandon(host: Host | None) -> Abandon | None:
     return partial(interrupt, host)
 
 
-async def submit(client: Client, invocation: Invocation) -> Run:
+async def submit(client: HostClient, invocation: Invocation) -> Run:
     """Submit; when the answer is lost with the line, ask again: the key makes it the same run.
 
     Raises:
