@@ -7,7 +7,7 @@ from sys import intern
 
 import msgspec
 
-from trunnion import Event, InvalidArguments, Invocation, Json, Run
+from trunnion import Event, InvalidArguments, Invocation, Json, Run, StaleMeta
 from trunnion.arguments.strict import loads
 from trunnion.model.events import NULL
 from trunnion.model.runs import ROLES, Page, Role, RunFilter
@@ -102,7 +102,13 @@ def value_of(data: bytes) -> Json:
 
 
 def run_of(message: pb.Run) -> Run:
-    """A run as the host has it; what was left out of the message is not there."""
+    """A run as the host has it; what was left out of the message is not there.
+
+    Raises:
+        StaleMeta: it has a status that this version does not know.
+    """
+    if message.status not in NAMES:
+        raise StaleMeta(f"run {message.id} has status {message.status}, which is of a later version than this")
     args = value_of(message.args_json)
     return Run(
         **{name: getattr(message, name) for name in _PLAIN},

@@ -146,6 +146,8 @@ def error_of(failure: AioRpcError) -> TrunnionError:
     for name, value in failure.trailing_metadata() or ():
         if name == DETAILS and isinstance(value, bytes) and (found := _own_of(value)) is not None:
             return RemoteError(info_of(found))
+    if failure.code() == grpc.StatusCode.UNIMPLEMENTED:
+        return RemoteError(ErrorInfo("not_found", "the host has no such call: it is of an earlier version, or no host"))
     text, code = failure.details() or failure.code().name, _UNNAMED.get(failure.code())
     return Unavailable(AWAY + text) if code is None else RemoteError(ErrorInfo(code, text))
 
