@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from clients_kit import PATIENCE, ROOT, Checkout, installed_buf, require
+from rpc_kit import opened
 
+from trunnion import Command, Context, Invocation, hookimpl
 from trunnion.model.errors import ERROR_TABLE
 
 GUIDE = (ROOT / "docs" / "rpc.md").read_text(encoding="utf-8")
@@ -136,6 +138,31 @@ def test_what_the_readme_shows_of_python_works(checkout: Checkout, page: str, la
     block = re.sub(r"unix:\S+run/rpc.sock", "unix:data/run/rpc.sock", block)
     done = checkout.run("python", "-c", WRAPPED.format(block=textwrap.indent(block, "    ")))
     assert done.stdout.endswith(last), done.stderr
+
+
+class Plant:
+    """The command that the guide brings a file for."""
+
+    @hookimpl
+    def trunnion_commands(self, settings: object) -> list[Command]:
+        async def load(ctx: Context, plan: Path) -> None:
+            await ctx.artifact("report.txt", b"read: " + plan.read_bytes())
+
+        return [Command.of(load, console="plant", expose=frozenset({"rpc"}))]
+
+
+@pytest.mark.anyio
+async def test_files_go_there_and_back_as_the_guide_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [block] = [each for each in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "plan.csv" in each]
+    names: dict[str, object] = {"Path": Path, "Invocation": Invocation}
+    exec(f"async def shown(host):\n{textwrap.indent(block, '    ')}", names)
+    monkeypatch.chdir(tmp_path)
+    Path("plan.csv").write_bytes(b"1,2")
+    async with opened(tmp_path, plugins={"plant": Plant()}) as host, host.client() as client:
+        await names["shown"](client)
+        [run] = (await client.list_runs()).items
+        [kept] = (await client.query("runs.artifacts", {"run_id": run.id}))["items"]
+        assert Path(kept["id"]).read_bytes() == b"read: 1,2"
 
 
 # -- reflection, from outside ------------------------------------------------------------------------------------------

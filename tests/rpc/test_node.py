@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
-from clients_kit import Checkout, install
+from clients_kit import ROOT, Checkout, install
 
 from trunnion_rpc.v1 import runtime_pb2 as pb
 from trunnion_rpc.v1.runtime_pb2_grpc import RuntimeServiceStub
@@ -44,6 +46,27 @@ def node(checkout: Checkout, script: str, target: str = SOCKET, **environ: str) 
     done = checkout.run(*words, cwd="node", TARGET=target, **environ)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_client_may_be_taken_elsewhere(checkout: Checkout, tmp_path: Path) -> None:
+    """With the protocol where the guide says, far from any repository."""
+    there, folder = checkout.place / "node", tmp_path / "mine"
+    shutil.copytree(there / "proto", folder / "proto")
+    (folder / "proto/trunnion/v1").mkdir(parents=True)
+    shutil.copy(ROOT / "plugins/rpc/proto/trunnion/v1/runtime.proto", folder / "proto/trunnion/v1")
+    for name in ("trunnion.js", "package.json"):
+        shutil.copy(there / name, folder)
+    (folder / "node_modules").symlink_to(there / "node_modules")
+    [said] = node(
+        checkout,
+        f"""
+        const {{ Host: Mine }} = await import("{folder}/trunnion.js");
+        const mine = new Mine(process.env.TARGET);
+        tell((await mine.ask("GetHost")).source);
+        mine.close();
+        """,
+    )
+    assert said == "rpc"
 
 
 def test_a_refusal_has_the_code_and_the_facts_of_the_host(checkout: Checkout) -> None:
