@@ -139,7 +139,7 @@ def knock(port: int, tls: Tls | None, say: bytes = PREFACE, alpn: Sequence[str] 
     """What a client hears that takes any certificate; blocks.
 
     Returns:
-        ``answered``, ``closed``, or the alert that ended TLS.
+        ``answered``, ``closed``, ``alert`` in the clear, or the one that ended TLS.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
         if tls is None:
@@ -162,7 +162,8 @@ def knock(port: int, tls: Tls | None, say: bytes = PREFACE, alpn: Sequence[str] 
 def _heard(connected: socket.socket, say: bytes) -> str:
     try:
         connected.sendall(say)
-        return "answered" if connected.recv(1000) else "closed"
+        answer = connected.recv(1000)
+        return "alert" if answer[:2] == b"\x15\x03" else "answered" if answer else "closed"
     except (ConnectionResetError, BrokenPipeError):
         return "closed"
 
@@ -178,10 +179,14 @@ class Plant:
         write(self.folder / "clients.pem", self.clients.pem())
         self.serve()
 
+    def door(self, **more: object) -> Made:
+        """Another certificate of the door, not in its place yet."""
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        return make("door", self.servers, names=names, purposes=[SERVER], **more)
+
     def serve(self, **more: object) -> Made:
         """Another certificate of the door."""
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        made = make("door", self.servers, names=names, purposes=[SERVER], **more)
+        made = self.door(**more)
         made.save(self.folder, "door")
         return made
 

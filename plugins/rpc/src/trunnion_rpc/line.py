@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from trunnion import InvalidArguments, TrunnionError, Unavailable
+from trunnion import InvalidArguments, TrunnionError, Unauthenticated, Unavailable
 from trunnion.protocol import address
 from trunnion_rpc.errors import error_of
 from trunnion_rpc.header import HEADER
@@ -97,6 +97,8 @@ class Line:
 
     def _failure(self, error: grpc.aio.AioRpcError) -> TrunnionError:
         found = error_of(error)
+        if found.code == Unauthenticated.code and stamp_of(self._target) != self._stamp:
+            found = Unavailable("the certificate that was shown does not count any more; there is a newer one")
         self._lost = isinstance(found, Unavailable)
         hint = next((hint for part, hint in _HINTS.items() if part in found.message), "") if self._lost else ""
         return Unavailable(f"the host cannot be reached: {hint} ({error.details()})") if hint else found

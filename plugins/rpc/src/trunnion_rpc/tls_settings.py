@@ -93,7 +93,7 @@ TLS_SCHEMA: JsonObject = {
         },
         "recheck": {
             "type": "number",
-            "minimum": 1,
+            "minimum": 0.1,
             "maximum": 3600,
             "default": 5,
             "description": "Seconds after which files that were changed are read again, and open connections end whose "

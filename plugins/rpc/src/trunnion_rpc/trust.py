@@ -20,6 +20,9 @@ from trunnion_rpc.tls_settings import TlsSettings
 LARGEST = 16 << 20
 """Bytes of one file."""
 
+SOON = datetime.timedelta(days=7)
+"""Before the end of the door's own certificate there should be another one; sooner for one that is short."""
+
 Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -30,12 +33,14 @@ class Trust(NamedTuple):
         context: for new connections.
         judges: of those there are.
         ends: when the door's own certificate does.
+        renew: when there should be another one, at the latest.
         stamp: of the files it was made of.
     """
 
     context: ssl.SSLContext
     judges: Judges
     ends: datetime.datetime
+    renew: datetime.datetime
     stamp: Stamp
 
 
@@ -63,7 +68,7 @@ def load_trust(settings: TlsSettings, now: datetime.datetime) -> Trust:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # a session that is taken up again would be one whose certificate nobody looks at
     context.set_alpn_protocols(["h2"])
-    ends = _own(context, settings, now)
+    ends, renew = _own(context, settings, now)
     authorities: list[x509.Certificate] = []
     if settings.client_ca is not None:
         authorities = _authorities(settings.client_ca)
@@ -73,13 +78,15 @@ def load_trust(settings: TlsSettings, now: datetime.datetime) -> Trust:
     if stamp_of(settings) != stamp:
         raise InvalidConfig("rpc.tls: the files are being changed")
     known = frozenset(each.public_bytes(Encoding.DER) for each in authorities)
-    return Trust(context, Judges(known, revoked), ends, stamp)
+    return Trust(context, Judges(known, revoked), ends, renew, stamp)
 
 
-def _own(context: ssl.SSLContext, settings: TlsSettings, now: datetime.datetime) -> datetime.datetime:
-    """The door's own certificate and key; returns when the first of its chain ends."""
-    chain = _certificates("cert", settings.cert)
-    ends = min(each.not_valid_after_utc for each in chain)
+def _own(
+    context: ssl.SSLContext, settings: TlsSettings, now: datetime.datetime
+) -> tuple[datetime.datetime, datetime.datetime]:
+    """The door's own certificate and key; returns when the first of its chain ends, and should be renewed."""
+    first = min(_certificates("cert", settings.cert), key=lambda each: each.not_valid_after_utc)
+    ends = first.not_valid_after_utc
     if ends <= now:
         raise InvalidConfig(f"rpc.tls.cert: {settings.cert} has expired, on {ends:%Y-%m-%d at %H:%M} UTC")
     _read("key", settings.key)
@@ -88,7 +95,7 @@ def _own(context: ssl.SSLContext, settings: TlsSettings, now: datetime.datetime)
         context.load_cert_chain(settings.cert, settings.key, password=lambda: "")
     except ssl.SSLError as error:
         raise InvalidConfig(_why(settings, error)) from None
-    return ends
+    return ends, ends - min(SOON, (ends - first.not_valid_before_utc) / 5)
 
 
 def _why(settings: TlsSettings, error: ssl.SSLError) -> str:

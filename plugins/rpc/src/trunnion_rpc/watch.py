@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from trunnion import HostHandle, InvalidConfig
 from trunnion_rpc.settings import RpcSettings
 from trunnion_rpc.tls_front import Front
 from trunnion_rpc.tls_settings import TlsSettings
 from trunnion_rpc.trust import Trust, load_trust, stamp_of
-
-SOON = timedelta(days=7)
-"""Before the end of the door's own certificate, operators are told."""
 
 
 class Watch:
@@ -37,6 +34,7 @@ class Watch:
         self._settings = settings
         self._problem = ""
         self._told = ""
+        self._told_of_end: datetime | None = None
 
     def front(self, settings: RpcSettings, inner: str) -> Front:
         """For a place where it counts, before a socket that gRPC listens at."""
@@ -84,11 +82,11 @@ class Watch:
         self._problem = problem
 
     def _tell_end(self) -> None:
-        ends = self.trust.ends
-        text = f"the certificate of the door ends on {ends:%Y-%m-%d at %H:%M} UTC: renew {self._settings.cert}"
-        if ends - datetime.now(UTC) <= SOON and text != self._told:
+        _, _, ends, renew, _ = self.trust
+        if renew <= datetime.now(UTC) and ends != self._told_of_end:
+            text = f"the certificate of the door ends on {ends:%Y-%m-%d at %H:%M} UTC: renew {self._settings.cert}"
             self._host.report("tls.problem", text)
-            self._told = text
+            self._told_of_end = ends
 
 
 @asynccontextmanager

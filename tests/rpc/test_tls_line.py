@@ -1,0 +1,204 @@
+"""The bytes that TLS carries: all of them, in order, at the pace of the slower side, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from certs_kit import ANN, PREFACE, Plant, knock
+from rpc_kit import Rpc, opened, until
+from test_tls_changes import _secured, open_connections
+from test_tls_names import plant_host, port_of, reasons, tried
+
+from trunnion import Invocation, TrunnionError
+from trunnion.model.events import encode_event
+from trunnion_rpc import tls_front
+from trunnion_rpc.client import Client
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Plant:
+    return Plant(tmp_path)
+
+
+def joins() -> int:
+    return sum("connection to rpc" in task.get_name() for task in asyncio.all_tasks())
+
+
+async def test_large_things_go_both_ways_unharmed(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``TlsLine.send`` writes until all is written, and reads until there is no more."""
+    content = os.urandom(9_000_001)
+    async with plant_host(plant, tmp_path) as host:
+        async with Client(host.part.address, tls=plant.tls(plant.client(ANN))) as client:
+            uploads = [client.files.upload(content) for _ in range(3)]
+            brought = await asyncio.gather(*uploads)
+            assert {each.sha256 for each in brought} == {hashlib.sha256(content).hexdigest()}
+            large = await client.run(Invocation(command_id="demo.large", args={"size": 300_000}))
+            assert large.result == "é" * 300_000
+            values = await asyncio.gather(*(client.query("demo.lots", {"size": 1_000_000}) for _ in range(5)))
+            assert set(values) == {"ü" * 1_000_000}
+        await until(lambda: not open_connections(host))
+        assert joins() == 0
+
+
+async def test_two_who_follow_one_run_by_tls_and_by_the_socket_get_the_same_bytes(plant: Plant, tmp_path: Path) -> None:
+    _, *tls = plant.settings()
+    async with opened(tmp_path, 'listen=["unix", "127.0.0.1:0"]', *tls) as host:
+        await host.person(ANN, "admin")
+        address = host.part.address.split(", ")[1]
+        async with host.client() as near, Client(address, tls=plant.tls(plant.client(ANN))) as far:
+            run = await near.submit(Invocation(command_id="demo.much", args={"lines": 3000}))
+            both = await asyncio.gather(*(_bytes(client, run.id) for client in (near, far)))
+            assert both[0] == both[1]
+            assert len(both[0]) > 600_000
+
+
+async def _bytes(client: Client, run_id: str) -> bytes:
+    return b"".join([encode_event(event) async for batch in client.follow(f"run/{run_id}") for event in batch])
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody_and_nothing_piles_up(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``pause_writing`` stops the server's side; what waits is in the store, not in memory."""
+    async with plant_host(plant, tmp_path) as host:
+        held: list[int] = []
+        lines: list[tls_front.Connection] = []
+        async with Client(host.part.address, tls=plant.tls(plant.client(ANN))) as client:
+            run = await client.submit(Invocation(command_id="demo.much", args={"lines": 60_000, "size": 400}))
+            slow = client.follow(f"run/{run.id}")
+            await anext(slow)
+            await client.wait(run.id)
+            lines += connections(host)
+            held += [each.line._transport.get_write_buffer_size() for each in lines]
+            count = 1 + sum([1 async for _ in slow])
+            assert count > 10
+        assert max(held) < 4 << 20
+
+
+def connections(host: Rpc) -> list[tls_front.Connection]:
+    import gc
+
+    fronts = [each for each in gc.get_objects() if isinstance(each, tls_front.Front)]
+    mine = next(front for front in fronts if front._host.identity is host.host.kernel.identity)
+    return list(mine._connections.values())
+
+
+async def test_a_reader_that_stops_is_not_waited_for_in_memory(plant: Plant, tmp_path: Path) -> None:
+    """The same, without a library between that reads ahead: a socket that is simply not read."""
+    async with plant_host(plant, tmp_path) as host:
+        with socket.create_connection(("127.0.0.1", port_of(host))) as plain:
+            secured = await asyncio.to_thread(_secured, plain, plant.tls(plant.client(ANN)))
+            await until(lambda: connections(host))
+            line = connections(host)[0].line
+            await until(lambda: line._inner is not None)
+            said = 0
+            while line._inner._transport.is_reading() and said < 64 << 20:
+                line._inner.data_received(bytes(1 << 20))
+                said += 1 << 20
+            assert 0 < line._transport.get_write_buffer_size() < 4 << 20
+            assert said < 64 << 20
+            reading = asyncio.create_task(asyncio.to_thread(_read, secured, said))
+            await until(line._inner._transport.is_reading)
+            assert await reading >= said
+
+
+def _read(secured: socket.socket, count: int) -> int:
+    got = 0
+    while got < count and (data := secured.recv(65536)):
+        got += len(data)
+    return got
+
+
+async def test_whoever_connects_and_says_nothing_does_not_keep_others_out(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defence: the longest of those that are not secured makes way."""
+    monkeypatch.setattr(tls_front, "MOST_UNSECURED", 8)
+    async with plant_host(plant, tmp_path) as host:
+        with ExitStack() as stack:
+            silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port_of(host)))) for _ in range(30)]
+            assert await tried(host, plant, plant.client(ANN)) == ""
+            for each in silent[:20]:
+                each.settimeout(10)
+                assert await asyncio.to_thread(_closed, each)
+
+
+def _closed(connected: socket.socket) -> bool:
+    try:
+        return connected.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_whoever_takes_too_long_is_hung_up_on(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``handshake_timeout``."""
+    async with opened(tmp_path, *plant.settings(), "handshake_timeout=1") as host:
+        with socket.create_connection(("127.0.0.1", port_of(host))) as slow:
+            slow.settimeout(10)
+            slow.sendall(b"\x16\x03")
+            assert await asyncio.to_thread(_closed, slow)
+        assert await reasons(host) == ["late"]
+
+
+async def test_there_are_so_many_connections_and_no_more(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``max_connections`` in ``Front.secured``."""
+    async with opened(tmp_path, *plant.settings(), "max_connections=2") as host:
+        await host.person(ANN, "operator")
+        made = plant.client(ANN)
+        tls = plant.tls(made)
+        with ExitStack() as stack:
+            for _ in range(2):
+                plain = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(host))))
+                stack.enter_context(await asyncio.to_thread(_secured, plain, tls))
+            await until(lambda: open_connections(host) == 2)
+            assert await asyncio.to_thread(knock, port_of(host), tls) == "closed"
+            assert await reasons(host) == ["too_many"]
+        await until(lambda: open_connections(host) == 0)
+        assert await tried(host, plant, made) == ""
+
+
+@pytest.mark.parametrize("after", [b"", PREFACE], ids=["at once", "in the middle"])
+async def test_clients_that_vanish_leave_nothing_behind(plant: Plant, tmp_path: Path, after: bytes) -> None:
+    async with plant_host(plant, tmp_path) as host:
+        tls = plant.tls(plant.client(ANN))
+        before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        for _ in range(20):
+            plain = socket.create_connection(("127.0.0.1", port_of(host)))
+            secured = await asyncio.to_thread(_secured, plain, tls)
+            secured.sendall(after or b"x")
+            secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            secured.close()
+        await until(lambda: open_connections(host) == 0 and joins() == 0)
+        await until(lambda: sum(1 for _ in Path("/proc/self/fd").iterdir()) <= before)
+
+
+async def test_random_bytes_instead_of_tls_end_the_line_and_nothing_else(plant: Plant, tmp_path: Path) -> None:
+    async with plant_host(plant, tmp_path) as host:
+        for size in (1, 5, 100, 5000):
+            await asyncio.to_thread(_say, port_of(host), os.urandom(size))
+            await asyncio.to_thread(_say, port_of(host), b"\x16\x03\x01\x02\x00" + os.urandom(size))
+        assert await tried(host, plant, plant.client(ANN)) == ""
+        assert open_connections(host) <= 1
+
+
+def _say(port: int, data: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        plain.sendall(data)
+
+
+async def test_the_door_shuts_under_those_who_are_in(plant: Plant, tmp_path: Path) -> None:
+    """Calls are answered by gRPC, or told that it shuts, before the lines end; nobody is left connected."""
+    async with plant_host(plant, tmp_path) as host:
+        client = Client(host.part.address, tls=plant.tls(plant.client(ANN)), patience=0)
+        run = await client.submit(Invocation(command_id="demo.hold"))
+        waiting = asyncio.create_task(client.wait(run.id))
+        await host.demo.begun.wait()
+    try:
+        assert (await asyncio.wait_for(waiting, 10)).status == "interrupted"
+    except TrunnionError as error:
+        assert error.code == "unavailable"
+    await client.close()
