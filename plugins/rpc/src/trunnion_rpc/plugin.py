@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from trunnion import Frontend, Json, Setting, hookimpl
+from trunnion import Frontend, Json, LazyCommand, Setting, hookimpl
 
 if TYPE_CHECKING:
+    import click
+
     from trunnion import HostHandle, Ready
 
 
@@ -15,6 +17,18 @@ async def _serve(host: HostHandle, ready: Ready) -> None:
     from trunnion_rpc.frontend import serve
 
     await serve(host, ready)
+
+
+def _command() -> click.Command:
+    from trunnion_rpc.command import rpc
+
+    return rpc
+
+
+@hookimpl
+def trunnion_cli() -> Iterable[LazyCommand]:
+    """``trunnion rpc``."""
+    yield LazyCommand(name="rpc", help="Help with the door for gRPC: certificates for trying it out.", load=_command)
 
 
 @hookimpl
