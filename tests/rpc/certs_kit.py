@@ -135,6 +135,18 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("00000004000000000
 """What a client of HTTP/2 says first."""
 
 
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """How a client connects that takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(tls.ca)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2"])
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
 def knock(port: int, tls: Tls | None, say: bytes = PREFACE, alpn: Sequence[str] = ("h2",)) -> str:
     """What a client hears that takes any certificate; blocks.
 
@@ -144,14 +156,8 @@ def knock(port: int, tls: Tls | None, say: bytes = PREFACE, alpn: Sequence[str] 
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
         if tls is None:
             return _heard(plain, say)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.load_verify_locations(tls.ca)
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        if alpn:
-            context.set_alpn_protocols(list(alpn))
-        if tls.cert:
-            context.load_cert_chain(tls.cert, tls.key)
+        context = client_context(tls)
+        context.set_alpn_protocols(list(alpn))
         try:
             with context.wrap_socket(plain) as secured:
                 return _heard(secured, say)

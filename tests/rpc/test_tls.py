@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from certs_kit import ANN, PREFACE, SERVER, Plant, authority, knock, make, revocations, write
+from certs_kit import ANN, PREFACE, SERVER, Plant, authority, client_context, knock, make, revocations, write
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -91,9 +91,7 @@ async def test_j1_no_certificate_no_encryption_the_wrong_protocol(
 
 
 def _older(port: int, tls: Tls) -> str:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(tls.ca)
+    context = client_context(tls)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     try:
         with socket.create_connection(("127.0.0.1", port)) as plain, context.wrap_socket(plain):
@@ -136,6 +134,26 @@ async def test_without_a_certificate_nobody_calls_even_if_tls_lets_them_pass(
     async with plant_host(plant, tmp_path) as host:
         assert await tried(host, plant, None) == f"unauthenticated: {REFUSED}"
         assert await reasons(host) == ["none"]
+
+
+async def test_a_session_is_not_taken_up_again(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``num_tickets``: of a session that is resumed nobody would see the certificate."""
+    async with plant_host(plant, tmp_path) as host:
+        context = client_context(plant.tls(plant.client(ANN)))
+        assert await asyncio.to_thread(_twice, port_of(host), context) == (False, False)
+
+
+def _twice(port: int, context: ssl.SSLContext) -> tuple[bool, bool]:
+    """Whether there was something to resume, and whether it was resumed."""
+    session, tickets, reused = None, False, False
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            secured = context.wrap_socket(plain, session=session)
+            secured.sendall(PREFACE)
+            secured.recv(1000)
+            session, reused = secured.session, secured.session_reused
+            tickets = tickets or session.has_ticket
+    return tickets, bool(reused)
 
 
 async def test_the_socket_behind_is_no_way_round(plant: Plant, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from certs_kit import ANN, DOMAIN, Made, Plant, authority, revocations, write
+from certs_kit import ANN, DOMAIN, Made, Plant, authority, client_context, revocations, write
 from rpc_kit import Rpc, until
 from test_tls_names import REFUSED, plant_host, port_of, reasons, tried
 
@@ -140,14 +140,8 @@ async def test_calls_of_a_connection_that_is_lost_are_refused_until_it_is_closed
 
 
 def _secured(plain: socket.socket, tls: Tls) -> ssl.SSLSocket:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(tls.ca)
-    context.set_alpn_protocols(["h2"])
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
     plain.settimeout(20)
-    return context.wrap_socket(plain)
+    return client_context(tls).wrap_socket(plain)
 
 
 def _read_to_end(secured: ssl.SSLSocket) -> bool:
