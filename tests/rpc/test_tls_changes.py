@@ -16,7 +16,8 @@ from certs_kit import ANN, DOMAIN, Made, Plant, authority, client_context, revoc
 from rpc_kit import Rpc, until
 from test_tls_names import REFUSED, plant_host, port_of, reasons, tried
 
-from trunnion import Event, Invocation, TrunnionError
+from trunnion import Event, InvalidConfig, Invocation, TrunnionError
+from trunnion_rpc import watch
 from trunnion_rpc.client import Client
 from trunnion_rpc.target import Tls
 
@@ -128,6 +129,20 @@ async def test_j4_a_certificate_ends_while_a_stream_is_open(
     figure("most seconds beyond the configured age", round(max(0.0, max(s for s, _ in late) - AGE), 2))
 
 
+async def test_an_authority_that_is_not_trusted_any_more_takes_its_clients_along(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``authorities`` in ``require_standing``; OpenSSL is not asked again."""
+    others = authority("others")
+    write(plant.folder / "clients.pem", plant.clients.pem() + others.pem())
+    async with (
+        plant_host(plant, tmp_path, recheck=0.1) as host,
+        following(host, plant, plant.client(ANN, by=others), "foreign") as foreign,
+        following(host, plant, plant.client(ANN), "own") as own,
+    ):
+        write(plant.folder / "clients.pem", plant.clients.pem())
+        assert {text.partition(":")[0] for text, _ in await foreign.ended()} == {"unauthenticated"}
+        assert own.goes_on
+
+
 async def test_calls_of_a_connection_that_is_lost_are_refused_until_it_is_closed(plant: Plant, tmp_path: Path) -> None:
     """And then it is closed: a client that does not let go is let go."""
     made = plant.client(ANN)
@@ -140,7 +155,7 @@ async def test_calls_of_a_connection_that_is_lost_are_refused_until_it_is_closed
 
 
 def _secured(plain: socket.socket, tls: Tls) -> ssl.SSLSocket:
-    plain.settimeout(20)
+    plain.settimeout(8)
     return client_context(tls).wrap_socket(plain)
 
 
@@ -149,6 +164,37 @@ def _read_to_end(secured: ssl.SSLSocket) -> bool:
         while secured.recv(1000):
             pass
     return True
+
+
+class Looks:
+    """How often the files were read, and did not fit.
+
+    Attributes:
+        failed: counts.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failed = 0
+        load = watch.load_trust
+
+        def looked(*given: object) -> object:
+            try:
+                return load(*given)
+            except InvalidConfig:
+                self.failed += 1
+                raise
+
+        monkeypatch.setattr(watch, "load_trust", looked)
+
+    async def more(self, count: int = 1) -> None:
+        """Wait until it has happened so many times more."""
+        wanted = self.failed + count
+        await until(lambda: self.failed >= wanted)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
 
 
 # -- J5 ----------------------------------------------------------------------------------------------------
@@ -191,7 +237,7 @@ class Callers:
 
 
 async def test_j5_the_key_of_the_door_is_changed_while_it_works(
-    plant: Plant, tmp_path: Path, rounds: int, figure: Callable[..., None]
+    plant: Plant, tmp_path: Path, looks: Looks, rounds: int, figure: Callable[..., None]
 ) -> None:
     tls = plant.tls(plant.client(ANN))
     async with plant_host(plant, tmp_path, recheck=0.1) as host:
@@ -202,11 +248,12 @@ async def test_j5_the_key_of_the_door_is_changed_while_it_works(
             made = plant.door()
             halves = [("door.pem", made.pem()), ("door.key", made.key_pem())]
             for name, data in reversed(halves) if number % 2 else halves:
-                assert await asyncio.to_thread(shown_by, port_of(host), tls) == now
-                torn = plant.folder / name
-                torn.write_bytes(data[: len(data) // 2])  # by a tool that does not know better
+                half = plant.folder / name
+                half.write_bytes(data[: len(data) // 2])  # by a tool that does not know better
+                await looks.more()
                 await callers.more()
-                write(torn, data)
+                assert await asyncio.to_thread(shown_by, port_of(host), tls) == now
+                write(half, data)
                 await callers.more()
             now = made.cert.serial_number
             async with asyncio.timeout(10):
@@ -218,7 +265,7 @@ async def test_j5_the_key_of_the_door_is_changed_while_it_works(
         figure("handshakes", callers.let_in)
 
 
-async def test_files_that_do_not_fit_for_long_are_told_of_once(plant: Plant, tmp_path: Path) -> None:
+async def test_files_that_do_not_fit_for_long_are_told_of_once(plant: Plant, tmp_path: Path, looks: Looks) -> None:
     tls = plant.tls(plant.client(ANN))
     async with plant_host(plant, tmp_path, recheck=0.1) as host:
         now = await asyncio.to_thread(shown_by, port_of(host), tls)
@@ -226,6 +273,7 @@ async def test_files_that_do_not_fit_for_long_are_told_of_once(plant: Plant, tmp
         await until(lambda: any("does not belong to" in text for text in told(host)))
         (plant.folder / "door.key").unlink()
         await until(lambda: any("door.key: No such file" in text for text in told(host)))
+        await looks.more(5)
         assert await asyncio.to_thread(shown_by, port_of(host), tls) == now
         made = plant.serve()
         async with asyncio.timeout(10):

@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import os
 import socket
+import ssl
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from certs_kit import ANN, PREFACE, Plant, knock
+from certs_kit import ANN, PREFACE, Plant, client_context, knock
 from rpc_kit import Rpc, opened, until
 from test_tls_changes import _secured, open_connections
 from test_tls_names import plant_host, port_of, reasons, tried
@@ -19,11 +20,16 @@ from trunnion import Invocation, TrunnionError
 from trunnion.model.events import encode_event
 from trunnion_rpc import tls_front
 from trunnion_rpc.client import Client
+from trunnion_rpc.target import Tls
 
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Plant:
     return Plant(tmp_path)
+
+
+SETTINGS_TAKEN = bytes.fromhex("000000040100000000")
+"""What a server of HTTP/2 answers to the first words of a client."""
 
 
 def joins() -> int:
@@ -44,6 +50,35 @@ async def test_large_things_go_both_ways_unharmed(plant: Plant, tmp_path: Path) 
             assert set(values) == {"ü" * 1_000_000}
         await until(lambda: not open_connections(host))
         assert joins() == 0
+
+
+async def test_what_comes_with_the_last_word_of_the_handshake_is_not_lost(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``_early``; a client need not wait for us before it speaks HTTP/2."""
+    async with plant_host(plant, tmp_path) as host:
+        assert await asyncio.to_thread(_in_one, port_of(host), plant.tls(plant.client(ANN)))
+
+
+def _in_one(port: int, tls: Tls) -> bytes:
+    """What is answered to somebody whose handshake and first words are one piece."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secured = client_context(tls).wrap_bio(incoming, outgoing)
+    with socket.create_connection(("127.0.0.1", port), timeout=8) as plain:
+        while True:
+            try:
+                secured.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65536))
+        secured.write(PREFACE)
+        plain.sendall(outgoing.read())
+        heard = b""
+        while SETTINGS_TAKEN not in heard:
+            try:
+                heard += secured.read(1000)
+            except ssl.SSLWantReadError:
+                incoming.write(plain.recv(65536))
+        return heard
 
 
 async def test_two_who_follow_one_run_by_tls_and_by_the_socket_get_the_same_bytes(plant: Plant, tmp_path: Path) -> None:

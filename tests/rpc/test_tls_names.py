@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from certs_kit import ANN, CLIENT, DOMAIN, SERVER, Made, Plant, authority, knock, make, revocations, uri, write
+from certs_kit import ANN, CLIENT, DOMAIN, PREFACE, SERVER, Made, Plant, authority, knock, make, revocations, uri, write
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from rpc_kit import Rpc, opened
@@ -76,6 +76,11 @@ def revoked(plant: Plant) -> Made:
 def an_authority_itself(plant: Plant) -> Made:
     uses = frozenset({"digital_signature", "key_cert_sign"})
     return make("ann", plant.clients, ca=True, names=uri(ANN), uses=uses)
+
+
+@bad("authority")
+def an_authority_that_may_not_sign_others(plant: Plant) -> Made:
+    return make("ann", plant.clients, ca=True, names=uri(ANN))
 
 
 @bad("authority")
@@ -203,6 +208,7 @@ async def test_j2_without_the_fault_good_certificates_are_let_in(plant: Plant, t
 OURS = (
     "revoked",
     "an_authority_itself",
+    "an_authority_that_may_not_sign_others",
     "one_that_may_sign_others",
     "by_an_authority_that_says_nothing_of_revocations",
 )
@@ -218,6 +224,14 @@ async def test_j2_without_the_defence_openssl_lets_some_pass(
     made = {name: BAD[name][1](plant) for name in OURS}
     async with plant_host(plant, tmp_path, crl=f'["{plant.folder / "clients.crl"}"]') as host:
         assert [await tried(host, plant, each) for each in made.values()] == [""] * len(OURS)
+
+
+async def test_whoever_goes_on_talking_hears_why_all_the_same(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``TlsLine`` says its last words and goes on listening; closed at once, they would be lost on the way."""
+    made = expired(plant)
+    async with plant_host(plant, tmp_path) as host:
+        heard = await asyncio.to_thread(knock, port_of(host), plant.tls(made), PREFACE + bytes(3 << 20))
+        assert heard == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 
 
 async def test_a_list_of_revocations_that_is_out_of_date_lets_nobody_in(plant: Plant, tmp_path: Path) -> None:
