@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from trunnion import Invocation, TrunnionError
 from trunnion_rpc.client import Client
+from trunnion_rpc.target import Tls
 
 
 async def show(host: Client, run_id: str) -> None:
@@ -16,8 +18,10 @@ async def show(host: Client, run_id: str) -> None:
                 print(event.text.rstrip())
 
 
-async def main(target: str) -> None:
-    async with await Client.connect(target, token=os.environ.get("TRUNNION_TOKEN") or None) as host:
+async def main(target: str, *files: str) -> None:
+    tls = Tls(*map(Path, files)) if files else None  # of the authority, one's certificate, its key
+    token = os.environ.get("TRUNNION_TOKEN") or None
+    async with await Client.connect(target, token=token, tls=tls) as host:
         print("I am", (await host.host()).principal)
 
         water = Invocation(command_id="greenhouse.water", args={"bed": "basil", "pause": 0.1})
@@ -43,4 +47,4 @@ async def main(target: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

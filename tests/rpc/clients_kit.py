@@ -16,6 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TAKEN = ("examples/rpc", "examples/quickstart/plugins", "plugins/rpc/proto")
 HOST = [sys.executable, "-c", "from trunnion.launcher.main import main; main()", "up", "--no-shell"]
 PATIENCE = 60
+TLS = """
+[rpc.tls]
+cert = "certs/server.pem"
+key = "certs/server.key"
+client_ca = "certs/ca.pem"
+trust_domain = "trunnion.internal"
+"""
 INSTALL = ("npm", "ci", "--silent", "--prefer-offline")
 
 
@@ -33,7 +40,7 @@ class Checkout:
     """
 
     def __init__(self, root: Path, buf: Path | None = None) -> None:
-        self.root, self.place = root, root / "examples" / "rpc"
+        self.root, self.place, self.buf = root, root / "examples" / "rpc", buf
         for folder in TAKEN:
             left = shutil.ignore_patterns("data", "node_modules", "__pycache__")
             shutil.copytree(ROOT / folder, root / folder, ignore=left)
@@ -45,6 +52,7 @@ class Checkout:
 
     def start(self) -> None:
         """Start the host, at a port that the system chooses."""
+        self.said = ""
         config = self.place / "trunnion.toml"
         config.write_text(config.read_text(encoding="utf-8").replace(":50051", ":0"), encoding="utf-8")
         log = self.root / "up.log"
@@ -57,7 +65,18 @@ class Checkout:
             assert self._host.poll() is None and time.monotonic() < end, self.said
             time.sleep(0.01)
             self.said = log.read_text(encoding="utf-8")
-        self.port = int(re.findall(r"rpc\.sock, 127\.0\.0\.1:(\d+)", self.said)[0])
+        self.port = int(re.findall(r"rpc\.sock, (?:grpcs://)?127\.0\.0\.1:(\d+)", self.said)[0])
+
+    def secure(self, client: str) -> None:
+        """Make certificates, and a principal of them that may do what the example does; the next start needs them."""
+        made = self.run("trunnion", "rpc", "certs", "certs", "--client", client)
+        assert made.returncode == 0, made.stderr
+        with (self.place / "trunnion.toml").open("a", encoding="utf-8") as config:
+            config.write(TLS)
+        name = f"spiffe://trunnion.internal/{client}"
+        for words in (("principals", "add", name), ("grants", "add", name, "operator", "greenhouse.*", "scripts.*")):
+            done = self.run("trunnion", *words)
+            assert done.returncode == 0, done.stderr
 
     def stop(self) -> None:
         """End the host in order."""

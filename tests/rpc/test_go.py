@@ -20,8 +20,11 @@ SOURCES = Path(os.environ.get("GOCODE", "/usr/share/gocode/src"))
 MODULE = "example.com/caller"
 STUBS = f"Mtrunnion/v1/runtime.proto={MODULE}/trunnionv1"
 BEFORE = {
-    "grpc.NewClient(": "grpc.Dial(",
-    "grpc.WithTransportCredentials(insecure.NewCredentials())": "grpc.WithInsecure()",
+    "transport := insecure.NewCredentials()": "transport := grpc.WithInsecure()",
+    "transport = secured(os.Args[2], os.Args[3], os.Args[4])": (
+        "transport = grpc.WithTransportCredentials(secured(os.Args[2], os.Args[3], os.Args[4]))"
+    ),
+    "grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(transport))": "grpc.Dial(os.Args[1], transport)",
     '\t"google.golang.org/grpc/credentials/insecure"\n': "",
 }
 SAID = """\
@@ -75,9 +78,15 @@ def test_the_program_in_go_does_what_the_others_do(tmp_path: Path) -> None:
         token = checkout.token("ada", "greenhouse.*", "scripts.checksum")
         again = checkout.run(caller, f"127.0.0.1:{checkout.port}", TRUNNION_TOKEN=token)
         nobody = checkout.run(caller, f"127.0.0.1:{checkout.port}")
+        checkout.stop()
+        checkout.secure("ada")
+        checkout.start()
+        files = ("certs/ca.pem", "certs/client-ada.pem", "certs/client-ada.key")
+        secured = checkout.run(caller, f"localhost:{checkout.port}", *files)
     finally:
         checkout.stop()
     assert done.stdout.splitlines()[1:8] == SAID.splitlines()[1:]
     assert again.stdout.splitlines()[:8] == SAID.replace("you", "ada").splitlines()
     assert done.stdout.splitlines()[8].split()[0] == again.stdout.splitlines()[8].split()[0]
+    assert secured.stdout.splitlines()[:8] == SAID.replace("you", "spiffe://trunnion.internal/ada").splitlines()
     assert (nobody.returncode, "say who you are" in nobody.stderr) == (1, True)

@@ -6,7 +6,7 @@ import getpass
 import re
 import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,10 +54,16 @@ def test_every_code_is_in_the_table_with_its_status() -> None:
 # -- what it types -----------------------------------------------------------------------------------------------------
 
 
-def session() -> list[tuple[str, str]]:
+HERE, _, _rest = GUIDE.partition("## From other machines\n")
+ELSEWHERE, _, _rest = _rest.partition("\n## ")
+HERE += _rest
+"""The guide without the section on TLS, which needs a host of its own, and that section."""
+
+
+def session(text: str) -> list[tuple[str, str]]:
     """Each command of the guide with what it prints, in order; a command goes on after a backslash."""
     typed: list[tuple[str, str]] = []
-    for block in re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             found = re.match(r"((?:[^\n]*\\\n)*[^\n]*\n)(.*)", part, re.DOTALL)
             assert found is not None
@@ -101,20 +107,58 @@ def plain(text: str, checkout: Checkout) -> str:
     return text.strip()
 
 
+def expect(checkout: Checkout, steps: Sequence[tuple[str, str]]) -> None:
+    """See to it that commands, typed one after the other, print what is said."""
+    commands = [command.replace(":50051", f":{checkout.port}") for command, _ in steps]
+    for (command, expected), got in zip(steps, typed(checkout, commands), strict=True):
+        assert f"$ {command}{plain(got, checkout)}" == f"$ {command}{plain(expected, checkout)}"
+
+
 def test_the_host_says_what_the_guide_says(checkout: Checkout) -> None:
-    [said] = [printed for command, printed in session() if command.startswith("trunnion up")]
+    [said] = [printed for command, printed in session(HERE) if command.startswith("trunnion up")]
     assert plain(checkout.said, checkout).startswith(plain(said, checkout))
 
 
 def test_everything_that_is_typed_does_what_is_printed(checkout: Checkout) -> None:
     """Programs in Python and Node, buf, over the socket and over the port, in one session."""
     require("npm", "Node, 20 or newer")
-    steps = [(command, printed) for command, printed in session() if not command.startswith(("source", "trunnion up"))]
+    steps = [(line, printed) for line, printed in session(HERE) if not line.startswith(("source", "trunnion up"))]
     assert len(steps) > 10
-    commands = [command.replace(":50051", f":{checkout.port}") for command, _ in steps]
-    printed = typed(checkout, commands)
-    for (command, expected), got in zip(steps, printed, strict=True):
-        assert f"$ {command}{plain(got, checkout)}" == f"$ {command}{plain(expected, checkout)}"
+    expect(checkout, steps)
+
+
+def test_the_protocol_is_written_where_it_is_wanted(checkout: Checkout, tmp_path: Path) -> None:
+    """Also where an older one is."""
+    path = tmp_path / "proto/trunnion/v1/runtime.proto"
+    for _ in range(2):
+        assert checkout.run("trunnion", "rpc", "proto", tmp_path / "proto").stdout == f"{path}\n"
+        assert path.read_bytes() == (ROOT / "plugins/rpc/proto/trunnion/v1/runtime.proto").read_bytes()
+        path.write_text("old")
+    refused = checkout.run("trunnion", "rpc", "proto", "/proc/nothing")
+    assert (refused.returncode, refused.stderr) == (6, "error: cannot write /proc/nothing: No such file or directory\n")
+
+
+@pytest.fixture
+def secured(checkout: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    """Another one, whose host is to be reached from elsewhere; its files are made, it is not started."""
+    made = Checkout(tmp_path / "trunnion", checkout.buf)
+    yield made
+    made.stop()
+
+
+def test_with_the_certificates_that_are_made_everything_goes_by_tls(secured: Checkout) -> None:
+    require("npm", "Node, 20 or newer")
+    first, *steps = session(ELSEWHERE)
+    expect(secured, [first])
+    [table] = re.findall(r"```toml\n(.*?)```", ELSEWHERE, re.DOTALL)
+    with (secured.place / "trunnion.toml").open("a", encoding="utf-8") as config:
+        config.write(f"\n{table}")
+    secured.start()
+    assert len(steps) > 5
+    expect(secured, steps)
+    where = f"https://localhost:{secured.port}/trunnion.v1.RuntimeService/GetHost"
+    nobody = secured.run(*BUF, "--cacert", "certs/ca.pem", "--schema", "../../plugins/rpc/proto", where)
+    assert (nobody.returncode != 0, "principal" in nobody.stdout) == (True, False)
 
 
 WRAPPED = """

@@ -4,6 +4,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -14,6 +16,7 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -120,8 +123,23 @@ func must(err error) {
 	}
 }
 
+// secured reads files of the authority, one's certificate and its key.
+func secured(ca, cert, key string) credentials.TransportCredentials {
+	pem, err := os.ReadFile(ca)
+	must(err)
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(pem)
+	own, err := tls.LoadX509KeyPair(cert, key)
+	must(err)
+	return credentials.NewTLS(&tls.Config{RootCAs: authorities, Certificates: []tls.Certificate{own}})
+}
+
 func main() {
-	channel, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	transport := insecure.NewCredentials()
+	if len(os.Args) > 4 {
+		transport = secured(os.Args[2], os.Args[3], os.Args[4])
+	}
+	channel, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(transport))
 	must(err)
 	defer channel.Close()
 	c := caller{pb.NewRuntimeServiceClient(channel), context.Background()}

@@ -4,7 +4,8 @@ import { randomUUID } from "node:crypto";
 
 import { Host, fromJson, toJson } from "./trunnion.js";
 
-const host = new Host(process.argv[2], { token: process.env.TRUNNION_TOKEN });
+const [target, ca, cert, key] = process.argv.slice(2);
+const host = new Host(target, { token: process.env.TRUNNION_TOKEN, tls: ca && { ca, cert, key } });
 
 /** Start a run. It has a key, so that asking again after a lost line starts no second one. */
 async function start(commandId, args) {

@@ -1,5 +1,6 @@
 // A small client of a Trunnion host: calls as promises, streams as async iterators, refusals with a code.
 
+import { readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
@@ -33,10 +34,10 @@ export class Refused extends Error {
   }
 }
 
-/** A host at `unix:PATH` or `ADDRESS:PORT`. `credentials` are gRPC's, for TLS. */
+/** A host at `unix:PATH` or `ADDRESS:PORT`. With `tls`, files of the authority, one's certificate and its key. */
 export class Host {
-  constructor(target, { token = "", credentials = grpc.credentials.createInsecure() } = {}) {
-    this.client = new RuntimeService(target, credentials);
+  constructor(target, { token = "", tls } = {}) {
+    this.client = new RuntimeService(target, tls ? secured(tls) : grpc.credentials.createInsecure());
     this.metadata = new grpc.Metadata();
     if (token) this.metadata.set("authorization", `Bearer ${token}`);
   }
@@ -70,6 +71,10 @@ export class Host {
       Readable.from(requests).pipe(this.client[method](this.metadata, answered(resolve, reject)));
     });
   }
+}
+
+function secured({ ca, cert, key }) {
+  return grpc.credentials.createSsl(...[ca, key, cert].map((file) => (file ? readFileSync(file) : null)));
 }
 
 function answered(resolve, reject) {

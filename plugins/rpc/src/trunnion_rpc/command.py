@@ -47,6 +47,28 @@ def certs(
         click.echo(line)
 
 
+@rpc.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+def proto(folder: Path) -> None:
+    """Write the protocol into DIR, for other languages.
+
+    It becomes DIR/trunnion/v1/runtime.proto, so that DIR is what generators call the path of the protocol. One that is
+    there is replaced.
+    """
+    from importlib.resources import files
+
+    from trunnion import Conflict
+
+    text = files("trunnion_rpc.v1").joinpath("runtime.proto").read_bytes()
+    path = folder / "trunnion" / "v1" / "runtime.proto"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    except OSError as error:
+        raise Conflict(f"cannot write {error.filename or path}: {error.strerror}") from None
+    click.echo(path)
+
+
 def _told(
     made: Sequence[Pair], folder: Path, served: Sequence[str], clients: Sequence[str], trust_domain: str, *, add: bool
 ) -> Iterator[str]:

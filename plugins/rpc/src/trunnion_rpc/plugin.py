@@ -28,7 +28,7 @@ def _command() -> click.Command:
 @hookimpl
 def trunnion_cli() -> Iterable[LazyCommand]:
     """``trunnion rpc``."""
-    yield LazyCommand(name="rpc", help="Help with the door for gRPC: certificates for trying it out.", load=_command)
+    yield LazyCommand(name="rpc", help="Certificates for trying gRPC out; its protocol.", load=_command)
 
 
 @hookimpl
