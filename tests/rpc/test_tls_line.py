@@ -24,6 +24,12 @@ from trunnion_rpc.target import Tls
 
 
 @pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that hosts run on, whose transports are others than those of the tests beside."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
 def plant(tmp_path: Path) -> Plant:
     return Plant(tmp_path)
 
