@@ -42,7 +42,7 @@ async def test_a_port_that_is_taken_is_left_alone(tmp_path: Path) -> None:
         opened(tmp_path / "b", f'listen=["{one.part.address}"]') as other,
     ):
         assert (other.part.status, other.part.crashes) == ("failed", 1)
-        assert one.part.address in other.part.reason
+        assert other.part.reason.endswith(f"Failed to bind to address {one.part.address}; is it in use?")
 
 
 @pytest.mark.parametrize("place", ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051", "localhost:1", "unix:/tmp/x", "127.0.0.1"])

@@ -110,7 +110,8 @@ def _added(add: Callable[[], int], where: str) -> int:
     try:
         return add()
     except RuntimeError as error:
-        raise Conflict(f"rpc cannot listen at {where}: {error}; is it in use?") from None
+        why = str(error).partition(";")[0]  # what follows is of variables of gRPC's own
+        raise Conflict(f"rpc cannot listen at {where}: {why}; is it in use?") from None
 
 
 def options(settings: RpcSettings) -> list[tuple[str, int]]:
