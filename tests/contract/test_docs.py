@@ -73,7 +73,8 @@ def test_every_exit_status_is_in_the_table_of_the_operating_guide() -> None:
 def test_subcommands_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"`trunnion(?: --\w[\w-]*(?: \S+)?)* ([a-z][a-z-]*)\b", text))
-    named |= set(re.findall(r"^\$ trunnion(?: --(?:data-dir|connect|ca|cert|key) \S+| --\w[\w-]*)* ([a-z][a-z-]*)\b", text, re.M))
+    options = r"(?: --(?:data-dir|connect|ca|cert|key) \S+| --\w[\w-]*)*"
+    named |= set(re.findall(rf"^\$ trunnion{options} ([a-z][a-z-]*)\b", text, re.M))
     brought = {lazy.name for _, lazy in load_plugins(Selection(), builtins={}).cli()}
     assert named <= brought | set(cli.list_commands(click.Context(cli)))
 
