@@ -10,6 +10,10 @@ from trunnion_rpc.client import Client
 from trunnion_rpc.target import Tls
 
 
+def water(bed: str, litres: float = 2) -> Invocation:
+    return Invocation(command_id="greenhouse.water", args={"bed": bed, "litres": litres, "pause": 0.1})
+
+
 async def show(host: Client, run_id: str) -> None:
     """Print what a run says, to its end."""
     async for batch in host.follow(f"run/{run_id}"):
@@ -24,18 +28,17 @@ async def main(target: str, *files: str) -> None:
     async with await Client.connect(target, token=token, tls=tls) as host:
         print("I am", (await host.host()).principal)
 
-        water = Invocation(command_id="greenhouse.water", args={"bed": "basil", "pause": 0.1})
-        run = await host.submit(water)
+        run = await host.submit(water("basil"))
         await show(host, run.id)
         run = await host.wait(run.id)
         print(run.status, run.result["bed"])
 
-        run = await host.submit(Invocation(command_id="greenhouse.water", args={"bed": "tomatoes", "litres": 60}))
+        run = await host.submit(water("tomatoes", 60))
         await host.cancel(run.id)
         print((await host.wait(run.id)).status)
 
         try:
-            await host.submit(Invocation(command_id="greenhouse.water", args={"bed": "roses"}))
+            await host.submit(water("roses"))
         except TrunnionError as error:
             print(error.code)
             for problem in error.details["problems"]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from clients_kit import PATIENCE, ROOT, Checkout, installed_buf, require
+from clients_kit import PATIENCE, ROOT, Checkout, install, installed_buf, require
 from rpc_kit import opened
 
 from trunnion import Command, Context, Invocation, hookimpl
@@ -139,25 +139,30 @@ def test_the_protocol_is_written_where_it_is_wanted(checkout: Checkout, tmp_path
 
 
 @pytest.fixture
-def secured(checkout: Checkout, tmp_path: Path) -> Iterator[Checkout]:
-    """Another one, whose host is to be reached from elsewhere; its files are made, it is not started."""
-    made = Checkout(tmp_path / "trunnion", checkout.buf)
-    yield made
-    made.stop()
+def bare(checkout: Checkout) -> Iterator[Checkout]:
+    """The same one without its host and certificates; it is as it was afterwards."""
+    checkout.stop()
+    if not (checkout.place / "node/node_modules").exists():
+        install(checkout.place / "node")
+    config = checkout.place / "trunnion.toml"
+    before = config.read_text(encoding="utf-8")
+    yield checkout
+    checkout.stop()
+    config.write_text(before, encoding="utf-8")
+    checkout.start()
 
 
-def test_with_the_certificates_that_are_made_everything_goes_by_tls(secured: Checkout) -> None:
-    require("npm", "Node, 20 or newer")
+def test_with_the_certificates_that_are_made_everything_goes_by_tls(bare: Checkout) -> None:
     first, *steps = session(ELSEWHERE)
-    expect(secured, [first])
+    expect(bare, [first])
     [table] = re.findall(r"```toml\n(.*?)```", ELSEWHERE, re.DOTALL)
-    with (secured.place / "trunnion.toml").open("a", encoding="utf-8") as config:
+    with (bare.place / "trunnion.toml").open("a", encoding="utf-8") as config:
         config.write(f"\n{table}")
-    secured.start()
+    bare.start()
     assert len(steps) > 5
-    expect(secured, steps)
-    where = f"https://localhost:{secured.port}/trunnion.v1.RuntimeService/GetHost"
-    nobody = secured.run(*BUF, "--cacert", "certs/ca.pem", "--schema", "../../plugins/rpc/proto", where)
+    expect(bare, steps)
+    where = f"https://localhost:{bare.port}/trunnion.v1.RuntimeService/GetHost"
+    nobody = bare.run(*BUF, "--cacert", "certs/ca.pem", "--schema", "../../plugins/rpc/proto", where)
     assert (nobody.returncode != 0, "principal" in nobody.stdout) == (True, False)
 
 

@@ -160,7 +160,7 @@ func main() {
 	must(json.Unmarshal(run.ResultJson, &result))
 	fmt.Println(word(run.Status), result.Bed)
 
-	tomatoes, err := c.start("greenhouse.water", map[string]any{"bed": "tomatoes", "litres": 60})
+	tomatoes, err := c.start("greenhouse.water", map[string]any{"bed": "tomatoes", "litres": 60, "pause": 0.1})
 	must(err)
 	_, err = c.host.CancelRun(c.ctx, &pb.CancelRunRequest{RunId: tomatoes})
 	must(err)

@@ -35,7 +35,7 @@ await show(basil);
 const run = await wait(basil);
 console.log(run.status, fromJson(run.resultJson).bed);
 
-const tomatoes = await start("greenhouse.water", { bed: "tomatoes", litres: 60 });
+const tomatoes = await start("greenhouse.water", { bed: "tomatoes", litres: 60, pause: 0.1 });
 await host.ask("CancelRun", { runId: tomatoes });
 console.log((await wait(tomatoes)).status);
 
