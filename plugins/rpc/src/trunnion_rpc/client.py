@@ -89,7 +89,7 @@ class Client:
         """
         client = cls(target, token=token, patience=patience, tls=tls)
         try:
-            await client._ask("GetHost", pb.GetHostRequest(), pb.GetHostResponse)
+            await client.greet()
         except BaseException:
             await client.close()
             raise
@@ -105,10 +105,14 @@ class Client:
         """Disconnect; runs go on unless they were tied to the call that started them."""
         await self._line.close()
 
+    async def greet(self) -> HostInfo:
+        """The same as ``host``, asked once and not tried again."""
+        answer = await self._ask("GetHost", pb.GetHostRequest(), pb.GetHostResponse)
+        return HostInfo(**{name: getattr(answer, name) for name in HostInfo.__struct_fields__})
+
     async def host(self) -> HostInfo:
         """Which host answers, and whom it takes the client for."""
-        answer = await self._again(lambda: self._ask("GetHost", pb.GetHostRequest(), pb.GetHostResponse))
-        return HostInfo(**{name: getattr(answer, name) for name in HostInfo.__struct_fields__})
+        return await self._again(self.greet)
 
     # -- commands and queries ---------------------------------------------------------------------------
 
