@@ -7,7 +7,8 @@ import hashlib
 import os
 import socket
 import ssl
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,38 @@ def _in_one(port: int, tls: Tls) -> bytes:
             except ssl.SSLWantReadError:
                 incoming.write(plain.recv(65536))
         return heard
+
+
+async def test_a_long_way_takes_its_time(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``min_reconnect_backoff_ms``, by which gRPC also gives up a connection that is being made."""
+    async with plant_host(plant, tmp_path) as host, far(port_of(host), 0.1) as port:
+        client = await Client.connect(f"grpcs://127.0.0.1:{port}", tls=plant.tls(plant.client(ANN)))
+        assert (await client.host()).principal == ANN
+        await client.close()
+
+
+@asynccontextmanager
+async def far(port: int, seconds: float) -> AsyncIterator[int]:
+    """A way to a port by which each word takes its time; gives its beginning."""
+    loop, tasks = asyncio.get_running_loop(), set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            loop.call_later(seconds, writer.write, data)
+        loop.call_later(seconds, writer.close)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        tasks.update((asyncio.create_task(carry(reader, forth)), asyncio.create_task(carry(back, writer))))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_two_who_follow_one_run_by_tls_and_by_the_socket_get_the_same_bytes(plant: Plant, tmp_path: Path) -> None:

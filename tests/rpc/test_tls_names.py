@@ -177,6 +177,8 @@ async def test_j2_certificates_that_are_each_wrong_in_their_own_way(
             heard[name] = await asyncio.to_thread(knock, port_of(host), plant.tls(each))
             assert set((await reasons(host))[before:]) == {BAD[name][0]}, name
         assert host.demo.effects == []
+        logged = (host.host.data.root / "logs" / "host.jsonl").read_text()
+        assert logged.count("a certificate was refused at rpc") >= len(made)
     assert all(told.values()), told
     # By TLS where OpenSSL refuses, and by one sentence where we do; neither tells more than that it is refused.
     assert {text for text in told.values() if not text.startswith("unavailable")} == {f"unauthenticated: {REFUSED}"}

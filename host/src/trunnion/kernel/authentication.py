@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import pwd
 import stat
 from collections import Counter
@@ -22,7 +21,7 @@ from trunnion.config.data_dir import check_private
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.identity import Identities
 from trunnion.kernel.rarely import Rarely
-from trunnion.kernel.reporting import Report
+from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.access import BearerToken, ClientCertificate, Credential, LocalUser, Password, PrivateSocket
 from trunnion.model.errors import InvalidConfig, TrunnionError, Unauthenticated
@@ -30,7 +29,6 @@ from trunnion.model.json import Json, JsonObject
 from trunnion.model.runs import ROLES, Caller, Role
 
 T = TypeVar("T")
-log = logging.getLogger("trunnion.access")
 AT_ONCE = 2
 """Passwords hashed at a time: each takes 64 MiB and a processor."""
 
@@ -59,7 +57,7 @@ class Authentication:
         clock: of the host.
         readers: threads in which passwords are hashed.
         counts: refusals by code.
-        report: takes what operators should know.
+        host_log: takes what operators should know.
         owner: the uid of the data directory's owner, who is admin, as root is; None for nobody yet.
 
     Attributes:
@@ -74,7 +72,7 @@ class Authentication:
         clock: Clock,
         readers: DaemonThreads,
         counts: Counter[str],
-        report: Report,
+        host_log: HostLog,
         owner: int | None = None,
     ) -> None:
         self.last_used: dict[str, int] = {}
@@ -86,7 +84,7 @@ class Authentication:
         self._clock = clock
         self._readers = readers
         self._counts = counts
-        self._report = report
+        self._host_log = host_log
         self._rarely = Rarely(self._tell, clock)
         self._hashing = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -230,7 +228,9 @@ class Authentication:
         try:
             await self._identities.change(caller, lambda register: renew_password(register, name, old, new))
         except TrunnionError as error:
-            self._report("access.rehash_failed", f"the password of {name} keeps its old hash: {error.message}", error)
+            self._host_log.report(
+                "access.rehash_failed", f"the password of {name} keeps its old hash: {error.message}", error
+            )
 
     # -- refusals ---------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class Authentication:
         self, code: str, text: str, error: BaseException | None = None, *, facts: JsonObject | None = None
     ) -> None:
         self._identities.tell(code, text, facts or {}, "warning")
-        log.warning("%s", text)
+        self._host_log.log(code, "warning", text)
 
     def _refused(self, source: str, kind: str, facts: dict[str, Json]) -> Unauthenticated:
         """The one answer. What was shown is told nowhere: a password typed as a name would be."""

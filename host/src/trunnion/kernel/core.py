@@ -212,9 +212,7 @@ class Kernel:
             files=self.files.claims,
         )
         self.identities = Identities(self.policy, self.log, host_log.report)
-        self.authentication = Authentication(
-            self.identities, clock, self.readers, self.admissions.counts, host_log.report
-        )
+        self.authentication = Authentication(self.identities, clock, self.readers, self.admissions.counts, host_log)
         self.waiting = Waiting(self.executor, store, self.committer, self.readers, self.wards)
         nested.wire(self.executor, self.admissions, self.waiting, self.files.keeper, self.providers)
         self.queries = Queries(
