@@ -26,6 +26,32 @@ VOUCHES = frozenset({"key_cert_sign", "crl_sign"})
 USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
         "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
 
+SHA1 = """\
+-----BEGIN CERTIFICATE-----
+MIIBoDCCAUegAwIBAgIUJWovbo0m8UEmUmsWJFtDF/6gmhAwCQYHKoZIzj0EATAS
+MRAwDgYDVQQDDAdjbGllbnRzMCAXDTI2MTEzMDE0MTY0MloYDzIxMjYxMTA2MTQx
+NjQyWjAOMQwwCgYDVQQDDANhbm4wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQo
+BU5//CHKtNGSpBg3eT1kYcIzlXtdW3eUyWoHL3dFHYVQy1nPA8d0wbuOH1LKZI14
+zmBaCWZEjMdeui9NzIIYo34wfDAlBgNVHREEHjAchhpzcGlmZmU6Ly9wbGFudC5l
+eGFtcGxlL2FubjATBgNVHSUEDDAKBggrBgEFBQcDAjAdBgNVHQ4EFgQU/VYvAoR+
+Pj23kbxhDqqLWt5SjNcwHwYDVR0jBBgwFoAU83hPMZ5OPNxTr5m94M2gd/eKYc4w
+CQYHKoZIzj0EAQNIADBFAiAL80VWqk/a55+j9EjJ0uVNFMZHuMQnw6k8a/KnDmCq
+fwIhAJCHLSEQJ4jFLpBzsXYHvI0JrKfY67ylnMoCYrpgW5VX
+-----END CERTIFICATE-----
+
+-----BEGIN CERTIFICATE-----
+MIIBezCCASGgAwIBAgIUZIoSoIoricSMUXiQcQKQSSUmmlIwCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHY2xpZW50czAgFw0yNjExMzAxNDE2NDJaGA8yMTI2MTEwNjE0
+MTY0MlowEjEQMA4GA1UEAwwHY2xpZW50czBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABHheaVyRwKtrGQWAVoSwXGhgYthx5SuTgnpPpg0pY22sb8OKJC4+3GVMSxCb
+eDXuF5ZurkWOUrtPsPqtvfAkyJOjUzBRMB0GA1UdDgQWBBTzeE8xnk483FOvmb3g
+zaB394phzjAfBgNVHSMEGDAWgBTzeE8xnk483FOvmb3gzaB394phzjAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIEmMMutHOxCOPCuGfzRmcaH/DuDh
+e9jCWXhWZCL3PPPnAiEAnBQAjwoumeba5wTo3BOHW7Ko+kdC+4coyxVadRdbMlM=
+-----END CERTIFICATE-----
+"""
+"""A client's certificate for ANN that is signed with SHA-1, and its authority's: made with openssl x509 -sha1."""
+
 
 def uri(*names: str) -> list[x509.GeneralName]:
     """Alternative names of type URI, of any text."""

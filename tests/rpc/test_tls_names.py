@@ -9,7 +9,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from certs_kit import ANN, CLIENT, DOMAIN, PREFACE, SERVER, Made, Plant, authority, knock, make, revocations, uri, write
+from certs_kit import (
+    ANN,
+    CLIENT,
+    DOMAIN,
+    PREFACE,
+    SERVER,
+    SHA1,
+    Made,
+    Plant,
+    authority,
+    knock,
+    make,
+    revocations,
+    uri,
+    write,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from rpc_kit import Rpc, opened
@@ -254,32 +269,6 @@ async def test_an_authority_between_that_was_revoked_takes_its_clients_along(pla
     async with plant_host(plant, tmp_path, crl=f'["{plant.folder / "clients.crl"}"]') as host:
         assert await tried(host, plant, Made(below.cert, below.key, [between.cert])) == f"unauthenticated: {REFUSED}"
         assert await reasons(host) == ["revoked"]
-
-
-SHA1 = """\
------BEGIN CERTIFICATE-----
-MIIBoDCCAUegAwIBAgIUJWovbo0m8UEmUmsWJFtDF/6gmhAwCQYHKoZIzj0EATAS
-MRAwDgYDVQQDDAdjbGllbnRzMCAXDTI2MTEzMDE0MTY0MloYDzIxMjYxMTA2MTQx
-NjQyWjAOMQwwCgYDVQQDDANhbm4wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQo
-BU5//CHKtNGSpBg3eT1kYcIzlXtdW3eUyWoHL3dFHYVQy1nPA8d0wbuOH1LKZI14
-zmBaCWZEjMdeui9NzIIYo34wfDAlBgNVHREEHjAchhpzcGlmZmU6Ly9wbGFudC5l
-eGFtcGxlL2FubjATBgNVHSUEDDAKBggrBgEFBQcDAjAdBgNVHQ4EFgQU/VYvAoR+
-Pj23kbxhDqqLWt5SjNcwHwYDVR0jBBgwFoAU83hPMZ5OPNxTr5m94M2gd/eKYc4w
-CQYHKoZIzj0EAQNIADBFAiAL80VWqk/a55+j9EjJ0uVNFMZHuMQnw6k8a/KnDmCq
-fwIhAJCHLSEQJ4jFLpBzsXYHvI0JrKfY67ylnMoCYrpgW5VX
------END CERTIFICATE-----
-
------BEGIN CERTIFICATE-----
-MIIBezCCASGgAwIBAgIUZIoSoIoricSMUXiQcQKQSSUmmlIwCgYIKoZIzj0EAwIw
-EjEQMA4GA1UEAwwHY2xpZW50czAgFw0yNjExMzAxNDE2NDJaGA8yMTI2MTEwNjE0
-MTY0MlowEjEQMA4GA1UEAwwHY2xpZW50czBZMBMGByqGSM49AgEGCCqGSM49AwEH
-A0IABHheaVyRwKtrGQWAVoSwXGhgYthx5SuTgnpPpg0pY22sb8OKJC4+3GVMSxCb
-eDXuF5ZurkWOUrtPsPqtvfAkyJOjUzBRMB0GA1UdDgQWBBTzeE8xnk483FOvmb3g
-zaB394phzjAfBgNVHSMEGDAWgBTzeE8xnk483FOvmb3gzaB394phzjAPBgNVHRMB
-Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIEmMMutHOxCOPCuGfzRmcaH/DuDh
-e9jCWXhWZCL3PPPnAiEAnBQAjwoumeba5wTo3BOHW7Ko+kdC+4coyxVadRdbMlM=
------END CERTIFICATE-----
-"""
 
 
 def test_a_signature_that_can_be_forged_is_refused() -> None:
