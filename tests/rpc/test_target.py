@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,25 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         await Client.connect("grpcs://127.0.0.1:1", tls=Tls(ca=tmp_path / "missing.pem"))
     assert error.value.code == "invalid_arguments"
     assert "missing.pem" in error.value.message
+
+
+@pytest.mark.parametrize(
+    "target", ["grpc://127.0.0.1:{}", "grpc://localhost:{}", "grpc://[::1]:{}", "grpcs://127.0.0.1:{}"]
+)
+async def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """Defence: ``DIRECT``. For a proxy it would be another machine, which would be shown the token in the clear."""
+    heard: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for name in ("no_proxy", "no_grpc_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        with pytest.raises(TrunnionError) as error:
+            await Client.connect(target.format(1), token="sesame")
+    assert error.value.code == "unavailable"
+    assert heard == []

@@ -175,6 +175,6 @@ class Connection:
         """The same with the host's name. Only of what was certainly not heard the details say so, by the URL."""
         reason = error.message.removeprefix(AWAY)
         if NOT_REACHED in reason:
-            why = reason.rpartition(": ")[2].rstrip(")") or reason
+            why = reason.rpartition(": ")[2].rstrip(")") if reason.startswith(NOT_REACHED) else reason
             return Unavailable(f"cannot reach a host at {self._url}: {why}", {"url": self._url})
         return Unavailable(f"the line to the host at {self._url} was lost: {reason}")

@@ -37,6 +37,9 @@ OPTIONS = [
 ]
 
 
+DIRECT = ("grpc.enable_http_proxy", 0)
+"""Whatever ``http_proxy`` says: this machine is another one for a proxy, which would be shown the token."""
+
 _HINTS = {
     "Unwrap failed": "it ended TLS, so it refuses the certificate that was shown, or wants one; "
     "its record says why: trunnion follow host/access",
@@ -77,9 +80,10 @@ class Line:
         if isinstance(place, Path):
             # The folder stays open as long as the channel, which connects again and again by the same spelling.
             return grpc.aio.insecure_channel(f"unix:{self._stack.enter_context(address.short(place))}", options=OPTIONS)
+        options = [*OPTIONS, DIRECT] if self._target.is_here else OPTIONS
         if tls is None:
-            return grpc.aio.insecure_channel(place, options=OPTIONS)
-        return grpc.aio.secure_channel(place, _credentials(tls), options=[*OPTIONS, *_named(tls)])
+            return grpc.aio.insecure_channel(place, options=options)
+        return grpc.aio.secure_channel(place, _credentials(tls), options=[*options, *_named(tls)])
 
     @property
     def _channel(self) -> grpc.aio.Channel:

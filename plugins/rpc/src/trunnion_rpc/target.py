@@ -49,6 +49,11 @@ class Target(NamedTuple):
     place: Path | str
     tls: Tls | None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it cannot lead to another machine."""
+        return isinstance(self.place, Path) or _is_here(self.place.rpartition(":")[0].strip("[]"))
+
 
 def target_of(given: Path | str, tls: Tls | None = None) -> Target:
     """What a target means that somebody wrote down.
