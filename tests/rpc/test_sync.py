@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import TypeVar
 import pytest
 from rpc_kit import Rpc, opened, until
 
-from trunnion import Invocation, RunFilter, TrunnionError, Unavailable
+from trunnion import Command, Context, Invocation, RunFilter, TrunnionError, Unavailable, hookimpl
 from trunnion.model.events import encode_event
 from trunnion_rpc import client, content, sync
 from trunnion_rpc.sync import Client
@@ -250,3 +251,29 @@ async def test_it_survives_a_lost_line(tmp_path: Path) -> None:
     async with opened(tmp_path):
         assert await asked == {"n": 7}
         await apart(there.close)
+
+
+class Greenhouse:
+    """What the guide calls."""
+
+    async def water(self, ctx: Context, bed: str, pause: float = 0.0) -> str:
+        """Water a bed."""
+        ctx.echo(bed)
+        return bed
+
+    @hookimpl
+    def trunnion_commands(self, settings: object) -> list[Command]:
+        return [Command.of(self.water, console="greenhouse", expose=frozenset({"rpc"}))]
+
+
+async def test_what_the_guide_shows(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "rpc.md").read_text(encoding="utf-8")
+    (shown,) = (block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "trunnion_rpc.sync" in block)
+    async with opened(tmp_path, plugins={"greenhouse": Greenhouse()}):
+        done = await apart(
+            lambda: subprocess.run(
+                [sys.executable, "-c", shown], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20
+            )
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == ["3 state", "succeeded"]
