@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from certs_kit import ANN, Plant, authority, write
 from rpc_kit import Rpc, opened
 
-from trunnion import Invocation, Run, TrunnionError, Unavailable
+from trunnion import Invocation, Json, Run, TrunnionError, Unavailable
 from trunnion.protocol.answers import Hello
 from trunnion.protocol.client import Client as LocalClient
 from trunnion.protocol.clients import Destination, FarClient, HostClient
+from trunnion_rpc import content
 from trunnion_rpc.connection import Connection, connect
+from trunnion_rpc.v1.runtime_pb2 import WriteUploadRequest
 
 
 def connection(host: Rpc, patience: float = 5.0) -> Connection:
@@ -51,9 +54,7 @@ async def test_a_call_whose_answer_was_lost_names_the_same_file_again(host: Rpc,
     run = await there.submit(wish)
     assert run.id == lost[0].id
     assert (await there.wait(run.id)).result == 5
-    uploads = await there.query("uploads.list")
-    assert isinstance(uploads, dict)
-    assert len(uploads["items"]) == 1  # type: ignore[arg-type]
+    assert len(await uploads(there)) == 1
     assert not there._bringing._under_way
     await there.close()
 
@@ -84,14 +85,14 @@ async def test_calls_without_files_ask_for_no_description(host: Rpc) -> None:
 
 
 async def test_a_call_fails_at_once_and_the_next_one_connects_again(tmp_path: Path) -> None:
-    """What was certainly not heard says where it would have gone; the shell asks for that nothing more."""
+    """Defence: ``insist``. What was certainly not heard says where it would have gone; the shell asks for that nothing more."""
     async with opened(tmp_path) as host:
-        there = connection(host)
+        there = connection(host, patience=60)
         assert (await there.whoami()).source == "rpc"
         before = await there.hello()
     for call in (there.hello, there.meta, lambda: there.query("demo.count"), lambda: there.wait("x")):
         with pytest.raises(Unavailable) as error:
-            await call()
+            await asyncio.wait_for(call(), 10)
         assert error.value.details == {"url": f"unix:{host.socket}"}
         assert str(host.socket) in error.value.message
     async with opened(tmp_path):
@@ -107,6 +108,46 @@ async def answered(there: Connection) -> Hello | None:
         return await there.hello()
     except Unavailable:
         return None
+
+
+async def test_a_name_nobody_has_is_no_line_that_was_lost() -> None:
+    there = connect(Destination(url="grpcs://nowhere.invalid:1"), patience=1, door="cli")
+    with pytest.raises(Unavailable) as error:
+        await there.hello()
+    assert error.value.details == {"url": "grpcs://nowhere.invalid:1"}
+    assert error.value.message.startswith("cannot reach a host at grpcs://nowhere.invalid:1: ")
+    await there.close()
+
+
+async def test_a_file_nobody_waits_for_any_more_goes_again(host: Rpc, tmp_path: Path) -> None:
+    """Defence: ``LAST_WORD``: Ctrl-C while a file is brought leaves nothing of it at the host."""
+    there = connection(host)
+    writing, content_pieces = asyncio.Event(), content._pieces
+
+    async def slow(upload_id: str, source: Path | bytes, offset: int) -> AsyncIterator[WriteUploadRequest]:
+        async for piece in content_pieces(upload_id, source, offset):
+            yield piece
+            writing.set()
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content, "_pieces", slow)
+        (tmp_path / "file").write_bytes(b"x" * 1000)
+        bringing = asyncio.create_task(there.bring(tmp_path / "file", "text/plain"))
+        await writing.wait()
+        assert len(await uploads(there)) == 1
+        bringing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await bringing
+    assert await uploads(there) == []
+    await there.close()
+
+
+async def uploads(there: Connection) -> list[Json]:
+    found = await there.query("uploads.list")
+    assert isinstance(found, dict)
+    assert isinstance(found["items"], list)
+    return found["items"]
 
 
 async def test_what_is_wrong_with_certificates_is_said(tmp_path: Path) -> None:

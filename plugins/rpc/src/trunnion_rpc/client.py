@@ -52,13 +52,14 @@ class Client:
 
     Make one with ``await Client.connect(…)``; leave it with ``await client.close()`` or as a context manager. When the
     line is lost, calls that change nothing, and starts of runs, which carry a key, are made again, streams go on where
-    they were; all of that until ``patience`` is over.
+    they were, files too; all of that until ``patience`` is over.
 
     Args:
         target: the host's socket, as a path or ``unix:PATH``; ``grpcs://HOST:PORT`` elsewhere; on this machine
             ``grpc://127.0.0.1:PORT`` too.
         token: an API token; None where a certificate, or a socket that only the host's owner can reach, says who it is.
         patience: seconds a host that cannot be reached is tried again.
+        insist: whether calls are made again; otherwise they fail at once, and only streams and files go on.
         tls: certificates, of the host's authority and one's own. Files that have changed are read again when the line
             is lost.
 
@@ -70,10 +71,17 @@ class Client:
     """
 
     def __init__(
-        self, target: Path | str, *, token: str | None = None, patience: float = 30.0, tls: Tls | None = None
+        self,
+        target: Path | str,
+        *,
+        token: str | None = None,
+        patience: float = 30.0,
+        tls: Tls | None = None,
+        insist: bool = True,
     ) -> None:
         self._line = Line(target, token, tls)
         self._patience = patience
+        self._insistence = patience if insist else 0.0
         self.files = Files(self._line, patience)
 
     @classmethod
@@ -303,7 +311,7 @@ class Client:
 
     async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call that may be made twice until somebody answers it."""
-        patience = Patience(self._patience)
+        patience = Patience(self._insistence)
         while True:
             try:
                 return await call()

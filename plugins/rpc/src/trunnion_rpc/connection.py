@@ -21,7 +21,6 @@ from trunnion.protocol.clients import Destination, FarClient
 from trunnion_rpc.bringing import Bringing
 from trunnion_rpc.client import Client
 from trunnion_rpc.errors import AWAY, NOT_REACHED
-from trunnion_rpc.patience import Patience
 from trunnion_rpc.target import SECURE, Tls
 
 T = TypeVar("T")
@@ -37,8 +36,8 @@ def connect(to: Destination, *, patience: float, door: LocalDoor) -> FarClient:
     """
     files = (to.ca, to.cert, to.key, to.server_name)
     tls = Tls(*files) if to.url.startswith(SECURE) or any(files) else None
-    client = Client(to.url, token=to.token, patience=0.0, tls=tls)
-    return Connection(to.url, client, patience, shows_nothing=to.token is None and to.cert is None)
+    client = Client(to.url, token=to.token, patience=patience, tls=tls, insist=False)
+    return Connection(to.url, client, shows_nothing=to.token is None and to.cert is None)
 
 
 class Connection:
@@ -46,16 +45,14 @@ class Connection:
 
     Args:
         url: of the host, for messages.
-        client: to it, without patience of its own.
-        patience: seconds ``follow`` tries to reach the host again.
+        client: to it, which does not insist.
         shows_nothing: whether the host is told nothing of who calls.
     """
 
-    def __init__(self, url: str, client: Client, patience: float, *, shows_nothing: bool = False) -> None:
+    def __init__(self, url: str, client: Client, *, shows_nothing: bool = False) -> None:
         self._url = url
         self._shows_nothing = shows_nothing
         self._client = client
-        self._patience = patience
         self._bringing = Bringing(client)
 
     async def close(self) -> None:
@@ -113,19 +110,9 @@ class Connection:
 
     # -- streams and files ------------------------------------------------------------------------------
 
-    async def follow(self, stream: str, after: int = 0, *, live: bool = True) -> AsyncGenerator[list[Event], None]:
+    def follow(self, stream: str, after: int = 0, *, live: bool = True) -> AsyncGenerator[list[Event], None]:
         """Iterate over batches of a stream's events; a lost line is taken up again where it broke."""
-        patience = Patience(self._patience)
-        while True:
-            try:
-                async with aclosing(self._client.follow(stream, after, live=live)) as batches:
-                    async for batch in batches:
-                        patience.rewarded()
-                        after = batch[-1].seq
-                        yield batch
-                return
-            except Unavailable as error:
-                await patience.wait(self._named(error))
+        return self._each(self._client.follow(stream, after, live=live))
 
     def look_away(self, run_id: str) -> None:
         """Nothing is sent before somebody follows."""
@@ -138,19 +125,9 @@ class Connection:
         """What is known of a file kept with a run."""
         return await self._reached(self._client.files.info(artifact_id))
 
-    async def read(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+    def read(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
         """Iterate over the pieces of a file kept with a run; a lost line is taken up again where it broke."""
-        patience, offset = Patience(self._patience), 0
-        while True:
-            try:
-                async with aclosing(self._client.files.read(artifact_id, offset)) as pieces:
-                    async for piece in pieces:
-                        patience.rewarded()
-                        offset += len(piece)
-                        yield piece
-                return
-            except Unavailable as error:
-                await patience.wait(self._named(error))
+        return self._each(self._client.files.read(artifact_id))
 
     # -- inside -----------------------------------------------------------------------------------------
 
@@ -164,6 +141,15 @@ class Connection:
                 raise
             raise RemoteError(ErrorInfo(error.code, self._who_are_you, error.details)) from None
 
+    async def _each(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        async with aclosing(items):
+            while True:
+                try:
+                    item = await self._reached(anext(items))
+                except StopAsyncIteration:
+                    return
+                yield item
+
     @property
     def _who_are_you(self) -> str:
         return (
@@ -174,7 +160,7 @@ class Connection:
     def _named(self, error: Unavailable) -> Unavailable:
         """The same with the host's name. Only of what was certainly not heard the details say so, by the URL."""
         reason = error.message.removeprefix(AWAY)
-        if NOT_REACHED in reason:
-            why = reason.rpartition(": ")[2].rstrip(")") if reason.startswith(NOT_REACHED) else reason
+        if any(sign in reason for sign in NOT_REACHED):
+            why = reason.rpartition(": ")[2].rstrip(")]") if reason.startswith(NOT_REACHED) else reason
             return Unavailable(f"cannot reach a host at {self._url}: {why}", {"url": self._url})
         return Unavailable(f"the line to the host at {self._url} was lost: {reason}")

@@ -17,6 +17,9 @@ from trunnion_rpc.patience import Patience
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
 PIECE = 256 << 10
+LAST_WORD = 2.0
+"""Seconds to have the beginning of a file removed that is not brought to its end."""
+
 ANY_TYPE = "application/octet-stream"
 
 
@@ -106,10 +109,10 @@ class Files:
             await self._bring(upload.id, source)
             request_end = pb.FinishUploadRequest(upload_id=upload.id, sha256=sha256)
             return upload_of((await self._line.ask("FinishUpload", request_end, pb.FinishUploadResponse)).upload)
-        except TrunnionError as error:
-            if not isinstance(error, Unavailable):
+        except BaseException as error:
+            if not isinstance(error, Unavailable):  # nobody waits for it any more, or nobody wants it
                 with suppress(TrunnionError):  # what arrived with another digest is gone already
-                    await self.drop(upload.id)
+                    await self._dropped(upload.id, LAST_WORD)
             raise
 
     async def _bring(self, upload_id: str, source: Path | bytes) -> None:
@@ -130,7 +133,11 @@ class Files:
 
     async def drop(self, upload_id: str) -> None:
         """Remove an upload."""
-        await self._line.ask("DropUpload", pb.DropUploadRequest(upload_id=upload_id), pb.DropUploadResponse)
+        await self._dropped(upload_id)
+
+    async def _dropped(self, upload_id: str, timeout: float | None = None) -> None:
+        request = pb.DropUploadRequest(upload_id=upload_id)
+        await self._line.ask("DropUpload", request, pb.DropUploadResponse, timeout)
 
 
 def _measured(source: Path | bytes) -> tuple[int, str]:

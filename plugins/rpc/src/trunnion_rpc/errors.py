@@ -39,7 +39,7 @@ SHORT_FACT = 200
 AWAY = "the host cannot be reached: "
 """Begins what a client raises when nothing was answered."""
 
-NOT_REACHED = "failed to connect to all addresses"
+NOT_REACHED = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 """What gRPC says where it has no line at all, so that nothing was sent."""
 
 _UNNAMED = {
