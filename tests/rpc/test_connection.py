@@ -85,7 +85,7 @@ async def test_calls_without_files_ask_for_no_description(host: Rpc) -> None:
 
 
 async def test_a_call_fails_at_once_and_the_next_one_connects_again(tmp_path: Path) -> None:
-    """Defence: ``insist``. What was certainly not heard says where it would have gone; the shell asks for that nothing more."""
+    """Defence: ``insist``. What was certainly not heard says where it would have gone."""
     async with opened(tmp_path) as host:
         there = connection(host, patience=60)
         assert (await there.whoami()).source == "rpc"
