@@ -53,6 +53,9 @@ def test_an_installation_runs_and_knows_its_plugins(
     records = json.loads(listed)
     assert {record["id"]: record["state"] for record in records} == dict.fromkeys(plugins, "loaded")
     assert {record["version"] for record in records} <= {version}
+    elsewhere = f"{programs / 'trunnion'} --connect grpc://127.0.0.1:1 runs list 2>&1; test $? = 9"
+    told = "Connection refused" if "rpc" in plugins else "pip install 'trunnion[rpc]'"
+    assert told in call("sh", "-c", elsewhere, cwd=tmp_path)
     if "tty" in plugins:
         shell_works(programs, tmp_path)
 
