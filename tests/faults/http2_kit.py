@@ -162,7 +162,8 @@ class Line:
         while (got := self.next()) is not None:
             seen.append(got)
             if got.kind in (SETTINGS, PING) and not got.flags & ACK:
-                self.send(frame(got.kind, ACK, 0, got.payload if got.kind == PING else b""))
+                with suppress(ConnectionError):  # it may be closed by now, and have said more before
+                    self.send(frame(got.kind, ACK, 0, got.payload if got.kind == PING else b""))
             if met(got):
                 return seen
         return seen

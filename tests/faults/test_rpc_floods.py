@@ -147,7 +147,7 @@ def test_j6_a_flood_of_pings_ends_the_line(served: Ground) -> None:
 
 @pytest.mark.parametrize("said", [b"", PREFACE[:10], PREFACE])
 def test_j6_whoever_does_not_get_to_the_point_is_cut_off(served: Ground, said: bytes) -> None:
-    opened(served, SHORT)
+    opened(served, SHORT.replace("max_idle = 1", "max_idle = 60"))
     with Line(socket_of(served), greet=False) as line:
         line.send(said)
         line.closed()
