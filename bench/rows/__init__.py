@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench.harness import Effort
 from bench.result import Result
-from bench.rows import durable, fanout, growth, history, memory, run, script, start, tty, validate
+from bench.rows import durable, fanout, growth, history, memory, rpc, run, script, start, tty, validate
 
 ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-run": run.measure,
@@ -19,6 +19,8 @@ ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-validate": validate.measure,
     "perf-history": history.measure,
     "perf-script": script.measure,
+    "perf-rpc-invoke": rpc.measure_invoke,
+    "perf-rpc-stream": rpc.measure_stream,
     "perf-tty": tty.measure,
     "growth": growth.measure,
 }
