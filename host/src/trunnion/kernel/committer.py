@@ -1,8 +1,9 @@
 """Gathers what happens in one turn of the loop into one atomic batch, and shows it once it is on record.
 
-State changes are committed at the end of the turn they were made in; events alone wait up to 2 ms or
-512 KiB. At most one batch is on its way at a time: while a slow disk works, the next one grows, which is
-group commit and keeps every stream gapless when a batch fails.
+State changes are committed at the end of the turn they were made in; events alone, and ends that nobody
+waits for, are committed with the next change, after 2 ms or 512 KiB at the latest. At most one batch is on
+its way at a time: while a slow disk works, the next one grows, which is group commit and keeps every stream
+gapless when a batch fails.
 
 A full disk refuses new work by name and keeps the rest waiting: the reserve is given back so that ends
 and cancels still fit, and what does not fit is tried again until there is space. Changes of documents are
@@ -107,13 +108,15 @@ class Committer:
         elif self._timer is None:
             self._timer = self._clock.call_later(LINGER, self._linger_over)
 
-    def change(self, change: Change) -> None:
-        """A state change: commit at the end of this turn of the loop."""
+    def change(self, change: Change, *, at_leisure: bool = False) -> None:
+        """A state change: commit at the end of this turn of the loop; with the next commit, if nobody waits for it."""
         self._changes.append(change)
         if self._closed:
             self._soon(self._refuse_what_is_left)
-            return
-        if not self._scheduled:
+        elif at_leisure:
+            if self._timer is None and not self._scheduled:
+                self._timer = self._clock.call_later(LINGER, self._linger_over)
+        elif not self._scheduled:
             self._scheduled = True
             self._soon(self.flush)
 

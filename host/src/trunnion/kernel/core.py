@@ -279,6 +279,7 @@ class Kernel:
         self.admissions.closed = "the host is stopping and accepts nothing new"
         self.executor.table.draining = True
         self.executor.placement.closed = True
+        self.committer.flush()  # what nobody waited for is waited for now
         await self.settled(grace)
 
     def interrupt(self) -> None:

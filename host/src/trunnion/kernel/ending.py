@@ -9,7 +9,7 @@ from functools import partial
 
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Change, Committer
-from trunnion.kernel.eventlog import EventLog
+from trunnion.kernel.eventlog import EventLog, StreamLog
 from trunnion.kernel.lanes import find_cycle
 from trunnion.kernel.late import late_error
 from trunnion.kernel.limits import Limits
@@ -217,8 +217,14 @@ class Ending:
         if live.log is None:
             self._ended(live)
             return
-        self._committer.change(Change(live.log, partial(self._ended, live), finish=live.run))
+        at_leisure = status == "succeeded" and not self._is_awaited(live, live.log)
+        self._committer.change(Change(live.log, partial(self._ended, live), finish=live.run), at_leisure=at_leisure)
         _say_end(live)
+
+    def _is_awaited(self, live: LiveRun, log: StreamLog) -> bool:
+        """Whether anybody waits for the end of a run, or for its place: who comes now is seen to by ``Waiting``."""
+        in_line = self._placement.slots.awaited or (live.lane is not None and bool(live.lane.queue))
+        return in_line or bool(live.waiters or log.followers) or live.parent is not None or self._table.draining
 
     def refuse_cycle(self, live: LiveRun) -> TrunnionError | None:
         """End a run whose wait could never end; returns the error that says who waits for whom."""

@@ -40,6 +40,11 @@ class Slots(Generic[W]):
         self._ties = itertools.count()
         self._waiting: dict[bool, list[tuple[int, int, W]]] = {False: [], True: []}
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for one."""
+        return bool(self._waiting[False] or self._waiting[True])
+
     def take(self, worker: W) -> bool:
         """Take a slot if one is free and nobody waits who could have it."""
         thread = worker.needs_thread

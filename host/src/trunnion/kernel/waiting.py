@@ -59,6 +59,8 @@ class Waiting:
             return await self.get(run_id)
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         live.waiters.append(future)
+        if live.phase == "ending":  # with the next commit, until somebody waited for it
+            self._committer.flush()
         ward = None if judge is None else self._wards.ward(judge, partial(_refuse, future)).begin()
         try:
             if timeout is None:
