@@ -7,8 +7,7 @@ The policy: a call ends with its client, and whatever it started goes on, unless
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -217,14 +216,8 @@ async def test_j7_without_the_fault(host: Rpc, census: Census) -> None:
 
 
 async def test_j7_without_the_defence_a_place_is_never_free_again(host: Rpc, census: Census, monkeypatch) -> None:
-    """Defence: ``Crowd.one`` counts down however a call ends."""
-
-    @contextmanager
-    def forgetful(self: Crowd, principal: str) -> Iterator[None]:
-        self._under_way[principal] += 1
-        yield
-
-    monkeypatch.setattr(Crowd, "one", forgetful)
+    """Defence: ``Crowd`` counts down however a call ends."""
+    monkeypatch.setattr(Crowd, "leave", lambda self, principal: None)
     await vanished(host)
     with pytest.raises(TimeoutError):
         await until(lambda: not len(host.shared.streams), 0.5)

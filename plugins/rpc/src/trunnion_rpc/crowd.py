@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from trunnion import Busy
 
 
@@ -23,26 +19,52 @@ class Crowd:
     def __init__(self, what: str, most: int) -> None:
         self._what = what
         self.most = most
-        self._under_way: Counter[str] = Counter()
+        self._under_way: dict[str, int] = {}
 
-    @contextmanager
-    def one(self, principal: str) -> Iterator[None]:
-        """One more, for as long as the block lasts.
+    def one(self, principal: str) -> _One:
+        """A context manager: one more, for as long as the block lasts.
+
+        Raises:
+            Busy: on entering; there are as many as there may be.
+        """
+        return _One(self, principal)
+
+    def enter(self, principal: str) -> None:
+        """One more.
 
         Raises:
             Busy: there are as many as there may be.
         """
-        if self._under_way[principal] >= self.most:
+        under_way = self._under_way.get(principal, 0)
+        if under_way >= self.most:
             text = f"{self.most} {self._what} of {principal} are under way at this door; wait for one to end"
             raise Busy(text, {"retry_after": 1})
-        self._under_way[principal] += 1
-        try:
-            yield
-        finally:
-            self._under_way[principal] -= 1
-            if not self._under_way[principal]:
-                del self._under_way[principal]
+        self._under_way[principal] = under_way + 1
+
+    def leave(self, principal: str) -> None:
+        """One less."""
+        left = self._under_way[principal] - 1
+        if left:
+            self._under_way[principal] = left
+        else:
+            del self._under_way[principal]
 
     def __len__(self) -> int:
         """How many are under way, of all."""
-        return self._under_way.total()
+        return sum(self._under_way.values())
+
+
+class _One:
+    """Each call makes one: a generator would cost it more than all that is counted."""
+
+    __slots__ = ("_crowd", "_principal")
+
+    def __init__(self, crowd: Crowd, principal: str) -> None:
+        self._crowd = crowd
+        self._principal = principal
+
+    def __enter__(self) -> None:
+        self._crowd.enter(self._principal)
+
+    def __exit__(self, *_: object) -> None:
+        self._crowd.leave(self._principal)

@@ -28,13 +28,6 @@ NAMES: Final[Mapping[int, Status]] = {int(number): name for name, number in STAT
 SLACK = 1024
 """Bytes of a message that are not its content."""
 
-_SAME = (
-    "id", "num", "command_id", "command_revision", "principal", "source", "chain", "role", "credential", "category",
-    "args_digest", "decision", "session_id", "parent_run_id", "rerun_of", "detached", "depth", "labels", "attempt",
-    "owner", "lock_key", "idempotency_key", "stats", "last_seq",
-)  # fmt: skip
-"""Fields of a run that have the same name and form in both."""
-
 TIMES: Final[Mapping[str, str]] = {
     "not_before_us": "not_before",
     "deadline_us": "deadline_at",
@@ -55,9 +48,40 @@ def run_message(run: Run, most: int) -> pb.Run:
         run: the run.
         most: bytes it may have; result, arguments and details of the error are left out in this order.
     """
-    fields = {name: value for name in _SAME if (value := getattr(run, name)) is not None}
-    fields |= {name: value for name, own in TIMES.items() if (value := getattr(run, own)) is not None}
-    made = pb.Run(**fields, status=STATUSES[run.status], args_json=encode(run.args))
+    made = pb.Run(
+        id=run.id,
+        num=run.num,
+        command_id=run.command_id,
+        command_revision=run.command_revision,
+        status=STATUSES[run.status],
+        principal=run.principal,
+        source=run.source,
+        chain=run.chain,
+        role=run.role,
+        credential=run.credential,
+        category=run.category,
+        args_json=encode(run.args),
+        args_digest=run.args_digest,
+        decision=run.decision,
+        session_id=run.session_id,
+        parent_run_id=run.parent_run_id,
+        rerun_of=run.rerun_of,
+        detached=run.detached,
+        depth=run.depth,
+        labels=run.labels,
+        attempt=run.attempt,
+        owner=run.owner,
+        lock_key=run.lock_key,
+        idempotency_key=run.idempotency_key,
+        not_before_us=run.not_before,
+        deadline_us=run.deadline_at,
+        cancel_requested_us=run.cancel_requested_at,
+        created_us=run.created,
+        started_us=run.started,
+        finished_us=run.finished,
+        stats=run.stats,
+        last_seq=run.last_seq,
+    )
     if run.result is not None:
         made.result_json = encode(run.result)
     if run.error is not None:

@@ -127,16 +127,23 @@ class Guard(grpc.GenericRpcHandler):
 
     async def _unary(self, name: str, method: Unary, context: Context) -> bytes:
         call = await self._call(context)
-        limit = asyncio.timeout(self._shared.settings.max_wait + MARGIN)
+        settings, arrived = self._shared.settings, False
+        limit = asyncio.timeout(settings.request_timeout)
         try:
             with self._shared.calls.one(call.caller.principal):
-                data = await self._request(context)
                 async with limit:
-                    with self._shared.nonsense.counted(call.caller.principal):
-                        return self._fitting(await method.perform(call, data))
+                    data = _whole(await context.read())
+                    arrived = True
+                    limit.reschedule(asyncio.get_running_loop().time() + settings.max_wait + MARGIN)
+                    return self._fitting(await method.perform(call, data))
+        except NotReadable:
+            self._shared.nonsense.count(call.caller.principal)
+            raise
         except TimeoutError:
             if not limit.expired():
                 raise
+            if not arrived:
+                raise _late(settings.request_timeout) from None
             raise DeadlineExceeded(f"{name} was not answered in time; what it started goes on") from None
 
     async def _downward(self, method: Downward, context: Context) -> None:
@@ -169,12 +176,9 @@ class Guard(grpc.GenericRpcHandler):
         seconds = self._shared.settings.request_timeout
         try:
             async with asyncio.timeout(seconds):
-                data = await context.read()
+                return _whole(await context.read())
         except TimeoutError:
-            raise DeadlineExceeded(f"the request had not arrived after {seconds:g} seconds") from None
-        if isinstance(data, bytes):
-            return data
-        raise InvalidArguments("the call came without its request")
+            raise _late(seconds) from None
 
     def _fitting(self, answer: bytes) -> bytes:
         most = self._shared.settings.max_message_bytes
@@ -200,6 +204,16 @@ class Guard(grpc.GenericRpcHandler):
             log.exception("defect while answering %s", name)
             refusal = Refusal(ErrorInfo("internal", f"{name} failed; the host's log says why"))
         await context.abort(refusal.status, refusal.text, refusal.trailers)
+
+
+def _whole(data: object) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    raise InvalidArguments("the call came without its request")
+
+
+def _late(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the request had not arrived after {seconds:g} seconds")
 
 
 async def _sent(messages: AsyncGenerator[bytes, None], context: Context) -> None:

@@ -59,10 +59,11 @@ class Nonsense:
         try:
             yield
         except NotReadable:
-            self._count(principal)
+            self.count(principal)
             raise
 
-    def _count(self, principal: str) -> None:
+    def count(self, principal: str) -> None:
+        """One more."""
         if not principal:
             return
         level = self._level(principal) + 1
