@@ -47,6 +47,21 @@ async def test_it_goes_with_the_next_change(start, never) -> None:
         await rig.check_end(await rig.door.get(ANN, first.id))
 
 
+async def test_until_then_nobody_is_told_of_it(start, never) -> None:
+    """Defence: ``LiveRun.told``. A host that is killed now would call the run interrupted."""
+    async with start(cmd(noop)) as rig:
+        run = await rig.ask(command_id="t.noop", idempotency_key="k")
+        await _ending(rig)
+        listed = await rig.door.query(ANN, "runs.list")
+        changes = rig.door.follow_runs(ANN)
+        (followed,) = (await anext(changes)).runs
+        await changes.aclose()
+        again = await rig.ask(command_id="t.noop", idempotency_key="k")
+        told = [run.status, (await rig.door.get(ANN, run.id)).status, listed["items"][0]["status"], followed.status]
+        assert [*told, again.status] == ["running"] * 5
+        assert rig.kernel.store.get_run(run.id).status == "running"
+
+
 async def test_it_goes_by_itself_soon(start) -> None:
     async with start(cmd(noop)) as rig:
         run = await rig.submit("t.noop")

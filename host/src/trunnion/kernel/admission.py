@@ -152,7 +152,7 @@ class Admissions:
             if clean is error:
                 raise
             raise clean from None
-        return Admitted(live.run, live)
+        return Admitted(live.told, live)
 
     async def _acknowledged(self, child: LiveRun) -> None:
         """Wait until a nested run is on record; if its caller gives up meanwhile it is cancelled."""
@@ -255,7 +255,7 @@ class Admissions:
     async def _claimed(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Admitted:
         live = await self._admit(caller, invocation, checked, origin)
         await live.accepted
-        return Admitted(live.run, live)
+        return Admitted(live.told, live)
 
     async def _twin(self, caller: Caller, key: str, checked: _Checked) -> Admitted | None:
         """The run a key already belongs to."""
@@ -270,7 +270,7 @@ class Admissions:
             return None
         _same(row.command_id, row.args_digest, checked, key)
         live = self._executor.table.live.get(row.run_id)
-        run = live.run if live is not None else self._store.get_run(row.run_id)
+        run = live.told if live is not None else self._store.get_run(row.run_id)
         if run is None:
             raise Conflict(f"the run {row.run_id} of idempotency key {key!r} is no longer kept", {"run_id": row.run_id})
         return Admitted(run, live)

@@ -201,7 +201,7 @@ class Ending:
             self._placement.leave(live)
         if live.run.status == "held" and status == "interrupted":
             status = "cancelled"
-        live.phase = "ending"
+        live.phase, live.before_end = "ending", live.run
         live.disarm()
         live.disarm_expiry()
         live.sink.end()
@@ -244,7 +244,7 @@ class Ending:
 
     def _ended(self, live: LiveRun, _: TrunnionError | None = None) -> None:
         """The end is on record: show it, then let the next one in."""
-        live.phase = "ended"
+        live.phase, live.before_end = "ended", None
         del self._table.live[live.id]
         self._table.rested.set()
         if live.log is not None:

@@ -68,6 +68,7 @@ class LiveRun:
         cwd: the folder its caller was in, where that was said.
         kill: kills the process of an isolated handler, None where there is none, or was killed.
         dying: it was killed, and something is left of it.
+        before_end: its row before an end that is not on record yet.
     """
 
     # Most runs leave most of this as it is, so it is not given to each.
@@ -97,6 +98,7 @@ class LiveRun:
     cancel_on_record: asyncio.Future[None] | None = None
     kill: Callable[[], None] | None = None
     dying: bool = False
+    before_end: Run | None = None
 
     def __init__(
         self,
@@ -161,6 +163,11 @@ class LiveRun:
     def at_work(self) -> bool:
         """Whether its handler has been started and not been settled."""
         return self.phase == "running"
+
+    @property
+    def told(self) -> Run:
+        """The row as somebody may be told of it: an end counts once it is on record."""
+        return self.run if self.before_end is None else self.before_end
 
     def move(self, status: Status, **changes: object) -> Run:
         """Give the row a new status.
@@ -258,7 +265,8 @@ class RunTable:
         live = self.live.get(run_id)
         if live is None:
             return None
+        run = live.told
         if live.context is None or live.ephemeral:
-            return live.run
+            return run
         figures = live.context.figures()
-        return msgspec.structs.replace(live.run, stats=figures) if figures else live.run
+        return msgspec.structs.replace(run, stats=figures) if figures else run

@@ -136,7 +136,7 @@ async def follow_runs(kernel: Kernel, caller: Caller, after: str) -> AsyncGenera
             ids = None if place is None else feed.after(place)
             if place is None or ids is None:
                 place = feed.position
-                unended = [live.run for live in kernel.executor.table.live.values() if not live.ephemeral]
+                unended = [live.told for live in kernel.executor.table.live.values() if not live.ephemeral]
                 yield RunChanges(_visible(kernel, caller, unended), feed.cursor(place), reset=True)
             elif ids:
                 place += len(ids)
