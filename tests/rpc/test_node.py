@@ -89,6 +89,15 @@ def test_who_shows_no_token_at_the_port_is_told_so_and_who_is_gone_is_not_the_ho
     assert (gone["status"], gone["code"]) == (grpc.StatusCode.UNAVAILABLE.value[0], "")
 
 
+def test_no_proxy_is_asked_for_a_host_of_this_machine(checkout: Checkout) -> None:
+    token = checkout.token("dora", "greenhouse.*")
+    proxies = dict.fromkeys(("http_proxy", "grpc_proxy"), "http://127.0.0.1:1")
+    for place in ("127.0.0.1", "localhost"):
+        where = f"{place}:{checkout.port}"
+        told = node(checkout, 'tell((await host.ask("GetHost")).principal);', where, TRUNNION_TOKEN=token, **proxies)
+        assert told == ["dora"]
+
+
 def test_a_token_sees_what_is_its_own(checkout: Checkout) -> None:
     [run_id] = node(checkout, 'tell(await start({ bed: "basil", litres: 0 }));')
     token = checkout.token("cleo", "greenhouse.*", "runs.list")

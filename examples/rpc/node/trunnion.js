@@ -37,7 +37,9 @@ export class Refused extends Error {
 /** A host at `unix:PATH` or `ADDRESS:PORT`. With `tls`, files of the authority, one's certificate and its key. */
 export class Host {
   constructor(target, { token = "", tls } = {}) {
-    this.client = new RuntimeService(target, tls ? secured(tls) : grpc.credentials.createInsecure());
+    const credentials = tls ? secured(tls) : grpc.credentials.createInsecure();
+    const here = /^(localhost|127\.[\d.]+|\[::1\]):/.test(target); // where no proxy has anything to do
+    this.client = new RuntimeService(target, credentials, here ? { "grpc.enable_http_proxy": 0 } : {});
     this.metadata = new grpc.Metadata();
     if (token) this.metadata.set("authorization", `Bearer ${token}`);
   }
