@@ -6,14 +6,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
-from certs_kit import ANN, PREFACE, SERVER, Plant, authority, client_context, knock, make, revocations, write
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from certs_kit import ANN, PREFACE, Plant, client_context, knock, revocations, write
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from rpc_kit import Raw, Rpc, opened, refused
 from test_access import access_events
@@ -269,78 +266,6 @@ async def test_settings_that_do_not_go_together_are_refused_with_the_configurati
     assert said in error.value.message
 
 
-def _missing(plant: Plant) -> None:
-    (plant.folder / "door.pem").unlink()
-
-
-def _other_key(plant: Plant) -> None:
-    write(plant.folder / "door.key", plant.client().key_pem())
-
-
-def _open_to_others(plant: Plant) -> None:
-    (plant.folder / "door.key").chmod(0o644)
-
-
-def _with_a_password(plant: Plant) -> None:
-    made = plant.serve()
-    sealed = made.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
-    write(plant.folder / "door.key", sealed)
-
-
-def _expired(plant: Plant) -> None:
-    plant.serve(begins=timedelta(hours=-2), ends=timedelta(hours=-1))
-
-
-def _weak(plant: Plant) -> None:
-    plant.serve(key=rsa.generate_private_key(65537, 1024))
-
-
-def _no_certificates(plant: Plant) -> None:
-    write(plant.folder / "clients.pem", b"hello")
-
-
-def _no_authority(plant: Plant) -> None:
-    write(plant.folder / "clients.pem", plant.clients.pem() + make("eve", purposes=[SERVER]).pem())
-
-
-def _no_list(plant: Plant) -> None:
-    write(plant.folder / "clients.crl", b"hello")
-
-
-def _a_list_by_somebody_else(plant: Plant) -> None:
-    write(plant.folder / "clients.crl", revocations(authority("clients")))
-
-
-def _part_of_a_list(plant: Plant) -> None:
-    write(plant.folder / "clients.crl", revocations(plant.clients, critical=True))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (_missing, "rpc.tls.cert: cannot read {folder}/door.pem: No such file"),
-        (_other_key, "{folder}/door.key does not belong to the certificate in {folder}/door.pem"),
-        (_open_to_others, "{folder}/door.key: others can open it (mode 0644)"),
-        (_with_a_password, "{folder}/door.key is no key in PEM without a password"),
-        (_expired, "{folder}/door.pem has expired"),
-        (_weak, "{folder}/door.pem is too weak"),
-        (_no_certificates, "{folder}/clients.pem has no certificates in PEM"),
-        (_no_authority, "CN=eve is not the certificate of an authority"),
-        (_no_list, "{folder}/clients.crl is no revocation list"),
-        (_a_list_by_somebody_else, "is by CN=clients, which is no authority in client_ca"),
-        (_part_of_a_list, "{folder}/clients.crl is no whole list of an authority"),
-    ],
-)
-async def test_files_that_do_not_fit_keep_the_door_shut(
-    plant: Plant, tmp_path: Path, spoil: Callable[[Plant], None], said: str
-) -> None:
-    write(plant.folder / "clients.crl", revocations(plant.clients))
-    spoil(plant)
-    async with opened(tmp_path, *plant.settings(crl=f'["{plant.folder / "clients.crl"}"]')) as host:
-        assert (host.part.status, host.part.crashes) == ("failed", 1)
-        assert said.format(folder=plant.folder) in host.part.reason
-
-
 async def test_a_port_that_is_taken_is_left_alone(plant: Plant, tmp_path: Path) -> None:
     async with opened(tmp_path / "a", *plant.settings()) as one:
         _, *tls = plant.settings()
@@ -348,3 +273,11 @@ async def test_a_port_that_is_taken_is_left_alone(plant: Plant, tmp_path: Path) 
             assert (other.part.status, other.part.crashes) == ("failed", 1)
             assert "is it in use?" in other.part.reason
         assert await asyncio.to_thread(knock, port_of(one), plant.tls(plant.client(ANN)), PREFACE) == "answered"
+
+
+async def test_a_folder_with_a_long_name_is_no_obstacle(plant: Plant, tmp_path: Path) -> None:
+    """The socket behind is reached by the short spelling too."""
+    deep = tmp_path / ("long" * 30) / ("deep" * 10)
+    deep.mkdir(parents=True)
+    async with plant_host(plant, deep) as host:
+        assert await tried(host, plant, plant.client(ANN)) == ""

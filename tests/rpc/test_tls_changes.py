@@ -96,7 +96,7 @@ async def following(host: Rpc, plant: Plant, made: Made, name: str) -> AsyncIter
 async def test_j4_a_certificate_ends_while_a_stream_is_open(
     plant: Plant, tmp_path: Path, figure: Callable[..., None]
 ) -> None:
-    others, short = authority("others"), plant.client(ANN, ends=timedelta(seconds=3))
+    others = authority("others")
     write(plant.folder / "clients.pem", plant.clients.pem() + others.pem())
     write(plant.folder / "clients.crl", revocations(plant.clients) + revocations(others))
     taken, foreign = plant.client(ANN), plant.client(ANN, by=others)
@@ -105,7 +105,7 @@ async def test_j4_a_certificate_ends_while_a_stream_is_open(
         following(host, plant, plant.client(ANN), "good") as good,
         following(host, plant, taken, "taken") as revoked,
         following(host, plant, foreign, "foreign") as withdrawn,
-        following(host, plant, short, "short") as expiring,
+        following(host, plant, short := plant.client(ANN, ends=timedelta(seconds=3)), "short") as expiring,
     ):
         changed = time.time()
         write(plant.folder / "clients.crl", revocations(plant.clients, taken) + revocations(others))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from trunnion_rpc.misfit import Misfit
+from trunnion_rpc.misfit import UNREADABLE, Misfit
 from trunnion_rpc.naming import principal_of
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -102,7 +102,7 @@ def read_chain(chain: Sequence[bytes], trust_domain: str | None) -> Shown:
         for certificate in certificates[:-1]:  # the last one is trusted for what it is, not for its signature
             _require_strong_signature(certificate)
         links = tuple(map(_link, certificates))
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise Misfit("malformed", f"it cannot be read: {error}") from None
     return Shown(principal_of(certificates[0], trust_domain), fingerprint_of(chain[0]), links)
 

@@ -21,7 +21,7 @@ from trunnion_rpc.service import METHODS, SERVICE
 from trunnion_rpc.settings import RpcSettings, read_settings, require_record
 from trunnion_rpc.standard import standard_services
 from trunnion_rpc.tls_front import fronted
-from trunnion_rpc.watch import Watch, watching
+from trunnion_rpc.watch import Watch, opened
 
 GRACE = 0.2
 """Seconds for what is being answered when the door is shut."""
@@ -43,12 +43,14 @@ async def serve(host: HostHandle, ready: Ready) -> None:
     host.on_settings(shared.follow)
     async with AsyncExitStack() as stack:
         tls = settings.tls
-        watch = await stack.enter_async_context(watching(host, tls)) if tls is not None else None
+        watch = await opened(host, tls) if tls is not None else None
         spelled = [
             await stack.enter_async_context(_listening(shared, place, number, watch))
             for number, place in enumerate(settings.listen)
         ]
         ready(", ".join(spelled))
+        if watch is not None:
+            await watch.run()
         await asyncio.get_running_loop().create_future()
 
 

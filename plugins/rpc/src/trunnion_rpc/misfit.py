@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What reading a part of a certificate may raise: its parts are looked at when they are asked for."""
+
 
 class Misfit(Exception):
     """Something that a client showed is not accepted.

@@ -11,7 +11,7 @@ import re
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from trunnion_rpc.misfit import Misfit
+from trunnion_rpc.misfit import UNREADABLE, Misfit
 
 SCHEME = "spiffe://"
 LONGEST = 200
@@ -38,7 +38,7 @@ def principal_of(certificate: x509.Certificate, trust_domain: str | None) -> str
     """
     try:
         return _common_name(certificate) if trust_domain is None else _uri(certificate, trust_domain)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise Misfit("malformed", f"its names cannot be read: {error}") from None
 
 

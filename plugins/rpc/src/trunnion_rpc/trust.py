@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from trunnion import InvalidConfig
 from trunnion.config.data_dir import check_private
 from trunnion_rpc.certificates import Judges, Revocations
+from trunnion_rpc.misfit import UNREADABLE
 from trunnion_rpc.tls_settings import TlsSettings
 
 LARGEST = 16 << 20
@@ -63,6 +64,13 @@ def load_trust(settings: TlsSettings, now: datetime.datetime) -> Trust:
     Raises:
         InvalidConfig: one cannot be read, is something else, does not fit the others, or changes just now.
     """
+    try:
+        return _loaded(settings, now)
+    except (*UNREADABLE, ssl.SSLError) as error:
+        raise InvalidConfig(f"rpc.tls: the files cannot be read: {error}") from None
+
+
+def _loaded(settings: TlsSettings, now: datetime.datetime) -> Trust:
     stamp = stamp_of(settings)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -114,7 +122,7 @@ def _authorities(file: str) -> list[x509.Certificate]:
     for each in found:
         try:
             is_authority = each.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        except (x509.ExtensionNotFound, *UNREADABLE):
             is_authority = False
         if not is_authority:
             name = each.subject.rfc4514_string() or "one without a name"
@@ -184,7 +192,7 @@ def _said(file: str, revocations: x509.CertificateRevocationList) -> Revocations
     try:
         unknown = [each.oid.dotted_string for each in revocations.extensions if each.critical]
         serials = frozenset(each.serial_number for each in revocations)
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise InvalidConfig(f"rpc.tls.crl: {file} cannot be read: {error}") from None
     if unknown:  # as lists have that are of some certificates only, or only of what has changed
         raise InvalidConfig(f"rpc.tls.crl: {file} is no whole list of an authority (extension {unknown[0]})")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from trunnion import HostHandle, InvalidConfig
@@ -89,17 +87,10 @@ class Watch:
             self._told_of_end = ends
 
 
-@asynccontextmanager
-async def watching(host: HostHandle, settings: TlsSettings) -> AsyncIterator[Watch]:
-    """The files, read and looked at from now on.
+async def opened(host: HostHandle, settings: TlsSettings) -> Watch:
+    """The files, read for the first time.
 
     Raises:
         InvalidConfig: they do not fit together.
     """
-    watch = Watch(host, settings, await host.in_thread(lambda: load_trust(settings, datetime.now(UTC))))
-    task = asyncio.get_running_loop().create_task(watch.run(), name="certificates of rpc")
-    try:
-        yield watch
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return Watch(host, settings, await host.in_thread(lambda: load_trust(settings, datetime.now(UTC))))
