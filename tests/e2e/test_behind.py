@@ -220,6 +220,11 @@ ids = st.lists(words, max_size=3).map(tuple)
         safe_mode=st.booleans(),
         strict=st.booleans(),
         debug=st.booleans(),
+        connect=st.none() | words,
+        token_file=st.none() | words,
+        ca=st.none() | words,
+        cert=st.none() | words,
+        key=st.none() | words,
     )
 )
 def test_options_survive_being_handed_on(options: Options) -> None:

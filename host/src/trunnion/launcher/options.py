@@ -58,7 +58,7 @@ class Options(NamedTuple):
     @property
     def words(self) -> list[str]:
         """The same options as words of a command line, for another process of this program."""
-        valued = [("--config", self.config), ("--data-dir", self.data_dir)]
+        valued = [("--config", self.config), ("--data-dir", self.data_dir), ("--connect", self.connect), *self.shown]
         if self.only is not None:
             valued.append(("--only", ",".join(self.only)))
         valued.append(("--without", ",".join(self.without) or None))
