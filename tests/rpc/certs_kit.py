@@ -189,6 +189,8 @@ def knock(port: int, tls: Tls | None, say: bytes = PREFACE, alpn: Sequence[str] 
                 return _heard(secured, say)
         except ssl.SSLError as error:
             return str(error.reason)
+        except ConnectionResetError:
+            return "closed"
 
 
 def _heard(connected: socket.socket, say: bytes) -> str:

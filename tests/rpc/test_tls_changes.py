@@ -288,6 +288,23 @@ def told(host: Rpc) -> list[str]:
     return [line for line in log.read_text().splitlines() if "rpc.tls." in line] if log.exists() else []
 
 
+async def test_a_door_whose_files_are_not_looked_at_any_more_is_opened_anew(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defence: ``serve`` waits for ``Watch.run``: else nobody would learn of what is revoked."""
+    tls, look = plant.tls(plant.client(ANN)), watch.stamp_of
+    async with plant_host(plant, tmp_path, recheck=0.1) as host:
+
+        def broken(_: object) -> object:
+            raise RuntimeError("the disk is gone")
+
+        monkeypatch.setattr(watch, "stamp_of", broken)
+        await until(lambda: host.part.crashes)
+        monkeypatch.setattr(watch, "stamp_of", look)
+        await until(lambda: host.part.status == "ready")
+        assert await asyncio.to_thread(shown_by, port_of(host), tls)
+
+
 async def test_authorities_and_revocations_count_without_a_restart(plant: Plant, tmp_path: Path) -> None:
     others = authority("others")
     foreign, own = plant.client(ANN, by=others), plant.client(ANN)

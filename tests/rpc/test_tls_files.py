@@ -22,6 +22,9 @@ from trunnion_rpc.misfit import Misfit
 from trunnion_rpc.tls_settings import TlsSettings
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+
+
 @pytest.fixture
 def plant(tmp_path: Path) -> Plant:
     return Plant(tmp_path)
@@ -133,7 +136,6 @@ def damaged(pem: bytes, chance: random.Random) -> bytes:
     return "\n".join([begin, base64.b64encode(raw).decode(), end, ""]).encode()
 
 
-@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 def test_chains_with_damage_are_misfits(plant: Plant, rounds: int) -> None:
     """Defence: ``UNREADABLE``; OpenSSL may let pass what another reader stumbles over."""
     chance = random.Random(SEED)

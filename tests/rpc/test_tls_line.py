@@ -19,7 +19,7 @@ from test_tls_names import plant_host, port_of, reasons, tried
 
 from trunnion import Invocation, TrunnionError
 from trunnion.model.events import encode_event
-from trunnion_rpc import tls_front
+from trunnion_rpc import knocks, tls_front
 from trunnion_rpc.client import Client
 from trunnion_rpc.target import Tls
 
@@ -206,6 +206,55 @@ def _closed(connected: socket.socket) -> bool:
         return connected.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+async def test_from_where_tls_fails_again_and_again_nobody_is_let_into_it(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defence: ``Knocks``; an attempt costs the host more than the one who makes it."""
+    monkeypatch.setattr(knocks, "PER_SECOND", 0.0)
+    async with plant_host(plant, tmp_path) as host:
+        good, nobody = plant.tls(plant.client(ANN)), plant.tls()
+        for _ in range(knocks.FREE):
+            assert "ALERT" in await asyncio.to_thread(knock, port_of(host), nobody)
+        for tls in (nobody, good):
+            assert "ALERT" not in (heard := await asyncio.to_thread(knock, port_of(host), tls))
+            assert heard != "answered"
+        assert await reasons(host) == ["none", "too_often"]
+        monkeypatch.setattr(knocks, "PER_SECOND", 1000.0)
+        assert await asyncio.to_thread(knock, port_of(host), good) == "answered"
+
+
+def test_failures_are_forgiven_with_time_and_to_whoever_gets_in() -> None:
+    now = 100.0
+    counted = knocks.Knocks(lambda: now)
+    for _ in range(knocks.FREE):
+        assert counted.welcome("192.0.2.1")
+        counted.failed("192.0.2.1")
+    assert not counted.welcome("192.0.2.1")
+    assert counted.welcome("192.0.2.2")
+    now += 1.5
+    assert counted.welcome("192.0.2.1")
+    counted.failed("192.0.2.1")
+    counted.failed("192.0.2.1")
+    assert not counted.welcome("192.0.2.1")
+    counted.succeeded("192.0.2.1")
+    assert counted.welcome("192.0.2.1")
+    counted.failed("192.0.2.1")
+    now += 60
+    assert counted.welcome("192.0.2.1")
+    assert len(counted) == 0
+
+
+def test_one_network_is_one_place_and_only_so_many_are_remembered() -> None:
+    counted = knocks.Knocks(lambda: 0.0)
+    for number in range(knocks.FREE):
+        counted.failed(f"2001:db8::{number:x}")
+    assert not counted.welcome("2001:db8:0:0:ffff::1")
+    assert counted.welcome("2001:db8:0:1::1")
+    for number in range(knocks.MOST + 10):
+        counted.failed(f"10.0.{number >> 8}.{number & 255}")
+    assert len(counted) == knocks.MOST
 
 
 async def test_whoever_takes_too_long_is_hung_up_on(plant: Plant, tmp_path: Path) -> None:

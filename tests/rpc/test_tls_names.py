@@ -33,7 +33,7 @@ from test_access import access_events
 from trunnion import Invocation, TrunnionError
 from trunnion.kernel.rarely import Rarely
 from trunnion.model.json import JsonObject
-from trunnion_rpc import tls_front
+from trunnion_rpc import knocks, tls_front
 from trunnion_rpc.certificates import read_chain
 from trunnion_rpc.client import Client
 from trunnion_rpc.misfit import Misfit
@@ -173,6 +173,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
         self._report(code, text, facts=facts)
 
     monkeypatch.setattr(Rarely, "say", say)
+    monkeypatch.setattr(knocks, "FREE", 1000)
 
 
 @pytest.fixture

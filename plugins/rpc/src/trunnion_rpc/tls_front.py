@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from trunnion import Conflict, HostHandle
 from trunnion_rpc.certificates import Shown, read_chain, require_standing
+from trunnion_rpc.knocks import Knocks
 from trunnion_rpc.misfit import Misfit
 from trunnion_rpc.places import TcpPlace
 from trunnion_rpc.settings import RpcSettings
@@ -97,6 +98,7 @@ class Front:
         self._unsecured: dict[TlsLine, None] = {}
         self._connections: dict[str, Connection] = {}
         self._peers: dict[TlsLine, str] = {}
+        self._knocks = Knocks(asyncio.get_running_loop().time)
         self._joining: set[asyncio.Task[None]] = set()
 
     def line(self) -> TlsLine:
@@ -114,7 +116,11 @@ class Front:
     # -- what becomes of lines ------------------------------------------------------------------------
 
     def begun(self, line: TlsLine) -> None:
-        """Whoever connects and says nothing does not keep others out."""
+        """Whoever connects and says nothing does not keep others out, nor does who fails again and again."""
+        if not self._knocks.welcome(line.host):
+            self._refuse("connection", Misfit("too_often", "TLS failed too often from its address; wait a while"), line)
+            line.abort()
+            return
         if len(self._unsecured) >= MOST_UNSECURED:
             longest = next(iter(self._unsecured))
             del self._unsecured[longest]
@@ -124,6 +130,7 @@ class Front:
     def secured(self, line: TlsLine) -> None:
         """See who it is; whoever it is not is told so by gRPC, call by call."""
         self._unsecured.pop(line, None)
+        self._knocks.succeeded(line.host)
         if line.protocol != "h2":
             self._refuse("connection", Misfit("not_http2", "the client does not speak HTTP/2"), line)
             line.end()
@@ -170,6 +177,7 @@ class Front:
 
     def failed(self, line: TlsLine, error: ssl.SSLError) -> None:
         """Put on record why."""
+        self._knocks.failed(line.host)
         if isinstance(error, ssl.SSLCertVerificationError):
             text = error.verify_message or "it cannot be verified"
             self._refuse("certificate", Misfit(*_REASONS.get(error.verify_code, ("invalid", text))), line)
@@ -183,6 +191,7 @@ class Front:
 
     def late(self, line: TlsLine) -> None:
         """Put on record that it took too long."""
+        self._knocks.failed(line.host)
         text = f"TLS was not established within {self._settings.handshake_timeout:g} s"
         self._refuse("connection", Misfit("late", text), line)
 

@@ -24,7 +24,7 @@ class Watcher(Protocol):
     """Is told what becomes of lines."""
 
     def begun(self, line: TlsLine) -> None:
-        """A client has connected."""
+        """A client has connected; it may be hung up on at once."""
 
     def secured(self, line: TlsLine) -> None:
         """TLS is established; nothing the client says is passed on until ``join``."""
@@ -54,7 +54,7 @@ class TlsLine(asyncio.Protocol):
 
     def __init__(self, context: ssl.SSLContext, watcher: Watcher, timeout: float) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._context = context
         self._watcher = watcher
         self._timeout = timeout
         self._early = bytearray()
@@ -62,6 +62,7 @@ class TlsLine(asyncio.Protocol):
         self._ended = False
         self.secured = False
         self.host = ""
+        self._tls: ssl.SSLObject
         self._transport: asyncio.Transport
         self._limit: asyncio.TimerHandle
 
@@ -73,6 +74,8 @@ class TlsLine(asyncio.Protocol):
         self.host = str((transport.get_extra_info("peername") or ("",))[0])
         self._limit = asyncio.get_running_loop().call_later(self._timeout, self._late)
         self._watcher.begun(self)
+        if not self._ended:
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     def data_received(self, data: bytes) -> None:
         """Something came from the client."""
