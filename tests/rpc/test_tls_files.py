@@ -21,7 +21,6 @@ from trunnion_rpc.certificates import read_chain
 from trunnion_rpc.misfit import Misfit
 from trunnion_rpc.tls_settings import TlsSettings
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 
 
