@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from trunnion import Event, InvalidConfig, Invocation, TrunnionError
 from trunnion_rpc import watch
 from trunnion_rpc.client import Client
 from trunnion_rpc.target import Tls
+from trunnion_rpc.tls_front import Connection, Front
 
 AGE = 0.5
 """Seconds, as configured, until a change counts."""
@@ -141,6 +143,22 @@ async def test_an_authority_that_is_not_trusted_any_more_takes_its_clients_along
         write(plant.folder / "clients.pem", plant.clients.pem())
         assert {text.partition(":")[0] for text, _ in await foreign.ended()} == {"unauthenticated"}
         assert own.goes_on
+
+
+async def test_no_call_is_let_in_when_its_certificate_has_expired(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``ends`` in ``SecuredIdentity``; open streams may wait for their turn, a new call does not."""
+    async with (
+        plant_host(plant, tmp_path, recheck=3600) as host,
+        Client(host.part.address, tls=plant.tls(plant.client(ANN)), patience=0) as client,
+    ):
+        await client.host()
+        (connection,) = connections(host)
+        begun, ended = (datetime.now(UTC) - timedelta(seconds=each) for each in (60, 1))
+        chain = tuple(link._replace(begins=begun, ends=ended) for link in connection.shown.chain)
+        connection.shown, connection.ends = connection.shown._replace(chain=chain), ended.timestamp()
+        with pytest.raises(TrunnionError) as error:
+            await client.host()
+        assert (error.value.code, await reasons(host)) == ("unauthenticated", ["expired"])
 
 
 async def test_calls_of_a_connection_that_is_lost_are_refused_until_it_is_closed(plant: Plant, tmp_path: Path) -> None:
@@ -348,10 +366,13 @@ async def test_a_client_takes_up_a_certificate_that_was_renewed(plant: Plant, tm
             assert (await client.host()).principal == ANN
 
 
-def open_connections(host: Rpc) -> int:
-    import gc
-
-    from trunnion_rpc.tls_front import Front
-
+def connections(host: Rpc) -> list[Connection]:
+    """Those that are secured, as the door knows them."""
     fronts = [each for each in gc.get_objects() if isinstance(each, Front)]
-    return sum(len(front) for front in fronts if front._host.identity is host.host.kernel.identity)
+    mine = next(front for front in fronts if front._host.identity is host.host.kernel.identity)
+    return list(mine._connections.values())
+
+
+def open_connections(host: Rpc) -> int:
+    """How many there are."""
+    return len(connections(host))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from certs_kit import ANN, PREFACE, Plant, client_context, knock
-from rpc_kit import Rpc, opened, until
-from test_tls_changes import _secured, open_connections
+from rpc_kit import opened, until
+from test_tls_changes import _secured, connections, open_connections
 from test_tls_names import plant_host, port_of, reasons, tried
 
 from trunnion import Invocation, TrunnionError
@@ -151,14 +151,6 @@ async def test_a_client_that_does_not_read_holds_up_nobody_and_nothing_piles_up(
             count = 1 + sum([1 async for _ in slow])
             assert count > 10
         assert max(held) < 4 << 20
-
-
-def connections(host: Rpc) -> list[tls_front.Connection]:
-    import gc
-
-    fronts = [each for each in gc.get_objects() if isinstance(each, tls_front.Front)]
-    mine = next(front for front in fronts if front._host.identity is host.host.kernel.identity)
-    return list(mine._connections.values())
 
 
 async def test_a_reader_that_stops_is_not_waited_for_in_memory(plant: Plant, tmp_path: Path) -> None:

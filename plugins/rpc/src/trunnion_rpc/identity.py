@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -99,6 +100,8 @@ class SecuredIdentity:
         if connection is None:  # it is gone by now, or came by the socket behind
             raise self._host.refuse("connection", "unknown", "it did not come by the place that is secured")
         connection.tie(asyncio.current_task())
+        if connection.ends <= time.time():  # before its turn comes to be looked at
+            self._front.judge(connection)
         if connection.lost:
             raise _lost(connection)
         if connection.misfit is not None:  # whatever else is shown; what it is was put on record with the connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import socket
 import ssl
@@ -51,6 +52,7 @@ class Connection:
     Attributes:
         line: to the client.
         shown: what it showed; None for no certificate, or one that is refused.
+        ends: when what it showed does, in seconds since 1970.
         misfit: what is wrong with it, for which every call is refused.
         lost: whether it was right before, and calls under way are told so.
     """
@@ -58,6 +60,7 @@ class Connection:
     def __init__(self, line: TlsLine, shown: Shown | None, misfit: Misfit | None) -> None:
         self.line = line
         self.shown = shown
+        self.ends = math.inf if shown is None else shown.ends.timestamp()
         self.misfit = misfit
         self.lost = False
         self._calls: set[asyncio.Task[object]] = set()
@@ -207,16 +210,19 @@ class Front:
 
     def judge_again(self) -> None:
         """End the connections whose certificates do not count any more."""
-        now = datetime.now(UTC)
         for connection in list(self._connections.values()):
-            if connection.shown is None or connection.misfit is not None:
-                continue
-            try:
-                require_standing(connection.shown, self.trust.judges, now)
-            except Misfit as misfit:
-                facts = {"principal": connection.shown.principal, "peer": connection.line.host}
-                self._host.refuse("certificate", misfit.reason, f"{misfit.text}; its connection ends", {**facts})
-                connection.lose(misfit)
+            self.judge(connection)
+
+    def judge(self, connection: Connection) -> None:
+        """End a connection if its certificate does not count any more."""
+        if connection.shown is None or connection.misfit is not None:
+            return
+        try:
+            require_standing(connection.shown, self.trust.judges, datetime.now(UTC))
+        except Misfit as misfit:
+            facts = {"principal": connection.shown.principal, "peer": connection.line.host}
+            self._host.refuse("certificate", misfit.reason, f"{misfit.text}; its connection ends", {**facts})
+            connection.lose(misfit)
 
     def end(self) -> None:
         """The door is being shut."""
