@@ -118,7 +118,8 @@ async def test_the_door_of_the_guide_lets_in_who_has_a_token_and_nobody_else(tmp
         return f"{paper} is stamped"
 
     commands = [Command.of(stamp, console="desk", expose=frozenset({"letters"}))]
-    settings = HostOptions(data_dir=tmp_path, overrides=("store.durability=memory",))
+    opened = 'access.expose={"runs.*"=["letters"]}'
+    settings = HostOptions(data_dir=tmp_path, overrides=("store.durability=memory", opened))
     async with Host(settings, plugins={"post": guide}, commands=commands, discovery=False, environ={}) as host:
         await posted.wait()
         await ended(host, "principals.add", name="ada", role="operator")
