@@ -54,6 +54,14 @@ async def test_what_others_could_reach_is_refused_with_the_configuration(tmp_pat
     assert "rpc.listen" in error.value.message
 
 
+async def test_it_is_refused_by_the_door_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: ``is_afar`` in the frontend, should the configuration not have been looked at."""
+    monkeypatch.setattr("trunnion_rpc.settings.is_afar", lambda _: False)
+    async with opened(tmp_path, 'listen=["0.0.0.0:0"]') as host:
+        assert (host.part.status, host.part.crashes) == ("failed", 1)
+        assert "[rpc.tls]" in host.part.reason
+
+
 # -- what gRPC itself offers -------------------------------------------------------------------------------
 
 

@@ -150,3 +150,21 @@ def test_chains_with_damage_are_misfits(plant: Plant, rounds: int) -> None:
         except Misfit:
             misfits += 1
     assert misfits > rounds
+
+
+def test_files_that_change_while_they_are_read_are_not_taken_up(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: the second look at ``stamp_of``; a certificate of before could stand beside authorities of now."""
+    files = {"cert": "door.pem", "key": "door.key", "client_ca": "clients.pem"}
+    settings = TlsSettings(**{key: str(plant.folder / name) for key, name in files.items()}, trust_domain=DOMAIN)
+    read = trust._authorities
+
+    def meanwhile(file: str) -> object:
+        found = read(file)
+        plant.serve()
+        return found
+
+    monkeypatch.setattr(trust, "_authorities", meanwhile)
+    with pytest.raises(InvalidConfig, match="are being changed"):
+        trust.load_trust(settings, datetime.now(UTC))
+    monkeypatch.undo()
+    assert trust.load_trust(settings, datetime.now(UTC)).stamp == trust.stamp_of(settings)
