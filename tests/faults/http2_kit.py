@@ -1,11 +1,13 @@
 """A client of HTTP/2 by hand, which says what no library would; also a program that does one thing over and over.
 
-python http2_kit.py SOCKET WHAT SECONDS
+python http2_kit.py WHAT SECONDS SOCKET
+python http2_kit.py WHAT SECONDS 127.0.0.1:PORT CERTIFICATE
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -77,18 +79,38 @@ def in_frames(kind: int, stream: int, payload: bytes, end: int) -> Iterator[byte
         yield frame(own, end if number == len(pieces) - 1 else 0, stream, piece)
 
 
+class Secured(NamedTuple):
+    """A place where TLS is spoken, and as whom one comes; the key and the authority lie beside the certificate."""
+
+    port: int
+    certificate: Path
+
+    def connected(self, seconds: float) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=self.certificate.with_name("ca.pem"))
+        context.load_cert_chain(self.certificate, self.certificate.with_suffix(".key"))
+        context.set_alpn_protocols(["h2"])
+        plain = socket.create_connection(("127.0.0.1", self.port), seconds)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+
 class Line:
     """One connection.
 
     Args:
-        path: of the host's socket.
+        place: the host's socket, or one that is secured.
         greet: whether to open it as HTTP/2 asks for.
     """
 
-    def __init__(self, path: Path, *, greet: bool = True, seconds: float = 20.0) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(seconds)
-        self._socket.connect(str(path))
+    def __init__(self, place: Path | Secured, *, greet: bool = True, seconds: float = 20.0) -> None:
+        self._socket: socket.socket
+        if isinstance(place, Secured):
+            self._socket = place.connected(seconds)
+        else:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(seconds)
+            self._socket.connect(str(place))
+        self._seconds = seconds
         self._heard = bytearray()
         self._next = -1
         if greet:
@@ -101,6 +123,10 @@ class Line:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+    def agree(self) -> None:
+        """Confirm the limits of the host, which holds none for metadata before."""
+        self.until(lambda got: got.kind == SETTINGS and not got.flags & ACK)
 
     def stream(self) -> int:
         """A number for a new stream."""
@@ -151,10 +177,12 @@ class Line:
 
     def drained(self) -> None:
         """Take what is there, so that the host never waits for us."""
-        with suppress(BlockingIOError):
-            while self._socket.recv(1 << 20, socket.MSG_DONTWAIT):
+        self._socket.setblocking(False)
+        with suppress(BlockingIOError, ssl.SSLWantReadError):
+            while self._socket.recv(1 << 20):
                 pass
             raise ConnectionResetError
+        self._socket.settimeout(self._seconds)
 
     def until(self, met: Callable[[Frame], bool]) -> list[Frame]:
         """All frames up to one, or up to the end of the line; what has to be acknowledged is."""
@@ -253,20 +281,27 @@ ATTACKS = {
 }
 
 
-def attack(path: Path, what: str, seconds: float) -> int:
+def attack(place: Path | Secured, what: str, seconds: float) -> int:
     """Do something until the time is over, on a new connection whenever one is closed; how many there were."""
     end, lines = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         lines += 1
         try:
-            with Line(path, seconds=1) as line:
+            with Line(place, seconds=1) as line:
+                if isinstance(place, Path):  # whoever comes in there is the owner, who does not do without
+                    line.agree()
                 while time.monotonic() < end:
                     ATTACKS[what](line)
                     line.drained()
-        except (ConnectionError, TimeoutError, BlockingIOError):
+        except (OSError, TimeoutError):
             continue
     return lines
 
 
+def main(what: str, seconds: str, where: str, certificate: str = "") -> None:
+    place = Secured(int(where.rpartition(":")[2]), Path(certificate)) if certificate else Path(where)
+    print(attack(place, what, float(seconds)))
+
+
 if __name__ == "__main__":
-    print(attack(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])))
+    main(*sys.argv[1:])

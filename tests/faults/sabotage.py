@@ -10,7 +10,7 @@ import sys
 from points import die_at
 from sabotage_doors import close_no_more, make_no_room
 from sabotage_plugins import let_plugins_through, load_first, take_half
-from sabotage_rpc import read_nonsense, set_no_limits, wait_for_requests
+from sabotage_rpc import read_nonsense, see_no_frames, set_no_limits, wait_for_requests
 from sabotage_streams import forget_gaps, never_hold_back, snapshot_first, tell_each_anew
 
 from trunnion.kernel.recovery import Recovery
@@ -312,6 +312,7 @@ DEFENCES = {
         take_half,
         trust_any_key,
         read_nonsense,
+        see_no_frames,
         set_no_limits,
         wait_for_requests,
     )

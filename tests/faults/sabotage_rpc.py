@@ -21,12 +21,12 @@ def set_no_limits() -> None:
 
 def wait_for_requests() -> None:
     """Give a request all the time it wants to arrive."""
-    from trunnion_rpc.guard import Guard
+    import msgspec
 
-    async def waiting(self: Guard, context: object) -> bytes:
-        return await context.read()  # type: ignore[attr-defined, no-any-return]
+    from trunnion_rpc import frontend
 
-    Guard._request = waiting  # type: ignore[method-assign, assignment]
+    read = frontend.read_settings
+    frontend.read_settings = lambda section: msgspec.structs.replace(read(section), request_timeout=3600.0)
 
 
 def read_nonsense() -> None:
@@ -34,3 +34,10 @@ def read_nonsense() -> None:
     from trunnion_rpc.nonsense import Nonsense
 
     Nonsense.require_sense = lambda self, principal: None  # type: ignore[method-assign]
+
+
+def see_no_frames() -> None:
+    """Pass on whatever a client says."""
+    from trunnion_rpc.frames import FrameWatch
+
+    FrameWatch.look = lambda self, data: ""  # type: ignore[method-assign]

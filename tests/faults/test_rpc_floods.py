@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,7 +37,6 @@ MIB = 1 << 20
 OK, INVALID, LATE, EXHAUSTED = (b"grpc-status\x01" + code for code in (b"0", b"3", b"4", b"8"))
 CALM = 11
 TOO_MANY = (CALM, b"too_many_pings")
-KIT = Path(__file__).with_name("http2_kit.py")
 
 SHORT = """
 [rpc]
@@ -167,7 +164,7 @@ def test_j6_headers_that_come_piece_by_piece(served: Ground) -> None:
 
 
 def test_j6_a_request_that_never_comes(served: Ground) -> None:
-    """Defence: ``Guard._request``."""
+    """Defence: ``request_timeout`` in ``Guard``."""
     opened(served, SHORT)
     with Line(socket_of(served)) as line:
         number = line.stream()
@@ -242,74 +239,6 @@ def test_j6_without_the_defence_they_take_all_memory(served: Ground) -> None:
     before = resident(host)
     with ten_thousand(served):
         until(lambda: resident(host) - before > 50 * MIB, "much memory is taken")
-
-
-# -- again and again ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def attacked(ground: Ground, what: str | None, seconds: float) -> Iterator[None]:
-    """Somebody does one thing again and again."""
-    if what is None:
-        yield
-        return
-    child = subprocess.Popen(
-        [sys.executable, KIT, socket_of(ground), what, str(seconds)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield
-        said, _ = child.communicate(timeout=seconds + 30)
-        assert int(said) > 0
-    finally:
-        child.kill()
-        child.wait()
-
-
-def slowest(ground: Ground, token: str, seconds: float) -> tuple[float, int]:
-    """Seconds within which 99 of 100 calls of somebody else were answered, and how many there were."""
-    took: list[float] = []
-    with Line(socket_of(ground)) as line:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            began = time.monotonic()
-            assert OK in answered(line, token)
-            took.append(time.monotonic() - began)
-    return sorted(took)[int(len(took) * 0.99)], len(took)
-
-
-def both(ground: Ground, what: str | None, seconds: float) -> tuple[float, float, int]:
-    """The same before and during an attack, and bytes of memory more."""
-    host = opened(ground)
-    token = somebody_else(ground)
-    slowest(ground, token, 0.3)
-    memory = resident(host)
-    before, _ = slowest(ground, token, seconds)
-    with attacked(ground, what, seconds + 0.5):
-        during, _ = slowest(ground, token, seconds)
-    more = resident(host) - memory
-    served_still(ground, token)
-    assert host.stop() == 0
-    assert "Traceback" not in host.said() + (ground.data / "logs" / "host.jsonl").read_text()
-    return before, during, more
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("what", ATTACKS)
-def test_j6_others_while_somebody_goes_on_and_on(served: Ground, what: str, rounds: int, figure: Figure) -> None:
-    """The slowest of their calls take less than twice as long, or half a second where the machine is crowded."""
-    before, during, more = both(served, what, rounds / 40)
-    figure("p99 before", round(1000 * before, 1), "ms")
-    figure("p99 during", round(1000 * during, 1), "ms")
-    figure("times", round(during / before, 1))
-    figure("memory more", max(0, more) // MIB, "MiB")
-    assert more <= 50 * MIB
-    assert during < max(2 * before, 0.5)
-
-
-def test_j6_without_the_fault(served: Ground) -> None:
-    before, during, more = both(served, None, 0.3)
-    assert more <= 50 * MIB
-    assert during < max(2 * before, 0.5)
 
 
 # -- nonsense ----------------------------------------------------------------------------------------------

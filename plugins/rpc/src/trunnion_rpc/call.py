@@ -12,6 +12,7 @@ from trunnion import Caller, Door, HostHandle, JsonObject
 from trunnion_rpc.crowd import Crowd
 from trunnion_rpc.encoding import SLACK, EventEncoder
 from trunnion_rpc.nonsense import Nonsense
+from trunnion_rpc.pause import Pause
 from trunnion_rpc.settings import RpcSettings, read_settings
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Shared:
         settings: as they are in force.
         calls, streams: how many of each principal are under way.
         nonsense: who sends what cannot be read.
+        pause: holds back what those are told who ask for too much.
         encoder: of events.
         room: bytes of content one message may have.
         closing: set when the door is being shut.
@@ -37,6 +39,7 @@ class Shared:
         self.calls = Crowd("calls", settings.max_calls)
         self.streams = Crowd("streams", settings.max_streams)
         self.nonsense = Nonsense(time.monotonic, self._tell_nonsense)
+        self.pause = Pause()
         self.room = settings.max_message_bytes - SLACK
         self.encoder = EventEncoder(self.room)
         self.closing = asyncio.Event()

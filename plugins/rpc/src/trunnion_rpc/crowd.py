@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from trunnion import Busy
+from trunnion_rpc.pause import TooMuch
+
+PAUSE = 0.25
+"""Seconds until somebody is told that they have too much under way."""
 
 
 class Crowd:
@@ -25,7 +28,7 @@ class Crowd:
         """A context manager: one more, for as long as the block lasts.
 
         Raises:
-            Busy: on entering; there are as many as there may be.
+            TooMuch: on entering; there are as many as there may be.
         """
         return _One(self, principal)
 
@@ -33,12 +36,12 @@ class Crowd:
         """One more.
 
         Raises:
-            Busy: there are as many as there may be.
+            TooMuch: there are as many as there may be.
         """
         under_way = self._under_way.get(principal, 0)
         if under_way >= self.most:
             text = f"{self.most} {self._what} of {principal} are under way at this door; wait for one to end"
-            raise Busy(text, {"retry_after": 1})
+            raise TooMuch(text, PAUSE)
         self._under_way[principal] = under_way + 1
 
     def leave(self, principal: str) -> None:

@@ -127,6 +127,7 @@ def options(settings: RpcSettings) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", settings.max_connection_calls),
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_timeout)),
+        ("grpc.http2.settings_timeout", _milliseconds(settings.handshake_timeout)),  # until it has agreed to the limits
         ("grpc.max_connection_idle_ms", _milliseconds(settings.max_idle)),
         ("grpc.so_reuseport", 0),  # else a second process could share the port and get half of the calls
         ("grpc.keepalive_time_ms", keepalive),

@@ -19,6 +19,7 @@ from trunnion_rpc.call import Call, Shared, log
 from trunnion_rpc.errors import Refusal
 from trunnion_rpc.identity import Known
 from trunnion_rpc.nonsense import NotReadable
+from trunnion_rpc.pause import TooMuch
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
@@ -196,6 +197,9 @@ class Guard(grpc.GenericRpcHandler):
             if (lost := self._identity.lost(context.peer())) is None:
                 raise
             refusal = Refusal(lost.info)
+        except TooMuch as error:
+            await self._shared.pause.hold(error)
+            refusal = Refusal(error.info)
         except TrunnionError as error:
             refusal = Refusal(self._shared.host.shown(error))
         except Exception:

@@ -34,10 +34,10 @@ class Knocks:
         """Whether an address may try."""
         return not self._levels or self._level(place_of(address)) <= FREE - 1
 
-    def failed(self, address: str) -> None:
-        """One more did not get in."""
+    def failed(self, address: str, weight: int = 1) -> None:
+        """One more did not get in, or had to be put out, which weighs more."""
         place = place_of(address)
-        level = self._level(place) + 1
+        level = self._level(place) + weight
         self._levels.pop(place, None)  # so that the order is that of the last failures
         self._levels[place] = level, self._now()
         if len(self._levels) > MOST:

@@ -6,13 +6,17 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from trunnion import Busy, InvalidArguments
+from trunnion import InvalidArguments
+from trunnion_rpc.pause import TooMuch
 
 FREE = 20
 """Unreadable requests of one principal before more of anything they send is refused unread."""
 
 PER_SECOND = 1.0
 """How many of them are forgiven each second."""
+
+PAUSE = 1.0
+"""Seconds until a refusal for that is told."""
 
 
 class NotReadable(InvalidArguments):
@@ -44,14 +48,14 @@ class Nonsense:
         """See to it that nothing is read of those who sent too much nonsense.
 
         Raises:
-            Busy: it was too much; ``details["retry_after"]`` are the seconds to wait.
+            TooMuch: ``details["retry_after"]`` are the seconds to wait.
         """
         if not self._levels:
             return
         level = self._level(principal)
         if level > FREE - 1:
             wait = math.ceil((level - FREE + 1) / PER_SECOND)
-            raise Busy(f"too many requests of {principal} could not be read; wait", {"retry_after": wait})
+            raise TooMuch(f"too many requests of {principal} could not be read; wait", PAUSE, wait)
 
     @contextmanager
     def counted(self, principal: str) -> Iterator[None]:

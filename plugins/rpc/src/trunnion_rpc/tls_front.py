@@ -7,12 +7,14 @@ import math
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from trunnion import Conflict, HostHandle
 from trunnion_rpc.certificates import Shown, read_chain, require_standing
+from trunnion_rpc.frames import FrameWatch
 from trunnion_rpc.knocks import Knocks
 from trunnion_rpc.misfit import Misfit
 from trunnion_rpc.places import TcpPlace
@@ -25,6 +27,9 @@ MOST_UNSECURED = 128
 
 GRACE = 0.3
 """Seconds in which those whose certificate does not count any more are told so."""
+
+UNRULY = 40
+"""How many failures it counts for to be cut off for what one sends: the first time somebody is kept out for 11 s."""
 
 _REASONS = {
     7: ("bad_signature", "it is not signed by the authority whose name it bears"),
@@ -102,11 +107,13 @@ class Front:
         self._connections: dict[str, Connection] = {}
         self._peers: dict[TlsLine, str] = {}
         self._knocks = Knocks(asyncio.get_running_loop().time)
+        self._unruly = Knocks(asyncio.get_running_loop().time)
         self._joining: set[asyncio.Task[None]] = set()
 
     def line(self) -> TlsLine:
         """For a client that connects."""
-        return TlsLine(self.trust.context, self, self._settings.handshake_timeout)
+        frames = FrameWatch(self._settings.max_metadata_bytes, time.monotonic)
+        return TlsLine(self.trust.context, self, self._settings.handshake_timeout, frames)
 
     def find(self, peer: str) -> Connection | None:
         """The connection of a call, by what gRPC calls its peer."""
@@ -143,6 +150,10 @@ class Front:
             line.end()
         else:
             connection = self._known(line)
+            if not self._unruly.welcome(_name(line, connection)):
+                self._refuse("connection", Misfit("unruly", "it was cut off a short time ago; wait a while"), line)
+                line.end()
+                return
             # A name that never comes again: no call can be taken for one of another connection.
             name = f"trunnion-rpc-{secrets.token_hex(16)}"
             self._peers[line] = peer = f"unix-abstract:{name}"
@@ -198,6 +209,12 @@ class Front:
         text = f"TLS was not established within {self._settings.handshake_timeout:g} s"
         self._refuse("connection", Misfit("late", text), line)
 
+    def unruly(self, line: TlsLine, problem: str) -> None:
+        """Put on record why, and do not let them in again at once."""
+        self._refuse("connection", Misfit("unruly", problem), line)
+        connection = self._connections.get(self._peers.get(line, ""))
+        self._unruly.failed(_name(line, connection), UNRULY)
+
     def gone(self, line: TlsLine) -> None:
         """Forget it."""
         self._unsecured.pop(line, None)
@@ -228,6 +245,11 @@ class Front:
         """The door is being shut."""
         for line in [*self._unsecured, *(connection.line for connection in self._connections.values())]:
             line.abort()
+
+
+def _name(line: TlsLine, connection: Connection | None) -> str:
+    """Whose connection it is: by certificate, by address where none was shown."""
+    return connection.shown.principal if connection is not None and connection.shown is not None else line.host
 
 
 @asynccontextmanager

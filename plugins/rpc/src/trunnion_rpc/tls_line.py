@@ -13,6 +13,8 @@ import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
+from trunnion_rpc.frames import FrameWatch
+
 LINGER = 2.0
 """Seconds in which the last words may reach a client."""
 
@@ -35,6 +37,9 @@ class Watcher(Protocol):
     def late(self, line: TlsLine) -> None:
         """It was not established in time."""
 
+    def unruly(self, line: TlsLine, problem: str) -> None:
+        """It was cut off for what the client sent."""
+
     def gone(self, line: TlsLine) -> None:
         """The client is gone."""
 
@@ -46,17 +51,19 @@ class TlsLine(asyncio.Protocol):
         context: the certificates that count for this connection.
         watcher: is told what becomes of it.
         timeout: seconds until TLS must be established.
+        frames: looks at what the client says.
 
     Attributes:
         secured: whether it is.
         host: the address of the client.
     """
 
-    def __init__(self, context: ssl.SSLContext, watcher: Watcher, timeout: float) -> None:
+    def __init__(self, context: ssl.SSLContext, watcher: Watcher, timeout: float, frames: FrameWatch) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._context = context
         self._watcher = watcher
         self._timeout = timeout
+        self._frames = frames
         self._early = bytearray()
         self._inner: Inner | None = None
         self._ended = False
@@ -129,6 +136,9 @@ class TlsLine(asyncio.Protocol):
             data = self._tls.read(CHUNK)
             if not data:
                 self.end()
+            elif problem := self._frames.look(data):
+                self._watcher.unruly(self, problem)
+                self.abort()
             elif self._inner is None:
                 self._early += data
             else:
