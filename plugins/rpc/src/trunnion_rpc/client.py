@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,9 @@ from trunnion.arguments import Completion
 from trunnion.model.json import encode
 from trunnion.model.runs import Page
 from trunnion.protocol.answers import MetaAnswer
+from trunnion_rpc.answers import senseless, struct_of, value_of
 from trunnion_rpc.content import Files, read_whole
-from trunnion_rpc.decoding import event_of, run_of, value_of
+from trunnion_rpc.decoding import event_of, run_of
 from trunnion_rpc.encoding import STATUSES
 from trunnion_rpc.line import Line
 from trunnion_rpc.patience import Patience
@@ -190,7 +191,10 @@ class Client:
         request = pb.CompleteRequest(command_id=command_id, words=words, incomplete=incomplete)
         answer = await self._again(lambda: self._ask("Complete", request, pb.CompleteResponse))
         found = [{"value": c.value, "description": c.description, "kind": c.kind} for c in answer.completions]
-        return msgspec.convert(found, list[Completion])
+        try:
+            return msgspec.convert(found, list[Completion])
+        except msgspec.ValidationError as error:
+            raise senseless(f"proposals of which {error}") from None
 
     async def meta(self, revision: str | None = None) -> MetaAnswer:
         """The description of everything visible; left out when ``revision`` is current."""
@@ -286,9 +290,11 @@ class Client:
                 async with aclosing(self._line.listen("StreamEvents", request, pb.StreamEventsResponse)) as answers:
                     async for answer in answers:
                         patience.rewarded()
+                        last = _last_of(stream, after, answer.events)
                         batch = [await self._event(stream, event) for event in answer.events]
-                        after = batch[-1].seq
-                        yield batch
+                        after = last
+                        if batch:
+                            yield batch
                 return
             except Unavailable as error:
                 await patience.wait(error)
@@ -297,14 +303,14 @@ class Client:
         if not message.incomplete:
             return event_of(stream, message)
         named = pb.EventContent(stream=stream, seq=message.seq)
-        return msgspec.json.decode(await self._content(pb.ReadContentRequest(event=named)), type=Event)
+        return struct_of(await self._content(pb.ReadContentRequest(event=named)), Event)
 
     # -- inside -----------------------------------------------------------------------------------------
 
     async def _whole(self, message: pb.Run) -> Run:
         if not message.incomplete:
             return run_of(message)
-        return msgspec.json.decode(await self._content(pb.ReadContentRequest(run_id=message.id)), type=Run)
+        return struct_of(await self._content(pb.ReadContentRequest(run_id=message.id)), Run)
 
     async def _content(self, request: pb.ReadContentRequest) -> bytes:
         return await read_whole(self._line, request, self._patience)
@@ -320,6 +326,15 @@ class Client:
 
     async def _ask(self, method: str, request: Message, kind: type[R]) -> R:
         return await self._line.ask(method, request, kind)
+
+
+def _last_of(stream: str, after: int, events: Iterable[pb.Event]) -> int:
+    """The number of the last of some events, each of which is to come later than the one before."""
+    for event in events:
+        if event.seq <= after:
+            raise senseless(f"event {event.seq} of {stream} where {after} was the last one")
+        after = event.seq
+    return after
 
 
 def _filter(wanted: RunFilter | None) -> pb.RunFilter | None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from trunnion import TrunnionError, Unavailable
 from trunnion.model.runs import ArtifactInfo
 from trunnion.model.uploads import UploadInfo
+from trunnion_rpc.answers import senseless
 from trunnion_rpc.decoding import upload_of
-from trunnion_rpc.line import Line
+from trunnion_rpc.line import LARGEST, Line
 from trunnion_rpc.patience import Patience
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
@@ -27,7 +28,7 @@ async def read_content(line: Line, request: pb.ReadContentRequest, patience: flo
     """Yield content in pieces; after a lost line it goes on at the same byte of the same content.
 
     Raises:
-        RemoteError: it is not there, may not be read, or is another one by now.
+        RemoteError: it is not there, may not be read, is another one by now, or is not what the host said it is.
         Unavailable: the host could not be reached.
     """
     wanted, trying = pb.ReadContentRequest(), Patience(patience)
@@ -35,24 +36,54 @@ async def read_content(line: Line, request: pb.ReadContentRequest, patience: flo
     while True:
         try:
             async with aclosing(line.listen("ReadContent", wanted, pb.ReadContentResponse)) as answers:
+                info = await _info(answers)
+                trying.rewarded()
+                wanted.sha256, left = info.sha256, _left(wanted, info)
                 async for answer in answers:
                     trying.rewarded()
-                    if answer.WhichOneof("part") == "info":
-                        wanted.sha256 = answer.info.sha256
-                        continue
+                    left -= len(answer.chunk)
+                    if left < 0:
+                        raise senseless(f"more of {info.name!a} than its {info.size} bytes, or than was asked for")
                     wanted.offset += len(answer.chunk)
                     if wanted.HasField("length"):
                         wanted.length -= len(answer.chunk)
                     yield answer.chunk
+            if left:
+                raise senseless(f"{info.name!a} without its last {left} bytes")
             return
         except Unavailable as error:
             await trying.wait(error)
 
 
+async def _info(answers: AsyncGenerator[pb.ReadContentResponse, None]) -> pb.ContentInfo:
+    """What the content is, which is said first."""
+    first = await anext(answers, None)
+    if first is None or first.WhichOneof("part") != "info":
+        raise senseless("content without saying what it is")
+    return first.info
+
+
+def _left(wanted: pb.ReadContentRequest, info: pb.ContentInfo) -> int:
+    """How many bytes are to come."""
+    rest = max(0, info.size - wanted.offset)
+    return min(rest, wanted.length) if wanted.HasField("length") else rest
+
+
 async def read_whole(line: Line, request: pb.ReadContentRequest, patience: float) -> bytes:
-    """All of some content."""
+    """All of some content, which is kept in memory.
+
+    Raises:
+        RemoteError: as for ``read_content``, or there is more of it than there is any sense in.
+    """
+    got: list[bytes] = []
+    size = 0
     async with aclosing(read_content(line, request, patience)) as pieces:
-        return b"".join([piece async for piece in pieces])
+        async for piece in pieces:
+            size += len(piece)
+            if size > LARGEST:
+                raise senseless(f"a document of more than {LARGEST >> 20} MiB")
+            got.append(piece)
+    return b"".join(got)
 
 
 class Files:
@@ -73,7 +104,7 @@ class Files:
         """What is known of a file kept with a run."""
         request = pb.ReadContentRequest(artifact_id=artifact_id, length=0)
         async with aclosing(self._line.listen("ReadContent", request, pb.ReadContentResponse)) as answers:
-            info = (await anext(answers)).info
+            info = await _info(answers)
         return ArtifactInfo(artifact_id, "", info.name, info.size, info.sha256, info.media_type)
 
     def read(self, artifact_id: str, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:

@@ -9,9 +9,9 @@ import msgspec
 
 from trunnion import Event, InvalidArguments, Invocation, Json, Run, StaleMeta
 from trunnion.arguments.strict import loads
-from trunnion.model.events import NULL
 from trunnion.model.runs import ROLES, Page, Role, RunFilter
 from trunnion.model.uploads import UploadInfo
+from trunnion_rpc.answers import raw_of, value_of
 from trunnion_rpc.encoding import NAMES, TIMES
 from trunnion_rpc.errors import info_of
 from trunnion_rpc.v1 import runtime_pb2 as pb
@@ -96,16 +96,12 @@ def runs_of_page(answer: Json) -> Page:
 # -- what is answered --------------------------------------------------------------------------------------------------
 
 
-def value_of(data: bytes) -> Json:
-    """A JSON value, None for nothing."""
-    return msgspec.json.decode(data) if data else None
-
-
 def run_of(message: pb.Run) -> Run:
     """A run as the host has it; what was left out of the message is not there.
 
     Raises:
         StaleMeta: it has a status that this version does not know.
+        RemoteError: what it has as JSON is none.
     """
     if message.status not in NAMES:
         raise StaleMeta(f"run {message.id} has status {message.status}, which is of a later version than this")
@@ -135,8 +131,12 @@ def _has_time(message: pb.Run, name: str) -> bool:
 
 
 def event_of(stream: str, message: pb.Event) -> Event:
-    """An event as the host has it."""
-    raw = msgspec.Raw(message.data_json) if message.data_json else NULL
+    """An event as the host has it.
+
+    Raises:
+        RemoteError: what it has as JSON is none.
+    """
+    raw = raw_of(message.data_json)
     kind, level, by = intern(message.kind), intern(message.level), intern(message.by)
     return Event(stream, message.seq, message.time_us, kind, level, by, message.text, raw)
 

@@ -164,6 +164,9 @@ def _own_of(details: bytes) -> pb.Error | None:
 
 
 def info_of(error: pb.Error) -> ErrorInfo:
-    """An error as the host has it."""
-    details = decode(error.details_json) if error.details_json else {}
+    """An error as the host has it; without details that cannot be read."""
+    try:
+        details = decode(error.details_json) if error.details_json else {}
+    except (ValueError, RecursionError):  # of which a malformed document is one
+        details = {}
     return ErrorInfo(error.code, error.message, dict(details) if isinstance(details, dict) else {})

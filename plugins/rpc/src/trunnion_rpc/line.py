@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from trunnion import InvalidArguments, TrunnionError, Unauthenticated, Unavailable
 from trunnion.protocol import address
+from trunnion_rpc.answers import message_of
 from trunnion_rpc.errors import error_of
 from trunnion_rpc.header import HEADER
 from trunnion_rpc.target import Target, Tls, target_of
@@ -125,14 +126,14 @@ class Line:
             timeout: seconds.
 
         Raises:
-            RemoteError: the host refused.
+            RemoteError: the host refused, or answers what makes no sense.
             Unavailable: it cannot be reached, or the line was lost.
         """
         call = self._channel.unary_unary(
-            f"/{SERVICE}/{method}", request_serializer=_encoded, response_deserializer=kind.FromString
+            f"/{SERVICE}/{method}", request_serializer=_encoded, response_deserializer=bytes
         )
         try:
-            return await call(request, timeout=timeout, metadata=self._metadata)
+            return message_of(kind, await call(request, timeout=timeout, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from None
 
@@ -140,15 +141,15 @@ class Line:
         """Make a call with many answers.
 
         Raises:
-            RemoteError: the host refused, or ended it.
+            RemoteError: the host refused, ended it, or answers what makes no sense.
             Unavailable: it cannot be reached, or the line was lost.
         """
         call = self._channel.unary_stream(
-            f"/{SERVICE}/{method}", request_serializer=_encoded, response_deserializer=kind.FromString
+            f"/{SERVICE}/{method}", request_serializer=_encoded, response_deserializer=bytes
         )(request, metadata=self._metadata)
         try:
             async for answer in call:
-                yield answer
+                yield message_of(kind, answer)
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from None
         finally:
@@ -158,14 +159,14 @@ class Line:
         """Make a call with many requests and one answer.
 
         Raises:
-            RemoteError: the host refused.
+            RemoteError: the host refused, or answers what makes no sense.
             Unavailable: it cannot be reached, or the line was lost.
         """
         call = self._channel.stream_unary(
-            f"/{SERVICE}/{method}", request_serializer=_encoded, response_deserializer=kind.FromString
+            f"/{SERVICE}/{method}", request_serializer=_encoded, response_deserializer=bytes
         )
         try:
-            return await call(requests, metadata=self._metadata)
+            return message_of(kind, await call(requests, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from None
 
