@@ -138,6 +138,16 @@ def test_a_memory_of_encoded_events_has_an_end() -> None:
     assert len(encoder._known) <= 3
 
 
+def test_a_memory_of_large_events_is_a_short_one() -> None:
+    """Defence: ``room``; also where the event itself is what is large, and goes without its text."""
+    for most in (1 << 20, 1000):
+        encoder = EventEncoder(most, room=1_000_000)
+        for n in range(100):
+            event = Event("s", n, 0, "log", text="x" * 100_000)
+            assert encoder.encode(event) is encoder.encode(event)
+            assert sum(len(each.text) + len(data) for each, data in encoder._known.values()) < 1_000_000
+
+
 def test_messages_are_cut_between_events() -> None:
     encoder = EventEncoder(10_000)
     events = [Event("s", n, 0, "log", text="x" * (5000 if n == 3 else 100)) for n in range(1, 8)]

@@ -119,11 +119,14 @@ class EventEncoder:
     Args:
         most: bytes of one event; a larger one goes without text and data.
         capacity: how many encoded events are remembered.
+        room: bytes they and what was made of them may have together; a larger one is remembered alone.
     """
 
-    def __init__(self, most: int, capacity: int = 4096) -> None:
+    def __init__(self, most: int, capacity: int = 4096, room: int = 8 << 20) -> None:
         self._most = most
         self._capacity = capacity
+        self._room = room
+        self._size = 0
         self._known: dict[int, tuple[Event, bytes]] = {}
 
     def encode(self, event: Event) -> bytes:
@@ -133,8 +136,11 @@ class EventEncoder:
             return known[1]
         raw = event_message(event, self._most).SerializeToString()
         data = EVENTS_TAG + _varint(len(raw)) + raw
-        if len(self._known) >= self._capacity:
+        size = len(data) + len(event.text) + memoryview(event.raw).nbytes
+        if len(self._known) >= self._capacity or self._size + size > self._room:
             self._known.clear()
+            self._size = 0
+        self._size += size
         self._known[id(event)] = (event, data)
         return data
 
