@@ -80,6 +80,21 @@ def _token(ground: Ground) -> str:
     return _do(ground, "tokens.create", principal="ann", on=["*"])["token"]
 
 
+ALWAYS = {
+    ("rapid_reset", on_the_socket),
+    ("half_calls", on_the_socket),
+    ("rapid_reset", by_tls),
+    ("large_headers", by_tls),
+    ("no_messages", by_tls),
+}
+SOME = [
+    pytest.param(what, way, marks=[] if (what, way) in ALWAYS else [pytest.mark.heavy], id=f"{what} {way.__name__}")
+    for what in ATTACKS
+    for way in (on_the_socket, by_tls)
+]
+"""All of them take a while; those that say most are enough for each time."""
+
+
 # -- both at once ------------------------------------------------------------------------------------------
 
 
@@ -132,8 +147,7 @@ def both(ground: Ground, way: Callable[[Ground], tuple[Up, Place]], what: str | 
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("way", [on_the_socket, by_tls])
-@pytest.mark.parametrize("what", ATTACKS)
+@pytest.mark.parametrize(("what", "way"), SOME)
 def test_j6_others_while_somebody_goes_on_and_on(
     ground: Ground, what: str, way: Callable[[Ground], tuple[Up, Place]], rounds: int, figure: Figure
 ) -> None:
