@@ -156,6 +156,7 @@ def test_grpc_is_told_the_limits() -> None:
     assert given["grpc.max_receive_message_length"] == given["grpc.max_send_message_length"] == 70_000
     assert given["grpc.max_metadata_size"] == given["grpc.absolute_max_metadata_size"] == 5000
     assert given["grpc.max_allowed_incoming_connections"] == 3
+    assert dict(options(settings, counted=True))["grpc.max_allowed_incoming_connections"] > 6
     assert given["grpc.max_concurrent_streams"] == 7
     assert given["grpc.max_connection_idle_ms"] == 1500
     assert given["grpc.server_handshake_timeout_ms"] == 250

@@ -265,15 +265,34 @@ async def test_there_are_so_many_connections_and_no_more(plant: Plant, tmp_path:
         await host.person(ANN, "operator")
         made = plant.client(ANN)
         tls = plant.tls(made)
-        with ExitStack() as stack:
-            for _ in range(2):
-                plain = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(host))))
-                stack.enter_context(await asyncio.to_thread(_secured, plain, tls))
-            await until(lambda: open_connections(host) == 2)
+        async with Client(host.part.address, tls=tls) as one, Client(host.part.address, tls=tls) as other:
+            assert (await one.host()).principal == (await other.host()).principal == ANN
+            assert open_connections(host) == 2
             assert await asyncio.to_thread(knock, port_of(host), tls) == "closed"
             assert await reasons(host) == ["too_many"]
+            assert (await one.host()).principal == (await other.host()).principal == ANN
         await until(lambda: open_connections(host) == 0)
         assert await tried(host, plant, made) == ""
+
+
+async def test_strangers_who_hold_connections_do_not_keep_others_out(plant: Plant, tmp_path: Path) -> None:
+    """Defence: ``Front._has_room``; where tokens count, TLS is established by anybody."""
+    async with opened(tmp_path, *plant.settings(identify="either"), "max_connections=4") as host:
+        token = await host.person("eve", "operator")
+        tls = plant.tls()
+        with ExitStack() as stack:
+            for _ in range(4):
+                plain = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(host))))
+                held = stack.enter_context(await asyncio.to_thread(_secured, plain, tls))
+                await asyncio.to_thread(held.sendall, PREFACE)
+            await until(lambda: open_connections(host) == 4)
+            async with Client(host.part.address, tls=tls, token=token, patience=0) as client:
+                assert (await client.host()).principal == "eve"
+                for _ in range(8):
+                    assert await asyncio.to_thread(knock, port_of(host), tls) == "answered"
+                assert (await client.host()).principal == "eve"
+                assert open_connections(host) <= 4
+        assert set(await reasons(host)) == {"made_way"}
 
 
 @pytest.mark.parametrize("after", [b"", PREFACE], ids=["at once", "in the middle"])

@@ -26,6 +26,9 @@ from trunnion_rpc.watch import Watch, opened
 GRACE = 0.2
 """Seconds for what is being answered when the door is shut."""
 
+LEAVING = 256
+"""Connections that gRPC may still be letting go of, where a front has others make way."""
+
 PING_INTERVAL = 5.0
 """Seconds between two pings of a client that has nothing else to say; the third that comes too early ends the line."""
 
@@ -61,10 +64,10 @@ async def _listening(shared: Shared, place: str, number: int, watch: Watch | Non
         raise InvalidConfig(f"rpc.listen: {problem}")
     if watch is None and is_afar(place):
         raise InvalidConfig(f"rpc.listen: {place!r} can be reached from other machines, which needs [rpc.tls]")
-    server = grpc.aio.server(options=options(shared.settings))
+    tcp, front = tcp_place(place), None
+    server = grpc.aio.server(options=options(shared.settings, counted=watch is not None and tcp is not None))
     identity: Known
     async with AsyncExitStack() as stack:
-        tcp, front = tcp_place(place), None
         if place == UNIX or tcp is None:
             path = socket_of(shared.host.data.run)
             stack.enter_context(_bound(server, path))
@@ -116,15 +119,21 @@ def _added(add: Callable[[], int], where: str) -> int:
         raise Conflict(f"rpc cannot listen at {where}: {why}; is it in use?") from None
 
 
-def options(settings: RpcSettings) -> list[tuple[str, int]]:
-    """What gRPC itself sees to."""
+def options(settings: RpcSettings, *, counted: bool = False) -> list[tuple[str, int]]:
+    """What gRPC itself sees to.
+
+    Args:
+        settings: of the door.
+        counted: whether a front counts the connections; what has made way there, gRPC takes a moment to let go of.
+    """
     keepalive = _milliseconds(settings.keepalive)
+    connections = 2 * settings.max_connections + LEAVING if counted else settings.max_connections
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),  # else some of what is larger is let pass
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_concurrent_streams", settings.max_connection_calls),
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_timeout)),
         ("grpc.http2.settings_timeout", _milliseconds(settings.handshake_timeout)),  # until it has agreed to the limits

@@ -97,6 +97,14 @@ class SecuredIdentity:
             Busy: too many attempts failed.
         """
         connection = self._front.find(peer)
+        caller = await self._known(connection, metadata, peer)
+        if connection is not None:
+            connection.proven = True
+        return caller
+
+    async def _known(
+        self, connection: Connection | None, metadata: Iterable[tuple[str, str | bytes]], peer: str
+    ) -> Caller:
         if connection is None:  # it is gone by now, or came by the socket behind
             raise self._host.refuse("connection", "unknown", "it did not come by the place that is secured")
         connection.tie(asyncio.current_task())

@@ -105,7 +105,8 @@ SCHEMAS: Mapping[str, JsonObject] = {
         "type": "integer",
         "minimum": 1,
         "default": 256,
-        "description": "Connections at each place that it listens at; more are closed at once",
+        "description": "Connections at each place that it listens at; more are closed at once. By TLS the longest is "
+        "closed instead by which nobody has called yet who is known",
     },
     "max_connection_calls": {
         "type": "integer",

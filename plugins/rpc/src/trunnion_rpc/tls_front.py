@@ -60,6 +60,7 @@ class Connection:
         ends: when what it showed does, in seconds since 1970.
         misfit: what is wrong with it, for which every call is refused.
         lost: whether it was right before, and calls under way are told so.
+        proven: whether somebody has called by it who is known here; until then it makes way for others.
     """
 
     def __init__(self, line: TlsLine, shown: Shown | None, misfit: Misfit | None) -> None:
@@ -68,6 +69,7 @@ class Connection:
         self.ends = math.inf if shown is None else shown.ends.timestamp()
         self.misfit = misfit
         self.lost = False
+        self.proven = False
         self._calls: set[asyncio.Task[object]] = set()
 
     def tie(self, call: asyncio.Task[object] | None) -> None:
@@ -144,7 +146,7 @@ class Front:
         if line.protocol != "h2":
             self._refuse("connection", Misfit("not_http2", "the client does not speak HTTP/2"), line)
             line.end()
-        elif len(self._connections) >= self._settings.max_connections:
+        elif not self._has_room():
             text = f"{self._settings.max_connections} are open already (rpc.max_connections)"
             self._refuse("connection", Misfit("too_many", text), line)
             line.end()
@@ -161,6 +163,20 @@ class Front:
             task = asyncio.get_running_loop().create_task(self._join(line, name), name="connection to rpc")
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
+
+    def _has_room(self) -> bool:
+        """Whether there may be one more; the longest of those of which nobody is known makes way for it."""
+        most = self._settings.max_connections
+        if len(self._connections) < most:
+            return True
+        stranger = next((each.line for each in self._connections.values() if not each.proven), None)
+        if stranger is None:
+            return False
+        text = f"{most} are open (rpc.max_connections), so it made way: nobody has called by it who is known here"
+        self._refuse("connection", Misfit("made_way", text), stranger)
+        stranger.abort()
+        self.gone(stranger)
+        return True
 
     def _known(self, line: TlsLine) -> Connection:
         chain = line.chain()
