@@ -103,6 +103,20 @@ async def test_j9_health_and_reflection_are_for_those_who_are_known(tmp_path: Pa
             assert services == [HEALTH, REFLECTION, "trunnion.v1.RuntimeService"]
 
 
+async def test_j9_a_reflection_that_goes_on_does_not_outlive_its_token(tmp_path: Path) -> None:
+    """Defence: ``Guard._still`` asks anew for each request."""
+    async with opened(tmp_path, "reflection=known") as host:
+        token = await host.person("vera", "viewer")
+        async with Raw(host.socket, token) as vera:
+            call = vera.channel.stream_stream(f"/{REFLECTION}/ServerReflectionInfo")(metadata=vera.metadata)
+            request = ServerReflectionRequest(list_services="*").SerializeToString()
+            await call.write(request)
+            assert await call.read() is not grpc.aio.EOF
+            await host.do("principals.set", name="vera", disabled=True)
+            await call.write(request)
+            assert (await refused(call.read())).code() == grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_health_for_anybody_tells_anybody_and_nothing_else_does(tmp_path: Path) -> None:
     async with opened(tmp_path, 'listen=["127.0.0.1:0"]', "health=anybody") as host, Raw(host.part.address) as raw:
         answer = await raw.ask("Check", HealthCheckRequest(), HEALTH)

@@ -70,6 +70,15 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "missing.pem" in error.value.message
 
 
+@pytest.mark.parametrize("token", ["sesame\n", "open sesame", "sésame", "sesame\0", ""])
+async def test_what_can_be_no_token_is_refused_and_not_shown(tmp_path: Path, token: str) -> None:
+    """Defence: ``_sendable``; gRPC raises an error of its own at the first call."""
+    with pytest.raises(TrunnionError, match="one word") as error:
+        await Client.connect(tmp_path / "rpc.sock", token=token)
+    assert error.value.code == "invalid_arguments"
+    assert "same" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "target", ["grpc://127.0.0.1:{}", "grpc://localhost:{}", "grpc://[::1]:{}", "grpcs://127.0.0.1:{}"]
 )

@@ -162,7 +162,13 @@ class Guard(grpc.GenericRpcHandler):
     async def _duplex(self, method: Duplex, data: AsyncIterator[bytes], context: Context) -> None:
         call = await self._call(context)
         with self._shared.streams.one(call.caller.principal), self._shared.nonsense.counted(call.caller.principal):
-            await _sent(method.perform(call, data), context)
+            await _sent(method.perform(call, self._still(data, context)), context)
+
+    async def _still(self, data: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        """Requests, for as long as they come from somebody who is known; those before do not vouch for the next."""
+        async for piece in data:
+            await self._call(context)
+            yield piece
 
     # -- what all have in common ----------------------------------------------------------------------
 

@@ -64,13 +64,13 @@ class Line:
         tls: how it is secured.
 
     Raises:
-        InvalidArguments: the target means nothing, or a file cannot be read.
+        InvalidArguments: the target means nothing, a file cannot be read, or the token can be none.
     """
 
     def __init__(self, target: Path | str, token: str | None = None, tls: Tls | None = None) -> None:
         self._target = target_of(target, tls)
         self._stack = ExitStack()
-        self._metadata = ((HEADER, f"Bearer {token}"),) if token is not None else ()
+        self._metadata = ((HEADER, f"Bearer {_sendable(token)}"),) if token is not None else ()
         self._leaving: set[asyncio.Task[None]] = set()
         self._lost = False
         self._stamp = stamp_of(self._target)
@@ -169,6 +169,13 @@ class Line:
             return message_of(kind, await call(requests, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from None
+
+
+def _sendable(token: str) -> str:
+    """A token, seen to be one that can be sent; what it is instead is not told, for it may be most of one."""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidArguments("the token is none: that is one word, without the line end that a file has behind it")
+    return token
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
