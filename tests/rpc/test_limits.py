@@ -23,6 +23,13 @@ from trunnion_rpc.settings import SCHEMAS, RpcSettings, read_settings
 from trunnion_rpc.tls_settings import TLS_SCHEMA, TlsSettings
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
+NOTHING_AHEAD = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024),
+]
+"""Of a client that takes what it is asked to read, and no more."""
+
 
 def test_the_defaults_are_those_of_the_schema() -> None:
     defaults = {key: schema["default"] for key, schema in SCHEMAS.items() if key != "tls"}
@@ -62,6 +69,35 @@ async def test_calls_of_one_do_not_shut_out_another(tmp_path) -> None:
             host.demo.go.set()
             await asyncio.gather(*calls)
             assert (await raw.ask("GetHost", pb.GetHostRequest())).principal == "ann"
+
+
+async def test_a_large_answer_that_is_not_taken_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defence: ``keep_for``; gRPC keeps what is not taken in memory, and there was no end to how much."""
+    answered: list[int] = []
+
+    def fitting(self: guard.Guard, answer: bytes) -> bytes:
+        answered.append(len(answer))
+        return answer
+
+    monkeypatch.setattr(guard.Guard, "_fitting", fitting)
+    async with opened(tmp_path, "max_calls=2") as host, Raw(host.socket) as raw, Raw(host.socket) as other:
+        await raw.channel.close()
+        raw.channel = grpc.aio.insecure_channel(f"unix:{host.socket}", options=NOTHING_AHEAD)
+        lots = pb.QueryRequest(query_id="demo.lots", args_json=b'{"size": 500000}')
+        calls = [raw.listen("Query", lots) for _ in range(2)]  # a stream, which is read when it is asked for
+        await until(lambda: len(answered) == 2)
+        assert len(host.shared.calls) == 2
+        error = await refused(other.ask("GetHost", pb.GetHostRequest()))
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        for call in calls:
+            assert len((await call.read()).value_json) > 500_000
+        await until(lambda: len(host.shared.calls) == 0)
+        calls = [raw.listen("Query", lots) for _ in range(2)]
+        await until(lambda: len(answered) == 4)
+        for call in calls:
+            call.cancel()
+        await until(lambda: len(host.shared.calls) == 0)
+        assert (await other.ask("GetHost", pb.GetHostRequest())).source == "rpc"
 
 
 async def test_streams_of_one_do_not_shut_out_another(tmp_path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from trunnion_rpc.pause import TooMuch
 
 PAUSE = 0.25
@@ -60,14 +62,23 @@ class Crowd:
 class _One:
     """Each call makes one: a generator would cost it more than all that is counted."""
 
-    __slots__ = ("_crowd", "_principal")
+    __slots__ = ("_crowd", "_kept", "_principal")
 
     def __init__(self, crowd: Crowd, principal: str) -> None:
         self._crowd = crowd
         self._principal = principal
+        self._kept = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _One:
         self._crowd.enter(self._principal)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._crowd.leave(self._principal)
+        if not self._kept:
+            self._crowd.leave(self._principal)
+
+    def keep_for(self, task: asyncio.Task[object] | None) -> None:
+        """Let it count until a task is done, which goes on after the block."""
+        if task is not None and not self._kept:
+            self._kept = True
+            task.add_done_callback(lambda _: self._crowd.leave(self._principal))

@@ -26,6 +26,9 @@ T = TypeVar("T")
 MARGIN = 5.0
 """Seconds beyond the longest wait after which a call is given up: one that waits for a run ends its wait itself."""
 
+LARGE = 16 << 10
+"""Bytes of an answer beyond which the call is under way until the client takes it: gRPC has it in memory so long."""
+
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
@@ -131,12 +134,15 @@ class Guard(grpc.GenericRpcHandler):
         settings, arrived = self._shared.settings, False
         limit = asyncio.timeout(settings.request_timeout)
         try:
-            with self._shared.calls.one(call.caller.principal):
+            with self._shared.calls.one(call.caller.principal) as one:
                 async with limit:
                     data = _whole(await context.read())
                     arrived = True
                     limit.reschedule(asyncio.get_running_loop().time() + settings.max_wait + MARGIN)
-                    return self._fitting(await method.perform(call, data))
+                    answer = self._fitting(await method.perform(call, data))
+                if len(answer) > LARGE:
+                    one.keep_for(asyncio.current_task())
+                return answer
         except NotReadable:
             self._shared.nonsense.count(call.caller.principal)
             raise
