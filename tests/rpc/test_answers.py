@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from trunnion_rpc.client import Client
 from trunnion_rpc.errors import DETAILS
 from trunnion_rpc.v1 import runtime_pb2 as pb
 
+LAUNCHER = [sys.executable, "-c", "from trunnion.launcher.main import main; main()"]
 NO_MESSAGE, NO_JSON, DEEP = b"\xff" * 20, b"{no", b"[" * 100_000
 
 
@@ -151,3 +153,17 @@ async def test_an_error_is_told_without_details_that_cannot_be_read(tmp_path: Pa
         with pytest.raises(TrunnionError, match="gone") as error:
             await client.get("r")
         assert (error.value.code, error.value.details) == ("not_found", {})
+
+
+async def test_what_a_host_calls_a_run_is_no_command_of_a_shell(tmp_path: Path) -> None:
+    """Defence: ``shlex.quote`` in the launcher, which says how a run is followed."""
+    answers = {
+        "GetHost": [pb.GetHostResponse(host_id="h")],
+        "Invoke": [pb.InvokeResponse(run=pb.Run(id="r;touch pwned", status=pb.RUN_STATUS_RUNNING))],
+    }
+    async with serving(Liar(answers), tmp_path / "s") as socket:
+        launched = await asyncio.create_subprocess_exec(
+            *LAUNCHER, "--connect", f"unix:{socket}", "run", "--detach", "x", stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await launched.communicate()
+    assert said.decode().endswith("follow 'run/r;touch pwned'\n"), said

@@ -186,5 +186,8 @@ def _detached(screen: Screen, run: Run, to_reach: str) -> int:
         screen.value(plain(run))
     else:
         screen.out(f"{run.id}\n")
-        screen.note(f"follow it with: trunnion {to_reach}follow run/{run.id}")
+        import shlex
+
+        stream = shlex.quote(f"run/{run.id}")  # which a host elsewhere has chosen, and somebody pastes into a shell
+        screen.note(f"follow it with: trunnion {to_reach}follow {stream}")
     return 0
