@@ -24,6 +24,7 @@ OPENED = f"""
 [access.expose]
 "*" = {json.dumps(DOORS)}
 "shell.*" = {json.dumps(DOORS)}
+"host.meta" = {json.dumps([*DOORS, "telegraph"])}
 "shell.run" = {json.dumps([*DOORS, "telegraph"])}
 [access.principals.bob]
 role = "admin"
