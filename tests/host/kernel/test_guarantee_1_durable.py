@@ -133,7 +133,7 @@ async def test_a_cancel_waits_for_its_commit(start) -> None:
 
 
 async def test_a_cancel_nobody_waits_for_any_more_is_done_once_it_is_on_record(start) -> None:
-    """Defence: ``Door._stop``; the record said that it was asked for, and the run went on."""
+    """Defence: ``cancelling._stop``; the record said that it was asked for, and the run went on."""
     async with start(cmd(forever)) as rig:
         run = await rig.submit("t.forever")
         valve = Valve(rig.kernel.store)

@@ -6,7 +6,6 @@ remote callers where the command or query of the same purpose is, so that ``[acc
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -16,6 +15,7 @@ import msgspec
 from trunnion.access.policy import Policy, refusal
 from trunnion.arguments.completion import Completion
 from trunnion.kernel.admission import FROM_A_DOOR, Origin
+from trunnion.kernel.cancelling import cancel
 from trunnion.kernel.completing import complete
 from trunnion.kernel.core import Kernel
 from trunnion.kernel.following import Following, as_told, permission
@@ -28,7 +28,7 @@ from trunnion.model.contributions import Admission as Question
 from trunnion.model.contributions import StreamSource
 from trunnion.model.errors import Forbidden, InvalidArguments, NotFound, TrunnionError
 from trunnion.model.events import HOST_STREAM, RUN_STREAM, Event
-from trunnion.model.json import Json, JsonObject, encode
+from trunnion.model.json import Json, JsonObject
 from trunnion.model.names import is_stream_name
 from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunChanges
 from trunnion.model.uploads import UploadInfo
@@ -163,23 +163,10 @@ class Door:
         live = self._kernel.executor.table.live.get(run_id)
         if live is None:
             return run
-        if live.log is not None and live.run.cancel_requested_at is None and live.phase not in ("ending", "ended"):
-            live.run = msgspec.structs.replace(live.run, cancel_requested_at=self._kernel.clock.utc())
-            raw = msgspec.Raw(encode({"code": "run.cancel_requested", "principal": caller.principal}))
-            live.log.append("log", f"{caller.principal} asked for cancellation", raw, level="warning")
-            live.cancel_on_record = self._kernel.committer.on_record(live.log, start=live.run)
-            # Whoever asked may look away meanwhile: what is on record is done all the same.
-            live.cancel_on_record.add_done_callback(partial(self._stop, live))
-        if live.cancel_on_record is not None:
-            await asyncio.shield(live.cancel_on_record)
-        self._kernel.executor.ending.stop(live, "cancelled")
+        await cancel(self._kernel, caller, live)
         if live.run.status in ("pending", "held") or live.phase == "ending":
             return await self._kernel.waiting.ended(run_id)
         return live.run
-
-    def _stop(self, live: LiveRun, on_record: asyncio.Future[None]) -> None:
-        if not on_record.cancelled() and on_record.exception() is None:
-            self._kernel.executor.ending.stop(live, "cancelled")
 
     # -- queries ----------------------------------------------------------------------------------
 
