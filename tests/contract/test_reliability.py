@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
-CONCERNED = set("abcdeghimnq")
-"""The parts of the matrix whose rows concern the host, scripts and the shell."""
+CONCERNED = set("abcdeghijmnq")
+"""The parts of the matrix whose rows concern the host, scripts, the shell and gRPC."""
 
 
 def writer() -> ModuleType:
