@@ -109,7 +109,11 @@ class Line:
         else:
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.settimeout(seconds)
-            self._socket.connect(str(place))
+            try:
+                self._socket.connect(str(place))
+            except OSError:
+                self._socket.close()
+                raise
         self._seconds = seconds
         self._heard = bytearray()
         self._next = -1

@@ -10,7 +10,7 @@ def set_no_limits() -> None:
     from trunnion_rpc import frontend
     from trunnion_rpc.crowd import Crowd
 
-    frontend.options = lambda settings: [("grpc.so_reuseport", 0)]
+    frontend.options = lambda settings, **_: [("grpc.so_reuseport", 0)]
     begin = Crowd.__init__
 
     def boundless(self: Crowd, what: str, most: int) -> None:

@@ -58,7 +58,9 @@ def served(ground: Ground) -> Ground:
 def opened(ground: Ground, settings: str = '[rpc]\nenabled = true\naudit = "off-i-know"\n', **options: str) -> Up:
     with ground.config.open("a") as file:
         file.write(settings)
-    return ground.up(**options)
+    up = ground.up(**options)
+    until(socket_of(ground).exists, "the door is open")  # on a busy machine the host is up before all of its doors are
+    return up
 
 
 def socket_of(ground: Ground) -> Path:

@@ -154,6 +154,15 @@ def test_the_call_gets_context_words_spread_and_options() -> None:
     assert got["files"] == (Path("a"), Path("b"))
 
 
+def test_defaults_are_json_as_it_is_on_record() -> None:
+    """Defence: ``_with_lists``. A run that was told of with () was read back with []."""
+
+    def handler(sizes: tuple[int, ...] = (), pair: tuple[int, tuple[str, ...]] = (1, ("a",))) -> None: ...
+
+    args = compile_parameters(handler).bind({}).args
+    assert repr(args) == repr({"sizes": [], "pair": [1, ["a"]]})
+
+
 def test_mutable_defaults_are_fresh_for_each_call() -> None:
     first = PARAMETERS.bind({"host": "h"})
     first.args["tags"].append("spoiled")

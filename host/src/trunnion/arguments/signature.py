@@ -226,9 +226,17 @@ def _default(handler: Handler, field: _Field) -> Json | msgspec.UnsetType:
     if field.spread:
         return []
     try:
-        value: Json = msgspec.to_builtins(field.parameter.default, enc_hook=to_json, str_keys=True)
+        return _with_lists(msgspec.to_builtins(field.parameter.default, enc_hook=to_json, str_keys=True))
     except (TypeError, ValueError, RecursionError) as error:
         raise _unusable(handler, field.name, f"its default has no JSON form ({error})") from None
+
+
+def _with_lists(value: Json | tuple[Json, ...]) -> Json:
+    """A value as JSON has it: msgspec leaves tuples as they are, and a run would be told of otherwise than recorded."""
+    if isinstance(value, list | tuple):
+        return [_with_lists(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _with_lists(item) for name, item in value.items()}
     return value
 
 
