@@ -1,0 +1,1 @@
+"""Who did what, provably: a chained, signed record of commands before they take effect."""
