@@ -94,12 +94,12 @@ async def told_apart(host: Host) -> list[str]:
 async def answer(ask: Callable[..., object], host: Host, caller: Caller, name: str) -> bytes:
     """What is said of a name, byte by byte, with the name itself cut out."""
     door = host.door(caller.source)
-    before = dict(host.kernel.admissions.counts)
+    before = dict(host.kernel.telling.counts)
     try:
         said = repr(await ask(door, caller, name))
     except TrunnionError as error:
         said = json.dumps([error.code, error.message, error.details], sort_keys=True)
-    counted = {code: n - before.get(code, 0) for code, n in host.kernel.admissions.counts.items()}
+    counted = {code: n - before.get(code, 0) for code, n in host.kernel.telling.counts.items()}
     return (said + repr(sorted((k, n) for k, n in counted.items() if n))).replace(name, "NAME").encode()
 
 

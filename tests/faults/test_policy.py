@@ -215,7 +215,7 @@ async def test_i5_what_is_not_exposed_is_like_what_is_not_there(tmp_path, monkey
         hidden, absent = await strangers_view(r, name), await strangers_view(r, "q.nothing")
         assert {code for code, _, _ in hidden} == {"not_found"}
         assert hidden == absent
-        refused = r.kernel.admissions.counts["not_found"]
+        refused = r.kernel.telling.counts["not_found"]
         assert refused >= 6, "each refusal is counted"
         assert await code_of(r.door.query(ANN, "host.explain", {"target": name})) == "ok"
         monkeypatch.setattr(Directory, "exposed", lambda self, declared, name: frozenset({"web"}))

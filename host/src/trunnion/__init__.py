@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from trunnion.model.runs import ArtifactInfo, Caller, Invocation, Run, RunChanges, RunFilter
     from trunnion.model.state import Document, DocumentPage
     from trunnion.model.stats import Stats
+    from trunnion.model.told import HostChange, Refused
 
 _COMMANDS = "Category Command Lock Query Retry command commands_of"
 _CONTRIBUTIONS = (
@@ -95,6 +96,7 @@ _PLACES: dict[str, str] = {
     "PluginRegistry": "trunnion.kernel.plugin_registry",
     "Contributed": "trunnion.kernel.registry",
     "Stats": "trunnion.model.stats",
+    **dict.fromkeys(("HostChange", "Refused"), "trunnion.model.told"),
     **dict.fromkeys(("echo", "log", "table"), "trunnion.kernel.speaking"),
     **dict.fromkeys(("State", "Transaction"), "trunnion.kernel.state"),
     **dict.fromkeys(("MigrationView", "StateMigration"), "trunnion.kernel.state_migration"),
@@ -141,6 +143,7 @@ __all__ = [
     "Gate",
     "Hold",
     "Host",
+    "HostChange",
     "HostHandle",
     "HostOptions",
     "InternalError",
@@ -164,6 +167,7 @@ __all__ = [
     "Provider",
     "Query",
     "Ready",
+    "Refused",
     "Retry",
     "Run",
     "RunChanges",

@@ -26,7 +26,7 @@ from trunnion.kernel.limits import Limits
 from trunnion.kernel.parts import Part
 from trunnion.kernel.registry import Contributed
 from trunnion.kernel.reporting import HostLog
-from trunnion.model.contributions import Daemon, Frontend, PluginRecord
+from trunnion.model.contributions import Daemon, Frontend, Gate, PluginRecord
 from trunnion.model.errors import BrokenPlugin, Conflict, InvalidArguments, InvalidConfig
 from trunnion.model.json import Json
 from trunnion.plugins.hooks import Contributed as PluginContribution
@@ -211,6 +211,12 @@ def register(kernel: Kernel, plugins: PluginSet, contribution: PluginContributio
         return False
     kernel.providers.add(owner, contribution.providers)
     return True
+
+
+def gates_of(contributions: Sequence[PluginContribution], *, readonly: bool) -> list[tuple[str, Gate]]:
+    """The gates to ask, with their plugins. A host that only reads has nowhere to record anything."""
+    gates = [(c.plugin_id, gate) for c in contributions for gate in c.gates]
+    return [(owner, gate) for owner, gate in gates if not (readonly and gate.records)]
 
 
 def refuse_failed_providers(kernel: Kernel, plugins: PluginSet) -> None:

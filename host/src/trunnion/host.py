@@ -14,6 +14,7 @@ from trunnion.assembly import (
     HOST_PLUGIN,
     data_root,
     declared_parts,
+    gates_of,
     make_kernel,
     open_access,
     refuse_failed_providers,
@@ -252,7 +253,7 @@ class Host:
         contributions = self._plugins.contributions(self.config.values)
         kept = [c for c in contributions if register(self.kernel, self._plugins, c)]
         self.kernel.watch_consoles()
-        self.kernel.gates.add([(c.plugin_id, gate) for c in kept for gate in c.gates])
+        self.kernel.gates.add(gates_of(kept, readonly=self.options.mode == "readonly"))
         self.kernel.authorizers.add(self._plugins.authorizers())
         consume_settings(self.kernel, self._settings, self._plugins, contributions)
         return kept
@@ -269,7 +270,15 @@ class Host:
     def _start_observers(self, contributions: Sequence[PluginContribution]) -> None:
         kernel = self.kernel
         pumps = [
-            ObserverPump(c.plugin_id, observer, kernel.store, kernel.readers, kernel.host_log.report, kernel.blame)
+            ObserverPump(
+                c.plugin_id,
+                observer,
+                kernel.store,
+                kernel.readers,
+                kernel.host_log.report,
+                kernel.blame,
+                kernel.providers.get,
+            )
             for c in contributions
             for observer in c.observers
         ]

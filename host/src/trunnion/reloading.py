@@ -18,6 +18,7 @@ from trunnion.loading import Setup
 from trunnion.model.errors import InvalidConfig, TrunnionError
 from trunnion.model.json import Json
 from trunnion.model.retention import Rule
+from trunnion.model.told import HostChange
 from trunnion.plugins.contained import PluginFailure
 from trunnion.plugins.hooks import Contributed
 
@@ -137,6 +138,7 @@ class Reloading:
         if contributed:
             swaps.append(self._prepare_sets(contributed))
         kernel = self._kernel
+        await kernel.telling.about_to(_announced(config, changes))
         self._settings.adopt(config, changes.sections, swaps, kernel.clock.utc(), kernel.host_log.report)
         return changes
 
@@ -171,6 +173,12 @@ class Reloading:
             return self._kernel.registry.prepare_all({c.plugin_id: registered(c) for c in contributed})
         except TrunnionError as error:
             raise InvalidConfig(f"with the new settings, {error.message}", error.details) from error
+
+
+def _announced(config: Config, changes: Changes) -> HostChange:
+    values = {entry.key: entry.pending_value if entry.pending else entry.value for entry in describe(config)}
+    facts: dict[str, Json] = {**_shown(changes), "values": {key: values.get(key) for key in changes.changed}}
+    return HostChange(kind="config", code="config.reload", text=_told(changes), facts=facts)
 
 
 def _shown(changes: Changes) -> dict[str, Json]:

@@ -156,7 +156,7 @@ class Served:
 
     async def refusals(self) -> dict[str, int]:
         """Refusals counted so far, by code."""
-        return dict(self.host.kernel.admissions.counts)
+        return dict(self.host.kernel.telling.counts)
 
 
 def _num(run: Run) -> int:

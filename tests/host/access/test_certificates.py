@@ -84,10 +84,10 @@ async def test_whoever_comes_again_and_again_is_told_of_as_a_number(
 ) -> None:
     """Defence: ``Rarely``; nothing slows down a certificate, so nothing else bounds what it has written."""
     monkeypatch.setattr(rarely, "PAUSE", 0.2)
-    before = host.host.kernel.admissions.counts["unauthenticated"]
+    before = host.host.kernel.telling.counts["unauthenticated"]
     for _ in range(300):
         await host.refused(shown(host))
-    assert host.host.kernel.admissions.counts["unauthenticated"] - before == 300
+    assert host.host.kernel.telling.counts["unauthenticated"] - before == 300
     async with asyncio.timeout(10):
         while len(events := await told(host)) < 2:
             await asyncio.sleep(0.02)

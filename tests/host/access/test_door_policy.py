@@ -89,7 +89,7 @@ async def test_a_denial_has_the_code_it_says(start, code: str, error: type[Trunn
     async with start(cmd(quick), more_plugins={"guard": Authorizer(lambda _: Deny("it is night", code))}) as rig:
         with pytest.raises(error, match="it is night"):
             await rig.submit("t.quick")
-        assert rig.kernel.admissions.counts[code] == 1
+        assert rig.kernel.telling.counts[code] == 1
 
 
 async def test_a_hook_may_leave_out_the_request(start) -> None:

@@ -85,7 +85,7 @@ async def test_every_failed_proof_gets_the_same_answer(start):
             "the credential is not valid here"
         }
         assert (await rig.bearer(good)).principal == "bob"
-        assert rig.kernel.admissions.counts["unauthenticated"] == len(shown)
+        assert rig.kernel.telling.counts["unauthenticated"] == len(shown)
 
 
 async def test_a_failed_proof_is_told_without_what_was_shown(start):
@@ -168,7 +168,7 @@ async def test_guessing_is_slowed_down_and_a_right_password_has_to_wait_too(star
         assert (await rig.log_in("bob")).principal == "bob"
         for _ in range(5):
             await rig.refused(rig.log_in("bob", "wrong one"))
-        assert rig.kernel.admissions.counts["busy"] == 1
+        assert rig.kernel.telling.counts["busy"] == 1
 
 
 async def test_guesses_at_the_same_moment_are_counted_too(start):

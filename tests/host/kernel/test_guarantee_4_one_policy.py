@@ -243,7 +243,7 @@ async def test_a_refusal_names_gate_and_reason(start, code: str, error: type[Tru
         with pytest.raises(error, match="it is night") as caught:
             await rig.submit("t.quick")
         assert caught.value.details["gate"] == "g"
-        assert rig.kernel.admissions.counts[caught.value.code] == 1
+        assert rig.kernel.telling.counts[caught.value.code] == 1
         rig.assert_idle()
 
 

@@ -148,7 +148,7 @@ async def test_it_is_for_those_who_may_list_runs_at_this_door(start) -> None:
             rig.kernel.policy.replace(directory)
             with pytest.raises(NotFound):
                 await first(rig.host.door("web").follow_runs(BOB))
-        assert rig.kernel.admissions.counts["not_found"] == 2
+        assert rig.kernel.telling.counts["not_found"] == 2
 
 
 async def test_gates_for_queries_are_asked(start) -> None:

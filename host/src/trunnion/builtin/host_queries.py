@@ -68,7 +68,7 @@ class HostQueries:
                 "abandoned": len(executor.table.abandoned),
                 "since_start": dict(executor.table.counts),
             },
-            "refused": dict(kernel.admissions.counts),
+            "refused": dict(kernel.telling.counts),
             "store": {**stored, "refuses": kernel.committer.refusal is not None},
             "draining": executor.table.draining,
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from functools import partial
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from trunnion.access.redaction import Redactor
 from trunnion.access.sealing import Sealer
 from trunnion.arguments import Bound
-from trunnion.kernel.asked import bind, check_storable, named
+from trunnion.kernel.asked import asked_for, bind, check_storable, deadline_of, named
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.clock import Clock
 from trunnion.kernel.committer import Committer
@@ -27,10 +26,11 @@ from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.mailbox import Mailbox
 from trunnion.kernel.masking import clean_labels, cleaned, mask, redactor_for, refuse_secret_words, secrets_of
 from trunnion.kernel.sink import Sink
+from trunnion.kernel.telling import Telling
 from trunnion.model.errors import (
     Busy,
+    Cancelled,
     Conflict,
-    DeadlineExceeded,
     Forbidden,
     StaleMeta,
     TrunnionError,
@@ -86,7 +86,6 @@ class Admissions:
 
     Attributes:
         closed: why nothing new is accepted, empty while it is.
-        counts: refusals by code.
     """
 
     def __init__(
@@ -105,9 +104,10 @@ class Admissions:
         redactor: Redactor,
         host_id: str,
         files: FileClaims,
+        telling: Telling,
     ) -> None:
         self.closed = ""
-        self.counts: Counter[str] = Counter()
+        self._telling = telling
         self._lookup = lookup
         self._gates = gates
         self._authorizers = authorizers
@@ -145,21 +145,25 @@ class Admissions:
                 live = await self._admit(caller, invocation, checked, origin)
             else:
                 live = self._placed(self._new(caller, invocation, checked, origin), caller, checked, origin)
-            await (live.accepted if live.parent is None else self._acknowledged(live))
+            await self._acknowledged(live)
         except TrunnionError as error:
-            self.counts[error.code] += 1
             clean = cleaned(error, self._redactor)
+            self._telling.refused("command", self._redactor.text(asked_for(invocation)), caller, clean, error.run_id)
             if clean is error:
                 raise
             raise clean from None
         return Admitted(live.told, live)
 
     async def _acknowledged(self, child: LiveRun) -> None:
-        """Wait until a nested run is on record; if its caller gives up meanwhile it is cancelled."""
+        """Wait until a run is on record; if the caller of a nested one gives up meanwhile it is cancelled."""
         try:
             await child.accepted
         except asyncio.CancelledError:
-            self._executor.ending.stop(child, "cancelled")
+            if child.parent is not None:
+                self._executor.ending.stop(child, "cancelled")
+            raise
+        except TrunnionError as error:
+            error.run_id = child.id
             raise
 
     # -- what needs no waiting --------------------------------------------------------------------
@@ -185,7 +189,8 @@ class Admissions:
         secrets = secrets_of(bound.args, entry.parameters, self._redactor) if bound.args else {}
         if entry.command.validate is not None:
             self._validate(entry, bound, secrets)
-        deadline_at, expires = self._deadline(invocation, origin.parent)
+        inherited = None if origin.parent is None else origin.parent.expires
+        deadline_at, expires = deadline_of(invocation, inherited, self._clock)
         digest = self._digest(bound, secrets) if invocation.idempotency_key or self._gates.covers("commands") else ""
         return _Checked(entry, bound, decision.rule, digest, secrets, deadline_at, expires, folder)
 
@@ -215,20 +220,6 @@ class Admissions:
         encoded = _sorted.encode(bound.args)
         return self._sealer.digest(encoded) if secrets else hashlib.sha256(encoded).hexdigest()
 
-    def _deadline(self, invocation: Invocation, parent: LiveRun | None) -> tuple[int | None, float | None]:
-        inherited = None if parent is None else parent.expires
-        if invocation.timeout is None and invocation.deadline_at is None and inherited is None:
-            return None, None
-        now, monotonic = self._clock.utc(), self._clock.monotonic()
-        left = [] if invocation.timeout is None else [invocation.timeout]
-        if invocation.deadline_at is not None:
-            left.append((invocation.deadline_at - now) / 1e6)
-        if inherited is not None:
-            left.append(inherited - monotonic)
-        if min(left) <= 0:
-            raise DeadlineExceeded("the deadline is already past")
-        return now + int(min(left) * 1e6), monotonic + min(left)
-
     # -- idempotency ------------------------------------------------------------------------------
 
     async def _join_or_admit(
@@ -254,7 +245,7 @@ class Admissions:
 
     async def _claimed(self, caller: Caller, invocation: Invocation, checked: _Checked, origin: Origin) -> Admitted:
         live = await self._admit(caller, invocation, checked, origin)
-        await live.accepted
+        await self._acknowledged(live)
         return Admitted(live.told, live)
 
     async def _twin(self, caller: Caller, key: str, checked: _Checked) -> Admitted | None:
@@ -299,13 +290,21 @@ class Admissions:
         return self._run(caller, invocation, checked, origin)
 
     async def _admitted(self, run: Run, caller: Caller, checked: _Checked, origin: Origin) -> Run:
-        """The run as the gates let it pass."""
-        hold = await self._gates.admit(question_of(run, caller, checked.entry.command.effect))
-        self._still_open(origin)
+        """The run as the gates let it pass. Whatever keeps it from coming to be knows its id, for they may know it."""
+        try:
+            hold = await self._gates.admit(question_of(run, caller, checked.entry.command.effect))
+            self._still_open(origin)
+            if hold is not None and checked.entry.command.keep == "none":
+                raise Forbidden(f"{run.command_id} keeps no record, so it cannot wait for a decision: {hold.reason}")
+        except TrunnionError as error:
+            error.run_id = run.id
+            raise
+        except asyncio.CancelledError:
+            gone = Cancelled(f"{run.command_id} was not begun: whoever asked for it went away")
+            self._telling.refused("command", run.command_id, caller, gone, run.id)
+            raise
         if hold is None:
             return run
-        if checked.entry.command.keep == "none":
-            raise Forbidden(f"{run.command_id} keeps no record, so it cannot wait for a decision: {hold.reason}")
         labels = {**run.labels, "held": self._redactor.text(hold.reason)}
         return msgspec.structs.replace(run, status="held", labels=labels)
 

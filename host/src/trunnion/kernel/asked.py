@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunnion.arguments import Bound, Parameters, split_line
 from trunnion.arguments.strict import judge
 from trunnion.kernel.clock import Clock
-from trunnion.model.errors import InvalidArguments
+from trunnion.model.errors import DeadlineExceeded, InvalidArguments
 from trunnion.model.json import JsonObject, valid_text
 from trunnion.model.runs import Invocation
 
@@ -31,6 +31,35 @@ def named(invocation: Invocation) -> tuple[str, tuple[str, ...] | None]:
     if not words:
         raise InvalidArguments("the line is empty: it must begin with a command")
     return words[0], tuple(words[1:])
+
+
+def deadline_of(invocation: Invocation, inherited: float | None, clock: Clock) -> tuple[int | None, float | None]:
+    """When a run must have ended, in UTC microseconds and on the monotonic clock; None for no such time.
+
+    Args:
+        invocation: says how long it may take, or until when.
+        inherited: when the run that asks for it must have ended, on the monotonic clock.
+        clock: read where there is a deadline.
+
+    Raises:
+        DeadlineExceeded: the time is past.
+    """
+    if invocation.timeout is None and invocation.deadline_at is None and inherited is None:
+        return None, None
+    now, monotonic = clock.utc(), clock.monotonic()
+    left = [] if invocation.timeout is None else [invocation.timeout]
+    if invocation.deadline_at is not None:
+        left.append((invocation.deadline_at - now) / 1e6)
+    if inherited is not None:
+        left.append(inherited - monotonic)
+    if min(left) <= 0:
+        raise DeadlineExceeded("the deadline is already past")
+    return now + int(min(left) * 1e6), monotonic + min(left)
+
+
+def asked_for(invocation: Invocation) -> str:
+    """What was named, however badly; of a line its first word only, for the rest may be anything."""
+    return (invocation.command_id or (invocation.line or "").strip().partition(" ")[0])[:200]
 
 
 def check_storable(invocation: Invocation, clock: Clock) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pwd
 import stat
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,11 +21,13 @@ from trunnion.kernel.clock import Clock
 from trunnion.kernel.identity import Identities
 from trunnion.kernel.rarely import Rarely
 from trunnion.kernel.reporting import HostLog
+from trunnion.kernel.telling import Telling
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.access import BearerToken, ClientCertificate, Credential, LocalUser, Password, PrivateSocket
-from trunnion.model.errors import InvalidConfig, TrunnionError, Unauthenticated
+from trunnion.model.errors import Busy, InvalidConfig, TrunnionError, Unauthenticated
 from trunnion.model.json import Json, JsonObject
 from trunnion.model.runs import ROLES, Caller, Role
+from trunnion.model.told import Refused
 
 T = TypeVar("T")
 AT_ONCE = 2
@@ -56,7 +57,7 @@ class Authentication:
         identities: who there is.
         clock: of the host.
         readers: threads in which passwords are hashed.
-        counts: refusals by code.
+        telling: who is told of refusals.
         host_log: takes what operators should know.
         owner: the uid of the data directory's owner, who is admin, as root is; None for nobody yet.
 
@@ -71,7 +72,7 @@ class Authentication:
         identities: Identities,
         clock: Clock,
         readers: DaemonThreads,
-        counts: Counter[str],
+        telling: Telling,
         host_log: HostLog,
         owner: int | None = None,
     ) -> None:
@@ -83,7 +84,7 @@ class Authentication:
         self._identities = identities
         self._clock = clock
         self._readers = readers
-        self._counts = counts
+        self._telling = telling
         self._host_log = host_log
         self._rarely = Rarely(self._tell, clock)
         self._hashing = asyncio.Semaphore(AT_ONCE)
@@ -111,8 +112,8 @@ class Authentication:
             if isinstance(credential, ClientCertificate):
                 return self._certified(source, credential)
             return await self._password(source, credential)
-        except TrunnionError as error:
-            self._counts[error.code] += 1
+        except Busy as error:
+            self._note(source, _kind_of(credential), error.code, "too many attempts failed before")
             raise
 
     # -- users of this machine --------------------------------------------------------------------
@@ -236,7 +237,6 @@ class Authentication:
 
     def refuse(self, source: str, kind: str, reason: str, text: str, facts: JsonObject) -> Unauthenticated:
         """Count and tell what a door found wrong with something it looked at itself; see ``HostHandle.refuse``."""
-        self._counts[Unauthenticated.code] += 1
         return self._told(source, kind, reason, text, facts)
 
     def _told(self, source: str, kind: str, reason: str, text: str, facts: JsonObject) -> Unauthenticated:
@@ -245,7 +245,12 @@ class Authentication:
         whole = {"source": source, "kind": kind, "reason": reason, **facts}
         key = (source, kind, reason, facts.get("principal"))
         self._rarely.say("access.refused", key, sentence, lambda n: f"{sentence} ({n} times more)", facts=whole)
+        self._note(source, kind, Unauthenticated.code, sentence)
         return Unauthenticated(REFUSED)
+
+    def _note(self, source: str, kind: str, code: str, text: str) -> None:
+        self._telling.counts[code] += 1
+        self._telling.tell(Refused(kind="credential", target=kind, source=source, code=code, reason=text))
 
     def _tell(
         self, code: str, text: str, error: BaseException | None = None, *, facts: JsonObject | None = None
@@ -258,12 +263,17 @@ class Authentication:
         who = f" for {next(iter(facts.values()))}" if facts else ""
         text = f"a {kind} was refused at {source}{who}"
         self._identities.tell("access.refused", text, {"source": source, "kind": kind, **facts}, "warning")
+        self._note(source, kind, Unauthenticated.code, text)
         return Unauthenticated(REFUSED)
 
     def _forget(self, gone: set[str]) -> None:
         for name in gone:
             self.last_used.pop(name, None)
             self.throttle.forget(name)
+
+
+def _kind_of(credential: Credential) -> str:
+    return "password" if isinstance(credential, Password) else "token"
 
 
 def _is_private(path: Path, run: Path | None) -> bool:

@@ -28,6 +28,7 @@ from trunnion.kernel.eventlog import EventLog, StreamLog
 from trunnion.kernel.executor import Executor
 from trunnion.kernel.file_limits import FileLimits
 from trunnion.kernel.gates import Gates
+from trunnion.kernel.history import History
 from trunnion.kernel.identity import Identities
 from trunnion.kernel.kept_files import KeptFiles
 from trunnion.kernel.limits import Limits
@@ -45,7 +46,8 @@ from trunnion.kernel.reporting import HostLog
 from trunnion.kernel.run_feed import RunFeed
 from trunnion.kernel.secrets import SecretStore
 from trunnion.kernel.state import State
-from trunnion.kernel.threads import DaemonThreads, in_thread
+from trunnion.kernel.telling import Telling
+from trunnion.kernel.threads import DaemonThreads
 from trunnion.kernel.waiting import Waiting
 from trunnion.kernel.wards import Ward, Wards
 from trunnion.kernel.watching import Watching
@@ -81,18 +83,6 @@ class Identity(msgspec.Struct, frozen=True):
     version: str
 
 
-class _History:
-    """Reads committed events from the store, away from the loop."""
-
-    def __init__(self, store: Store, readers: DaemonThreads) -> None:
-        self._store = store
-        self._readers = readers
-
-    async def events(self, stream: str, after: int) -> Sequence[Event]:
-        """The next events after ``after``."""
-        return await in_thread(self._readers, lambda: self._store.read_events(stream, after, 1024))
-
-
 class Kernel:
     """Registry, event log, executor and everything between. Made on the loop it lives on.
 
@@ -104,8 +94,12 @@ class Kernel:
         files: kept with runs, and brought by clients.
         observers: the pumps of all observers.
         providers: the objects that handlers ask for by type.
+        telling: who is told of refusals, ends of runs and changes.
         records: what became of each plugin.
     """
+
+    parts: Sequence[Part] = ()
+    observers: Sequence[ObserverPump] = ()
 
     def __init__(
         self,
@@ -136,26 +130,25 @@ class Kernel:
         self.redaction = redaction or Redaction()
         self.redactor = Redactor(self.redaction)
         self.records = records
-        self.parts: Sequence[Part] = ()
-        self.observers: Sequence[ObserverPump] = ()
         self.readers = DaemonThreads("trunnion-reader")
         self.policy = Policy(clock.utc)
         self.blame = Blame(host_log.report, clock)
         self.registry = Registry(Compiler((Context, Caller), limits.default_lock or None, self.blame.watched))
         self.mailbox = Mailbox(loop)
         self.committer = Committer(store, clock, loop.call_soon, host_log.report)
-        self.log = EventLog(self.committer, _History(store, self.readers), store.last_seq, clock)
+        self.log = EventLog(self.committer, History(store, self.readers), store.last_seq, clock)
         self.documents = Documents(
             store, self.committer, self.log, clock, self.readers, limits=documents, backups=backups
         )
         if readonly:
             self.documents.closed = "no host is running on this data directory"
-        self.gates = Gates(gates, host_log.report, self.blame)
+        self.telling = Telling(host_log.report)
+        self.providers = Providers(host_log.report, self.blame)
+        self.gates = Gates(gates, host_log.report, self.blame, self.providers.get)
         self.authorizers = Authorizers(host_log.report, clock, self.blame)
         self.wards = Wards(clock)
         self.policy.listeners.append(self.wards.look_again)
         self.registry.listeners.append(self.wards.look_soon)
-        self.providers = Providers(host_log.report, self.blame)
         self.secrets = SecretStore(
             self.documents.state("host"),
             store,
@@ -194,6 +187,7 @@ class Kernel:
             keep_result=self.files.keeper.keep_result,
             locate=self.files.arguments.located,
             lost=self.lookup.lost,
+            ended=self.telling.ended,
         )
         self.watching = Watching(loop, self.executor.table, self.mailbox, host_log, self.blame, clock)
         self.admissions = Admissions(
@@ -210,16 +204,17 @@ class Kernel:
             redactor=self.redactor,
             host_id=identity.host_id,
             files=self.files.claims,
+            telling=self.telling,
         )
-        self.identities = Identities(self.policy, self.log, host_log.report)
-        self.authentication = Authentication(self.identities, clock, self.readers, self.admissions.counts, host_log)
+        self.identities = Identities(self.policy, self.log, host_log.report, self.telling.about_to)
+        self.authentication = Authentication(self.identities, clock, self.readers, self.telling, host_log)
         self.waiting = Waiting(self.executor, store, self.committer, self.readers, self.wards)
         nested.wire(self.executor, self.admissions, self.waiting, self.files.keeper, self.providers)
         self.queries = Queries(
             self.lookup,
             self.gates,
             self.authorizers,
-            self.admissions,
+            self.telling,
             self.readers,
             host_log.report,
             self.redactor,

@@ -220,7 +220,7 @@ class Door:
         try:
             source, judge, end = await self._open(caller, stream, begun and begun.live)
         except TrunnionError as error:
-            self._kernel.admissions.counts[error.code] += 1
+            self._kernel.telling.refused("stream", stream, caller, error)
             raise
         followed, policy = Following(self._kernel, source, stream, end, begun and begun.log), self._kernel.policy
         with self._kernel.wards.ward(judge, followed.break_off) as ward:

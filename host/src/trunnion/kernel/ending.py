@@ -19,6 +19,7 @@ from trunnion.kernel.reporting import Report
 from trunnion.kernel.retry import next_attempt, retry_delay
 from trunnion.model.errors import Conflict, ErrorInfo, TrunnionError, stop_error
 from trunnion.model.json import Json
+from trunnion.model.runs import Run
 from trunnion.model.status import Status
 
 STOPS: frozenset[Status] = frozenset({"cancelled", "timed_out", "interrupted"})
@@ -44,6 +45,7 @@ class Ending:
         limits: Limits,
         report: Report,
         keep_result: KeepResult,
+        ended: Callable[[Run, bool], None],
     ) -> None:
         self._table = table
         self._placement = placement
@@ -53,6 +55,7 @@ class Ending:
         self._limits = limits
         self._report = report
         self._keep_result = keep_result
+        self._tell_end = ended
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- stopping ---------------------------------------------------------------------------------
@@ -250,6 +253,7 @@ class Ending:
         if live.log is not None:
             live.log.close()
             self._log.drop(live.log.name)
+        self._tell_end(live.run, live.log is not None)
         for waiter in live.waiters:
             if not waiter.done():
                 waiter.set_result(live.run)

@@ -25,7 +25,7 @@ from trunnion.kernel.registry import Registry
 from trunnion.kernel.reporting import Report
 from trunnion.model.errors import TrunnionError, Unavailable
 from trunnion.model.json import Json
-from trunnion.model.runs import Caller
+from trunnion.model.runs import Caller, Run
 from trunnion.store.base import Accept, KeyRow
 
 Lost: TypeAlias = Callable[[CommandEntry, Caller], TrunnionError | None]
@@ -66,6 +66,7 @@ class Executor:
         keep_result: KeepResult,
         locate: Locate,
         lost: Lost,
+        ended: Callable[[Run, bool], None],
     ) -> None:
         self.limits = limits
         self.table = RunTable()
@@ -79,6 +80,7 @@ class Executor:
             limits=limits,
             report=report,
             keep_result=keep_result,
+            ended=ended,
         )
         self._handlers = Handlers(mailbox, clock, report, self.ending.settle, limits, locate)
         self._registry = registry

@@ -24,18 +24,27 @@ class Gates:
         gates: by owner, in order of name.
         report: told of gates that fail.
         blame: counts those, and the slow ones.
+        provided: the object a plugin gets for a type.
     """
 
-    def __init__(self, gates: Sequence[tuple[str, Gate]], report: Callable[[str, str], None], blame: Blame) -> None:
-        self._gates = list(gates)
+    def __init__(
+        self,
+        gates: Sequence[tuple[str, Gate]],
+        report: Callable[[str, str], None],
+        blame: Blame,
+        provided: Callable[[type, str], object],
+    ) -> None:
+        self._gates: list[tuple[str, Gate]] = []
+        self._provided = provided
+        self.add(gates)
         self._report = report
         self._blame = blame
         self._waiting: list[tuple[Admission, asyncio.Future[Hold | None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, gates: Sequence[tuple[str, Gate]]) -> None:
-        """Ask these too from now on."""
-        self._gates.extend(gates)
+        """Ask these too from now on: those that record come last, so that they record what nobody else refuses."""
+        self._gates = sorted([*self._gates, *gates], key=lambda each: each[1].records)
 
     def covers(self, kind: str) -> bool:
         """Whether anybody wants to be asked about a kind: commands, queries or streams."""
@@ -87,7 +96,7 @@ class Gates:
 
     async def _ask(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> Sequence[Verdict]:
         what, began = f"gate {gate.name!r}", time.perf_counter()
-        task = asyncio.get_running_loop().create_task(_answer(gate, asked), name=f"gate {gate.name}")
+        task = asyncio.get_running_loop().create_task(self._answer(owner, gate, asked), name=f"gate {gate.name}")
         done, _ = await asyncio.wait({task}, timeout=gate.deadline)
         answer = task.result() if done else None
         if not done:
@@ -106,13 +115,14 @@ class Gates:
         self._report("gate.failed", f"{what} of plugin {owner!r} {problem}; what it was asked about is refused")
         return [Deny(f"gate {gate.name!r} {problem}", "unavailable")] * len(asked)
 
-
-async def _answer(gate: Gate, asked: Sequence[Admission]) -> object:
-    """What a gate says, or what it raised: nothing it does may leave the question open."""
-    try:
-        return await gate.admit(asked)
-    except BaseException as error:
-        return error
+    async def _answer(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> object:
+        """What a gate says, or what it raised: nothing it does may leave the question open."""
+        try:
+            if gate.of is None:
+                return await gate.admit(asked)
+            return await gate.admit(self._provided(gate.of, owner), asked)
+        except BaseException as error:
+            return error
 
 
 def _fits(answer: object, count: int) -> TypeGuard[Sequence[Verdict]]:

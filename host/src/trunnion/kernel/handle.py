@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -10,16 +10,20 @@ import msgspec
 
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.door import Door
+from trunnion.kernel.history import History
 from trunnion.kernel.plugin_registry import PluginRegistry
 from trunnion.kernel.settings import Settings
 from trunnion.kernel.state import State
+from trunnion.kernel.telling import followed
 from trunnion.kernel.threads import in_thread
 from trunnion.model.access import SYSTEM
+from trunnion.model.contributions import PluginRecord
 from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError, Unauthenticated
 from trunnion.model.events import event_word
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.names import is_stream_name
-from trunnion.model.runs import LOCAL_DOORS, Caller
+from trunnion.model.runs import LOCAL_DOORS, Caller, Run
+from trunnion.model.told import HostChange, Refused
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -95,6 +99,29 @@ class HostHandle:
         watched = self._kernel.blame.watched(self.owner, "the follower of its settings", callback, tell=False)
         self._ends.append(self._settings.follow(self.owner, watched))
 
+    def on_refusal(self, callback: Callable[[Refused], None]) -> None:
+        """Be told of everything that was asked for and refused, at any door; on the loop, until the holder ends.
+
+        It is called for every single one, as fast as strangers can ask, so it has to be quick.
+        """
+        self._ends.append(followed(self._kernel.telling.on_refusal, callback))
+
+    def on_end(self, callback: Callable[[Run, bool], None]) -> None:
+        """Be told of every run that has ended, with its end on record; on the loop, until the holder ends.
+
+        The callback is given the run and whether it is kept in the history. An observer is told of the ends of runs
+        that are kept, too, and will not miss one when the host dies; this is for those that are not, and is sooner.
+        """
+        self._ends.append(followed(self._kernel.telling.on_end, callback))
+
+    def before_change(self, callback: Callable[[HostChange], Awaitable[None]]) -> None:
+        """Be asked before a change of configuration or access takes effect, until the holder ends.
+
+        It takes effect when the callback has returned; should it raise, or take more than ten seconds, the change is
+        not made, and whoever wanted it is told why.
+        """
+        self._ends.append(followed(self._kernel.telling.before_change, callback))
+
     def let_go(self) -> None:
         """The holder has ended and is told nothing any more. The host does this by itself."""
         while self._ends:
@@ -124,6 +151,21 @@ class HostHandle:
     def recorded(self) -> frozenset[str]:
         """Of ``commands``, ``queries`` and ``streams`` those that a gate which ``records`` is asked about."""
         return self._kernel.gates.recorded
+
+    @property
+    def durability(self) -> str:
+        """What stored data outlives, as ``[store] durability`` says: ``power``, ``process`` or ``memory``."""
+        return str(self._settings.config.get("store.durability"))
+
+    @property
+    def plugins(self) -> Sequence[PluginRecord]:
+        """What became of each plugin."""
+        return self._kernel.records()
+
+    @property
+    def history(self) -> History:
+        """What is on record of runs and streams, as an observer gets to see it."""
+        return History(self._kernel.store, self._kernel.readers)
 
     async def require(self, kind: type[T]) -> T:
         """The object of a type that a plugin, the host or the embedding program provides.

@@ -15,10 +15,12 @@ from trunnion.access.register import Register, from_config, from_documents, to_d
 from trunnion.kernel.eventlog import EventLog
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.state import State
+from trunnion.kernel.telling import BeforeChange
 from trunnion.model.access import SYSTEM
 from trunnion.model.events import LOG
 from trunnion.model.json import Json, JsonObject, encode
 from trunnion.model.runs import Caller, Role
+from trunnion.model.told import HostChange
 
 ACCESS_STREAM = "host/access"
 """Tells of every change of principals, tokens and grants, and of failed proofs."""
@@ -34,18 +36,20 @@ class Identities:
         policy: is given another directory after each change.
         log: has the stream that tells of changes.
         report: takes what operators should know.
+        about_to: tells of a change before it is made, and may refuse it.
 
     Attributes:
         register: who there is, as of now.
         listeners: called after a change with the names and ids of what was removed.
     """
 
-    def __init__(self, policy: Policy, log: EventLog, report: Report) -> None:
+    def __init__(self, policy: Policy, log: EventLog, report: Report, about_to: BeforeChange) -> None:
         self.register = Register()
         self.listeners: list[Callable[[set[str]], None]] = []
         self._policy = policy
         self._log = log
         self._report = report
+        self._about_to = about_to
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Change]] = set()
         self._state: State
@@ -107,6 +111,9 @@ class Identities:
     async def _change(self, by: Caller, decide: Callable[[Register], Change]) -> Change:
         async with self._changing:
             change = decide(self.register)
+            await self._about_to(
+                HostChange(kind="access", code=change.code, text=change.text, facts=change.facts, caller=by)
+            )
             async with self._state.transaction() as transaction:
                 for record in change.remove:
                     await transaction.delete(record.key)

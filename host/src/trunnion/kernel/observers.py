@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,7 +34,14 @@ class ObserverPump:
     """Feeds one observer."""
 
     def __init__(
-        self, owner: str, observer: Observer, store: Store, readers: DaemonThreads, report: Report, blame: Blame
+        self,
+        owner: str,
+        observer: Observer,
+        store: Store,
+        readers: DaemonThreads,
+        report: Report,
+        blame: Blame,
+        provided: Callable[[type, str], object],
     ) -> None:
         self.observer = observer
         self.state = ObserverState(owner, observer.name, store.observer_position(observer.name))
@@ -42,6 +49,7 @@ class ObserverPump:
         self._readers = readers
         self._report = report
         self._blame = blame
+        self._provided = provided
         self._news = asyncio.Event()
         self._news.set()
 
@@ -83,7 +91,7 @@ class ObserverPump:
         while True:
             began = time.perf_counter()
             try:
-                await self.observer.on_events(events)
+                await self._tell(events)
                 self._blame.took(self.state.owner, what, began, BEHIND)
                 return
             except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
@@ -102,3 +110,9 @@ class ObserverPump:
                     )
             await asyncio.sleep(delay)
             delay = min(MAX_DELAY, delay * 2)
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        if self.observer.of is None:
+            await self.observer.on_events(events)
+        else:
+            await self.observer.on_events(self._provided(self.observer.of, self.state.owner), events)

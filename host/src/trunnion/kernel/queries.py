@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from trunnion.access.redaction import NOTHING, Redactor
 from trunnion.arguments import Bound
-from trunnion.kernel.admission import Admissions
 from trunnion.kernel.asked import bind
 from trunnion.kernel.authorizers import Authorizers
 from trunnion.kernel.entries import QueryEntry
@@ -19,6 +19,7 @@ from trunnion.kernel.lookup import Lookup
 from trunnion.kernel.masking import cleaned, mask, redactor_for, secrets_of
 from trunnion.kernel.outcome import raised, returned
 from trunnion.kernel.reporting import Report
+from trunnion.kernel.telling import Telling
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Admission as Question
 from trunnion.model.errors import DeadlineExceeded, InternalError, TrunnionError, Unavailable, error_from_info
@@ -37,7 +38,7 @@ class Queries:
         lookup: Lookup,
         gates: Gates,
         authorizers: Authorizers,
-        admissions: Admissions,
+        telling: Telling,
         readers: DaemonThreads,
         report: Report,
         redactor: Redactor,
@@ -46,7 +47,7 @@ class Queries:
         self._lookup = lookup
         self._gates = gates
         self._authorizers = authorizers
-        self._admissions = admissions
+        self._telling = telling
         self._readers = readers
         self._report = report
         self._redactor = redactor
@@ -61,22 +62,21 @@ class Queries:
             TrunnionError: it was refused, took too long, or failed.
         """
         try:
-            return await self._query(caller, query_id, args, argv)
+            entry, bound, redactor = await self._admitted(caller, query_id, args, argv)
+        except TrunnionError as error:
+            clean = cleaned(error, self._redactor)
+            self._telling.refused("query", self._redactor.text(query_id[:200]), caller, clean)
+            if clean is error:
+                raise
+            raise clean from None
+        try:
+            call = partial(entry.parameters.call, entry.query.handler, caller, bound)
+            return await self._answer(entry, redactor, call)
         except TrunnionError as error:
             clean = cleaned(error, self._redactor)
             if clean is error:
                 raise
             raise clean from None
-
-    async def _query(
-        self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None
-    ) -> Json:
-        try:
-            entry, bound, redactor = await self._admitted(caller, query_id, args, argv)
-        except TrunnionError as error:
-            self._admissions.counts[error.code] += 1
-            raise
-        return await self._answer(entry, redactor, lambda: entry.parameters.call(entry.query.handler, caller, bound))
 
     async def _admitted(
         self, caller: Caller, query_id: str, args: Mapping[str, Json] | None, argv: Sequence[str] | None

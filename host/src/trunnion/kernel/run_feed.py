@@ -119,7 +119,7 @@ async def follow_runs(kernel: Kernel, caller: Caller, after: str) -> AsyncGenera
     try:
         entry = await _admitted(kernel, caller)
     except TrunnionError as error:
-        kernel.admissions.counts[error.code] += 1
+        kernel.telling.refused("query", LIST, caller, error)
         raise
     feed = kernel.run_feed
     feed.open()

@@ -209,15 +209,18 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         admit: answers each admission of the batch, in order. An exception, a wrong count or a missed
             deadline refuses the whole batch.
         covers: which kinds it is asked about.
-        records: whether what passes is on record before it takes effect (an audit).
+        records: whether what passes is on record before it takes effect (an audit). It is asked after all gates that
+            do not record; a host that only reads does not ask it.
         deadline: seconds for one batch.
+        of: a type that a provider of the plugin gives: ``admit`` then gets that object before the batch.
     """
 
     name: str
-    admit: Callable[[Sequence[Admission]], Awaitable[Sequence[Verdict]]]
+    admit: Callable[..., Awaitable[Sequence[Verdict]]]
     covers: frozenset[str] = frozenset({"commands"})
     records: bool = False
     deadline: float = 5.0
+    of: type | None = None
 
 
 class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,11 +264,13 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
         on_events: awaited with each batch; the position moves on when it returns. An exception is
             reported and the batch given again after a delay.
         streams: name, or prefix ending in ``*``, of the streams it wants.
+        of: a type that a provider of the plugin gives: ``on_events`` then gets that object before the batch.
     """
 
     name: str
-    on_events: Callable[[Sequence[Event]], Awaitable[None]]
+    on_events: Callable[..., Awaitable[None]]
     streams: str = "*"
+    of: type | None = None
 
 
 class MetaSection(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,9 +59,13 @@ class TrunnionError(Exception):
     Args:
         message: what happened, to what, why, and what to do; never a secret, never a traceback.
         details: machine-readable facts beside the message.
+
+    Attributes:
+        run_id: the run that will not be, where it had an id already; for the host, no client is told.
     """
 
     code: str = "internal"
+    run_id: str = ""
 
     def __init__(self, message: str, details: JsonObject | None = None) -> None:
         super().__init__(message)
