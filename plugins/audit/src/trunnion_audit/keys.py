@@ -130,16 +130,14 @@ def write_keys(folder: Path, host_id: str, keys: Sequence[KeyEntry]) -> None:
 class Salts:
     """Makes the salts of commitments: each can be disclosed without saying anything of another.
 
-    Args:
-        secret: 32 bytes that never leave this host.
+    Until they are taken from a log they are of no use to anybody: a receipt could not show them again.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(SALT_BYTES)
 
-    @classmethod
-    def open(cls, folder: Path) -> Salts:
-        """Those of a log, made at its first start.
+    def take(self, folder: Path) -> None:
+        """Go by the secret of a log, made at its first start.
 
         Raises:
             KeyProblem: the file is there and cannot be used.
@@ -148,7 +146,7 @@ class Salts:
         try:
             secret = path.read_bytes()
         except FileNotFoundError:
-            secret = secrets.token_bytes(SALT_BYTES)
+            secret = self._secret
             replace_whole(path, secret)
         except OSError as error:
             raise KeyProblem(
@@ -156,7 +154,7 @@ class Salts:
             ) from error
         if len(secret) != SALT_BYTES:
             raise KeyProblem(f"the secret of the salts {path} has {len(secret)} bytes, not {SALT_BYTES}")
-        return cls(secret)
+        self._secret = secret
 
     def salt(self, field: str, run: str) -> bytes:
         """The salt of one commitment of one run, 32 bytes."""

@@ -52,6 +52,7 @@ class Log:
     Attributes:
         intents: number of the intent of each run that has no outcome yet, in order.
         keys: all public keys, oldest first.
+        ended: runs whose outcome was in the end of the log when it was opened.
     """
 
     def __init__(self, folder: Path, found: Found, key: SigningKey, rules: Rules, segment: Segment) -> None:
@@ -59,6 +60,7 @@ class Log:
         self.rules = rules
         self.intents = found.intents
         self.keys = list(found.keys)
+        self.ended = found.ended
         self._chain = found.chain
         self._key = key
         self._segment = segment

@@ -270,11 +270,8 @@ class Missing(Record, kw_only=True):
     kind: str = ""
     n: int = 0
     prev: str = ""
-    principal: str
     reason: str
     run: str
-    source: str
-    target: str
     ts: int
 
 

@@ -42,6 +42,7 @@ class Found(NamedTuple):
         intents: number and run of the intents that have no outcome, in order.
         keys: all public keys, oldest first.
         since_checkpoint: how many records come after the last checkpoint.
+        ended: runs whose outcome stands in the segments that were read.
     """
 
     chain: Chain
@@ -52,6 +53,7 @@ class Found(NamedTuple):
     intents: dict[str, int]
     keys: tuple[KeyEntry, ...]
     since_checkpoint: int
+    ended: frozenset[str] = frozenset()
 
 
 class _Seen(msgspec.Struct):
@@ -125,12 +127,21 @@ class _Reading:
         self._intents: dict[str, int] = {}
         self._segment = self._size = self._began = self._since = 0
         self._torn: Torn | None = None
+        self._ended: set[str] = set()
 
     def found(self) -> Found:
         """What was read."""
         chain = self._chain or Chain(self._host_id)
         return Found(
-            chain, self._segment, self._size, self._began, self._torn, self._intents, tuple(self._keys), self._since
+            chain,
+            self._segment,
+            self._size,
+            self._began,
+            self._torn,
+            self._intents,
+            tuple(self._keys),
+            self._since,
+            frozenset(self._ended),
         )
 
     def read(self, segment: SegmentFile, *, last: bool) -> None:
@@ -189,6 +200,8 @@ class _Reading:
             self._intents[seen.run] = seen.n
         elif seen.kind in ("outcome", "missing") or (seen.kind == "refusal" and seen.run):
             self._intents.pop(seen.run, None)
+            if seen.kind == "outcome":
+                self._ended.add(seen.run)
         elif seen.kind in _KEYS and all(key.id != seen.key for key in self._keys):
             self._keys.append(KeyEntry(seen.key, seen.public, line.decode()))
 

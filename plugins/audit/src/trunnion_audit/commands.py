@@ -1,0 +1,49 @@
+"""The commands and queries of the audit itself. Whoever uses them is on record, whatever the policy says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trunnion import Command, Context, Contributed, Json, Query
+from trunnion_audit.audit import RECOVER, Audit
+
+LOCK = "audit"
+
+
+async def recover(ctx: Context, reason: str) -> Json:
+    """Begin another audit log in the place of one that cannot be gone on with.
+
+    The old one is put aside whole; the first record of the new one says where it is, how far it went and why. This is
+    the one command that runs while nothing can be put on record.
+
+    Args:
+        reason: for the record.
+    """
+    return await ctx.require(Audit).recover(reason, ctx.caller, ctx.run.id)
+
+
+async def rotate_key(ctx: Context, reason: str) -> str:
+    """Have a new key sign the audit log from now on; the old one vouches for it and is removed.
+
+    Args:
+        reason: for the record.
+    """
+    return await ctx.require(Audit).rotate_key(reason, ctx.caller, ctx.run.id)
+
+
+def commands() -> Sequence[Command]:
+    """What can be done."""
+    return [
+        Command.of(recover, id=RECOVER, role="admin", local=True, lock=LOCK),
+        Command.of(rotate_key, id="audit.rotate-key", role="admin", lock=LOCK),
+    ]
+
+
+def queries(audit: Audit) -> Contributed:
+    """What can be asked of an audit that is open."""
+
+    async def status() -> Json:
+        """How the audit log fares: whether it is written, how far it is, what signs it, and its further places."""
+        return audit.status()
+
+    return Contributed(queries=[Query.of(status, console="audit", role="viewer")])
