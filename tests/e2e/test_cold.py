@@ -267,7 +267,7 @@ def test_a_missing_configuration_is_one_line(place):
 def test_what_a_plugin_prints_at_import_is_not_on_standard_output(place):
     plugin = place.root / "plugins" / "demo.py"
     plugin.write_text("print('imported')\n" + plugin.read_text())
-    assert place.json("plugins", "--json")[0]["id"] == "demo"
+    assert "demo" in [record["id"] for record in place.json("plugins", "--json")]
     assert place.run("run", "--json", "demo.greet").out.startswith("{")
 
 

@@ -291,7 +291,7 @@ class Audit:
             raise CommandFailed(f"no other log can be begun: {error}") from error
         self.ledger.adopt(log)
         self._known_log = log
-        detail: dict[str, Json] = {"reason": reason, "fault": fault.text, **after}
+        detail: dict[str, Json] = {**after, "reason": reason, "fault": fault.text}
         await self._insist([admin_of(RECOVER, detail, now(), caller=caller, run_id=run_id)])
         return dict(after)
 

@@ -1,0 +1,390 @@
+"""What happens when the record cannot be kept, and how it is kept again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_kit import check_chain, of_kind, records
+
+from trunnion import Command, Json, NotFound, Unavailable
+from trunnion.testing import Hosting
+from trunnion_audit.segment import Segment
+
+pytestmark = pytest.mark.anyio
+DONE: list[int] = []
+
+
+def do(number: int) -> int:
+    DONE.append(number)
+    return number
+
+
+def say(text: str) -> int:
+    return len(text)
+
+
+DO, SAY = Command.of(do, console="t"), Command.of(say, console="t")
+EASY = Command.of(do, console="easy")
+
+
+def hosting(data: Path, /, **settings: Json) -> Hosting:
+    DONE.clear()
+    return Hosting(
+        plugins=["audit"], commands=[DO, SAY, EASY], data_dir=data, store="process", settings={"audit": settings}
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def folder(data: Path) -> Path:
+    return data / "audit"
+
+
+def actions(folder: Path) -> list[str]:
+    return [record["action"] for record in of_kind(folder, "admin")]
+
+
+# -- O8: the file ---------------------------------------------------------------------------------
+
+
+def gone(path: Path) -> Callable[[], object]:
+    kept = path.with_name("kept")
+    path.rename(kept)
+    return lambda: kept.rename(path)
+
+
+def replaced(path: Path) -> Callable[[], object]:
+    back = gone(path)
+    path.write_bytes(path.with_name("kept").read_bytes())
+    path.chmod(0o600)
+    return back
+
+
+def opened_up(path: Path) -> Callable[[], object]:
+    path.chmod(0o644)
+    return lambda: path.chmod(0o600)
+
+
+def written_to(path: Path) -> Callable[[], object]:
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"{}\n")
+    return lambda: os.truncate(path, size)
+
+
+@pytest.mark.parametrize("harm", [gone, replaced, opened_up, written_to])
+async def test_o8_harm_to_the_file_refuses_strict_commands_until_it_is_undone(
+    data: Path, folder: Path, harm: Callable[[Path], Callable[[], object]]
+) -> None:
+    async with hosting(data, policy={"easy.*": "best-effort"}) as host:
+        await host.invoke("t.do", number=1)
+        await host.settle()
+        undo = harm(folder / "audit-00000001.jsonl")
+        with pytest.raises(Unavailable, match="cannot be put on record"):
+            await host.submit("t.do", number=2)
+        await host.invoke("easy.do", number=3)
+        assert DONE == [1, 3]
+        undo()
+        await host.invoke("t.do", number=4)
+        assert DONE == [1, 3, 4]
+        await host.settle()
+    check_chain(folder)
+    told = [(record["kind"], record.get("action")) for record in records(folder)]
+    assert told.index(("admin", "audit.fault")) < told.index(("admin", "audit.heal"))
+    (heal,) = [record for record in of_kind(folder, "admin") if record["action"] == "audit.heal"]
+    assert json.loads(heal["detail"])["refused"] >= 1
+    assert sum(record["count"] for record in of_kind(folder, "lost")) == 1
+    # The refused one is told too, and with the run it would have been.
+    assert [record["code"] for record in of_kind(folder, "refusal")] == ["unavailable"]
+
+
+async def test_o8_without_the_defence(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the look at the file a command goes on, recorded in a file that nobody will find."""
+    monkeypatch.setattr(Segment, "look", lambda self: None)
+    async with hosting(data) as host:
+        gone(folder / "audit-00000001.jsonl")
+        await host.invoke("t.do", number=2)
+        assert DONE == [2]
+
+
+# -- B2: no space ---------------------------------------------------------------------------------
+
+
+class Full:
+    """A disk that takes only the beginning of what is written to the log."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.full = False
+        real = os.write
+
+        def write(descriptor: int, data: bytes) -> int:
+            if self.full and str(folder) in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+                if len(data) > 10:
+                    return real(descriptor, data[:10])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(descriptor, data)
+
+        monkeypatch.setattr("trunnion_audit.segment.os.write", write)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Full:
+    return Full(monkeypatch, folder)
+
+
+async def test_b2_a_full_disk_refuses_strict_commands_and_outcomes_come_later(
+    data: Path, folder: Path, disk: Full
+) -> None:
+    go = asyncio.Event()
+
+    async def wait() -> None:
+        await go.wait()
+
+    made = Hosting(plugins=["audit"], commands=[DO, Command.of(wait, console="t")], data_dir=data, store="process")
+    DONE.clear()
+    async with made as host:
+        waiting = await host.submit("t.wait")
+        disk.full = True
+        for number in range(3):
+            with pytest.raises(Unavailable, match="No space left"):
+                await host.submit("t.do", number=number)
+        assert DONE == []
+        go.set()
+        await host.wait(waiting)
+        assert of_kind(folder, "outcome") == []
+        disk.full = False
+        run = await host.invoke("t.do", number=9)
+        await host.settle()
+        assert {record["run"] for record in of_kind(folder, "outcome")} == {waiting.id, run.id}
+    check_chain(folder)
+    assert actions(folder) == ["host.start", "audit.fault", "audit.heal", "host.stop"]
+    assert len(of_kind(folder, "refusal")) == 3
+
+
+# -- O9: further places ---------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def datagrams(path: Path) -> AsyncIterator[socket.socket]:
+    """A syslog that takes messages."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.bind(str(path))
+        made.setblocking(False)
+        yield made
+
+
+def received(place: socket.socket) -> list[dict[str, Any]]:
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            head, _, text = place.recv(1 << 16).partition(b" audit - ")
+            assert head.startswith(b"<109>1 ")
+            found.append(json.loads(text))
+    return found
+
+
+async def test_a_copy_of_every_record_goes_to_syslog(data: Path, folder: Path, tmp_path: Path) -> None:
+    async with datagrams(tmp_path / "log") as place:
+        async with hosting(data, syslog={"address": str(tmp_path / "log")}) as host:
+            await host.invoke("t.do", number=1)
+        told = received(place)
+    assert {record["kind"] for record in told} == {"admin", "intent", "outcome"}
+    assert all(record in records(folder) for record in told)
+
+
+async def test_o9_a_place_that_hangs_holds_nothing_up(data: Path, folder: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf:
+        deaf.bind(str(tmp_path / "log"))
+        deaf.listen(1)  # and never accepts, or reads
+        syslog: Json = {"address": str(tmp_path / "log")}
+        async with hosting(data, syslog=syslog, sink_timeout=0.2) as host:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            for _ in range(50):
+                await host.invoke("t.say", text="x" * 40_000)
+            assert loop.time() - began < 10
+            feed = host.host.kernel.providers.get(_audit_type(), "audit").ledger.sinks[0]  # type: ignore[attr-defined]
+            async with asyncio.timeout(10):
+                while feed.state != "slow":
+                    await asyncio.sleep(0.01)
+            status = await host.query("audit.status")
+    assert isinstance(status, dict)
+    (sink,) = status["sinks"]
+    assert status["state"] == "well" and sink["state"] == "slow" and "within 0.2 s" in sink["reason"]
+    assert len(of_kind(folder, "intent")) >= 50
+
+
+def _audit_type() -> type:
+    from trunnion_audit.audit import Audit
+
+    return Audit
+
+
+async def test_b2_a_place_that_stands_in_accepts_while_the_disk_is_full(
+    data: Path, folder: Path, disk: Full, tmp_path: Path
+) -> None:
+    syslog: Json = {"address": str(tmp_path / "log"), "stand_in": True}
+    async with datagrams(tmp_path / "log") as place, hosting(data, syslog=syslog) as host:
+        await host.invoke("t.do", number=1)
+        await host.settle()
+        disk.full = True
+        received(place)
+        run = await host.invoke("t.do", number=2)
+        assert DONE == [1, 2]
+        told = [record for record in received(place) if record["kind"] == "intent"]
+        assert [record["run"] for record in told] == [run.id] and "n" not in told[0]
+        assert run.id not in [record.get("run") for record in records(folder)]
+        disk.full = False
+        await host.invoke("t.do", number=3)
+        await host.settle()
+    check_chain(folder)
+    intents = of_kind(folder, "intent")
+    assert [json.loads(record["args"])["number"] for record in intents] == [1, 2, 3]
+    assert {record["run"] for record in of_kind(folder, "outcome")} == {record["run"] for record in intents}
+
+
+async def test_a_place_that_does_not_stand_in_is_no_reason_to_go_on(data: Path, disk: Full, tmp_path: Path) -> None:
+    async with datagrams(tmp_path / "log"), hosting(data, syslog={"address": str(tmp_path / "log")}) as host:
+        disk.full = True
+        with pytest.raises(Unavailable):
+            await host.submit("t.do", number=2)
+        disk.full = False
+    assert DONE == []
+
+
+# -- O10: broken from the start -------------------------------------------------------------------
+
+
+async def test_o10_a_log_that_cannot_be_opened_is_named_and_goes_on_without_a_restart(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    async with hosting(data):
+        pass
+    key = next(folder.glob("key-*.pem"))
+    key.rename(tmp_path / key.name)
+    async with hosting(data) as host:
+        with pytest.raises(Unavailable, match=r"the signing key .* cannot be read"):
+            await host.submit("t.do", number=1)
+        (tmp_path / key.name).rename(key)
+        async with asyncio.timeout(5):
+            while not DONE:
+                try:
+                    await host.invoke("t.do", number=2)
+                except Unavailable:
+                    await asyncio.sleep(0.05)
+    assert DONE == [2]
+    assert actions(folder)[2:5] == ["audit.fault", "host.start", "audit.heal"]
+    check_chain(folder)
+
+
+async def test_o10_a_place_that_never_worked_is_named_and_the_file_counts(data: Path, tmp_path: Path) -> None:
+    async with hosting(data, syslog={"address": str(tmp_path / "nowhere"), "stand_in": True}) as host:
+        await host.invoke("t.do", number=1)
+        status = await host.query("audit.status")
+        assert isinstance(status, dict)
+        assert status["state"] == "well"
+        assert "No such file" in status["sinks"][0]["reason"]
+
+
+async def test_o10_the_way_back_in_is_itself_on_record(data: Path, folder: Path) -> None:
+    async with hosting(data) as host:
+        await host.invoke("t.do", number=1)
+    path = folder / "audit-00000001.jsonl"
+    kept = path.read_bytes()
+    path.write_bytes(kept.replace(b"t.do", b"t.xx", 1))
+    async with hosting(data) as host:
+        with pytest.raises(Unavailable, match="is not the one that follows"):
+            await host.submit("t.do", number=1)
+        with pytest.raises(Unavailable):
+            await host.submit("principals.add", name="eve")
+        with pytest.raises(NotFound):
+            await host.as_principal("ann", "admin", "rpc").submit("audit.recover", reason="x")
+        run = await host.invoke("audit.recover", reason="restored from nowhere")
+        assert run.status == "succeeded", run.error
+        await host.invoke("t.do", number=2)
+        await host.settle()
+    assert DONE == [2]
+    check_chain(folder)
+    after = records(folder)[0]["after"]
+    last = kept.rstrip(b"\n").rpartition(b"\n")[2]
+    assert (after["head"], after["n"]) == (hashlib.sha256(last).hexdigest(), json.loads(last)["n"])
+    aside = folder / after["aside"]
+    assert (aside / path.name).read_bytes() == kept.replace(b"t.do", b"t.xx", 1)
+    (told,) = [record for record in of_kind(folder, "admin") if record["action"] == "audit.recover"]
+    assert (told["run"], told["principal"]) == (run.id, "tester")
+    assert json.loads(told["detail"])["reason"] == "restored from nowhere"
+    assert run.id in [record["run"] for record in of_kind(folder, "outcome")]
+
+
+async def test_a_log_that_is_well_cannot_be_put_aside(data: Path, folder: Path) -> None:
+    async with hosting(data) as host:
+        run = await host.invoke("audit.recover", reason="I do not like it")
+        assert run.status == "failed" and run.error is not None and "is well" in run.error.message
+    assert not list(folder.glob("aside-*"))
+
+
+# -- O11: too large -------------------------------------------------------------------------------
+
+
+async def test_o11_of_large_arguments_digest_size_and_beginning_are_kept(data: Path, folder: Path) -> None:
+    async with hosting(data) as host:
+        run = await host.invoke("t.say", text="é" * 1_000_000)
+        assert run.status == "succeeded"
+    (intent,) = of_kind(folder, "intent")
+    text = json.dumps({"text": "é" * 1_000_000}, ensure_ascii=False, separators=(",", ":"))
+    assert "args" not in intent
+    assert intent["args_size"] == len(text.encode())
+    assert text.startswith(intent["args_head"]) and len(intent["args_head"]) > 400
+    assert intent["args_digest"] == run.args_digest
+    assert sum(path.stat().st_size for path in folder.glob("audit-*")) < 64 << 10
+
+
+async def test_o11_strict_commands_with_large_arguments_are_refused_where_policy_says_so(
+    data: Path, folder: Path
+) -> None:
+    async with hosting(data, oversized="refuse", max_record_bytes=4096) as host:
+        large, small = await asyncio.gather(
+            host.submit("t.say", text="x" * 5000), host.submit("t.do", number=5), return_exceptions=True
+        )
+        assert "max_record_bytes" in str(large)
+        assert not isinstance(small, BaseException)
+        await host.wait(small)
+    assert [record["target"] for record in of_kind(folder, "intent")] == ["t.do"]
+
+
+# -- O14: between intent and outcome --------------------------------------------------------------
+
+
+async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(data: Path, folder: Path) -> None:
+    from audit_kit import intent
+
+    from trunnion_audit.log import Log, Rules
+
+    async with hosting(data) as host:
+        await host.invoke("t.do", number=1)
+        host_id = host.host.kernel.identity.host_id
+    log = Log.open(folder, host_id, Rules(), 5)
+    log.write([intent(number) for number in range(20)], 5)
+    lost = {record["run"]: record["n"] for record in of_kind(folder, "intent") if record["run"].startswith("run-")}
+    log.close()
+    async with hosting(data):
+        pass
+    missing = of_kind(folder, "missing")
+    assert {record["run"]: record["intent"] for record in missing} == lost
+    async with hosting(data):
+        pass
+    assert len(of_kind(folder, "missing")) == 20
