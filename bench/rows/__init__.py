@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench.harness import Effort
 from bench.result import Result
-from bench.rows import durable, fanout, growth, history, memory, rpc, run, script, start, tty, validate
+from bench.rows import audit, durable, fanout, growth, history, memory, rpc, run, script, start, tty, validate
 
 ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-run": run.measure,
@@ -22,5 +22,7 @@ ROWS: dict[str, Callable[[Effort], Result]] = {
     "perf-rpc-invoke": rpc.measure_invoke,
     "perf-rpc-stream": rpc.measure_stream,
     "perf-tty": tty.measure,
+    "perf-audit": audit.measure,
+    "perf-audit-write": audit.measure_write,
     "growth": growth.measure,
 }

@@ -284,7 +284,7 @@ class Host:
         ]
         kernel.observers = pumps
         for pump in pumps:
-            kernel.committer.listeners.append(pump.wake)
+            kernel.committer.event_listeners.append(pump.committed)
             self._background(pump.run(), f"observer {pump.observer.name}")
 
     def _background(self, coroutine: Coroutine[None, None, None], name: str) -> None:

@@ -177,6 +177,7 @@ async def test_a_history_that_cannot_be_read_does_not_end_an_observer(start, mon
     async def take(events) -> None:
         got.extend(events)
 
+    monkeypatch.setattr(observers, "FRESH", -1)  # nothing is kept in memory for it
     async with start(cmd(quick), plugin=observer(take)) as host:
         read = host.kernel.store.read_commits
 

@@ -23,6 +23,7 @@ from trunnion.kernel.clock import Clock, Timer
 from trunnion.kernel.eventlog import StreamLog
 from trunnion.kernel.reporting import Report
 from trunnion.model.errors import TrunnionError, Unavailable
+from trunnion.model.events import Event
 from trunnion.model.runs import ArtifactInfo, Run
 from trunnion.store.base import Accept, Batch, DiskFull, DocumentWrite, Store
 
@@ -35,6 +36,9 @@ NOTHING_SEALED: Mapping[int, bytes] = {}
 
 Settled: TypeAlias = Callable[[TrunnionError | None], None]
 """Told when a change is on record, or why it will never be."""
+
+
+Committed: TypeAlias = Callable[[int, int, Mapping[str, Sequence[Event]]], None]
 
 
 class Change(msgspec.Struct, eq=False):
@@ -68,6 +72,7 @@ class Committer:
     Attributes:
         listeners: called after each commit.
         run_listeners: given the id of each run whose row is on record anew.
+        event_listeners: given the host-wide position before and after each commit, and its events by stream.
     """
 
     def __init__(
@@ -93,6 +98,8 @@ class Committer:
         self.idle_waiters: list[Callable[[], None]] = []
         self.listeners: list[Callable[[], None]] = []
         self.run_listeners: list[Callable[[str], None]] = []
+        self.event_listeners: list[Committed] = []
+        self._position = 0
         self.commits = 0
 
     # -- what the kernel calls --------------------------------------------------------------------
@@ -192,9 +199,18 @@ class Committer:
             self._dirty = {name: log for name, log in self._dirty.items() if name not in dirty}
         logs = [(log, log.seq) for log in dirty.values()]
         self._in_flight = True
-        self._store.commit(_batch(changes, dirty), partial(self._done, changes, logs))
+        batch = _batch(changes, dirty)
+        if self.event_listeners:
+            self._position = self._store.end_position()
+        self._store.commit(batch, partial(self._done, changes, logs, batch.appends))
 
-    def _done(self, changes: list[Change], logs: list[tuple[StreamLog, int]], error: Exception | None) -> None:
+    def _done(
+        self,
+        changes: list[Change],
+        logs: list[tuple[StreamLog, int]],
+        appends: Mapping[str, Sequence[Event]],
+        error: Exception | None,
+    ) -> None:
         self._in_flight = False
         proved, self._proving = self._proving, False
         if error is None:
@@ -208,6 +224,8 @@ class Committer:
                 self._tell_of_runs(changes)
             for listener in self.listeners:
                 listener()
+            for committed in self.event_listeners:
+                committed(self._position, self._store.end_position(), appends)
         elif isinstance(error, DiskFull):
             self._disk_is_full(error, changes, logs)
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from functools import partial
+from typing import TypeAlias, TypeGuard
 
 from trunnion.kernel.blame import AWAITED, Blame
 from trunnion.model.commands import Effect
@@ -15,6 +16,83 @@ from trunnion.model.errors import Forbidden, TrunnionError, Unavailable
 from trunnion.model.runs import Caller, Run
 
 _DENIALS: dict[str, type[TrunnionError]] = {"forbidden": Forbidden, "unavailable": Unavailable, "busy": BusyError}
+
+
+_Waiting: TypeAlias = tuple[Admission, "asyncio.Future[Hold | None]"]
+
+
+class _Round:
+    """One batch on its way past the gates.
+
+    Attributes:
+        open: what nobody has refused yet, by its number in the batch.
+        held: by run.
+        gate: the gate it is at.
+        over: it was given up here and goes on as another round.
+        task: it is worked at by.
+        late: what is done when the gate it is at does not answer in time.
+    """
+
+    __slots__ = ("gate", "held", "late", "open", "over", "task")
+
+    def __init__(
+        self, open_: dict[int, _Waiting] | None = None, held: dict[str, Hold] | None = None, gate: int = 0
+    ) -> None:
+        self.open = open_ or {}
+        self.held = held if held is not None else {}
+        self.gate = gate
+        self.over = False
+        self.task: asyncio.Task[None] | None = None
+        self.late: Callable[[], None] = lambda: None
+
+    def asked_of(self, gate: Gate) -> dict[int, Admission]:
+        """What a gate covers."""
+        return {n: asked for n, (asked, _) in self.open.items() if _PLURALS[asked.kind] in gate.covers}
+
+    def take(self, gate: Gate, asked: dict[int, Admission], verdicts: Sequence[Verdict]) -> None:
+        """Go by what a gate said."""
+        for (number, admission), verdict in zip(asked.items(), verdicts, strict=True):
+            if isinstance(verdict, Deny):
+                _refuse(self.open.pop(number)[1], verdict, gate, admission)
+            elif isinstance(verdict, Hold):
+                self.held.setdefault(admission.run_id, verdict)
+
+    def pass_rest(self) -> None:
+        """Nobody is left to ask."""
+        for admission, future in self.open.values():
+            if not future.done():
+                future.set_result(self.held.get(admission.run_id) if admission.kind == "command" else None)
+
+
+class _Watch:
+    """Sees to deadlines with one timer for all: nearly every gate answers long before its own."""
+
+    def __init__(self) -> None:
+        self._due: dict[_Round, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, round_: _Round, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._due[round_] = due = loop.time() + seconds
+        if self._timer is None or self._timer.when() > due:
+            self._arm(due)
+
+    def discard(self, round_: _Round) -> None:
+        self._due.pop(round_, None)
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for round_ in [each for each, due in self._due.items() if due <= now]:
+            del self._due[round_]
+            round_.late()
+        if self._due:
+            self._arm(min(self._due.values()))
 
 
 class Gates:
@@ -39,16 +117,18 @@ class Gates:
         self.add(gates)
         self._report = report
         self._blame = blame
-        self._waiting: list[tuple[Admission, asyncio.Future[Hold | None]]] = []
+        self._waiting: list[_Waiting] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watch = _Watch()
 
     def add(self, gates: Sequence[tuple[str, Gate]]) -> None:
         """Ask these too from now on: those that record come last, so that they record what nobody else refuses."""
         self._gates = sorted([*self._gates, *gates], key=lambda each: each[1].records)
+        self._covered = frozenset[str]().union(*(gate.covers for _, gate in self._gates))
 
     def covers(self, kind: str) -> bool:
         """Whether anybody wants to be asked about a kind: commands, queries or streams."""
-        return bool(self._gates) and any(kind in gate.covers for _, gate in self._gates)
+        return kind in self._covered
 
     def covering(self, kind: str) -> list[str]:
         """Names of the gates that are asked about a ``command``, ``query`` or ``stream``."""
@@ -68,52 +148,64 @@ class Gates:
         future: asyncio.Future[Hold | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((admission, future))
         if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._send)
+            self._begin(_Round())
         return await future
 
-    def _send(self) -> None:
-        batch, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._judge(batch), name="gates")
+    def _begin(self, round_: _Round) -> None:
+        round_.task = task = asyncio.get_running_loop().create_task(self._judge(round_), name="gates")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _judge(self, batch: list[tuple[Admission, asyncio.Future[Hold | None]]]) -> None:
-        held: dict[str, Hold] = {}
-        open_ = dict(enumerate(batch))
-        for owner, gate in self._gates:
-            asked = {n: a for n, (a, _) in open_.items() if _PLURALS[a.kind] in gate.covers}
-            if not asked:
-                continue
-            verdicts = await self._ask(owner, gate, list(asked.values()))
-            for (number, admission), verdict in zip(asked.items(), verdicts, strict=True):
-                if isinstance(verdict, Deny):
-                    _refuse(open_.pop(number)[1], verdict, gate, admission)
-                elif isinstance(verdict, Hold):
-                    held.setdefault(admission.run_id, verdict)
-        for admission, future in open_.values():
-            if not future.done():
-                future.set_result(held.get(admission.run_id) if admission.kind == "command" else None)
+    async def _judge(self, round_: _Round) -> None:
+        """All who came in the same turn of the loop are one batch."""
+        if not round_.open:
+            round_.open = dict(enumerate(self._waiting))
+            self._waiting = []
+        while round_.gate < len(self._gates):
+            owner, gate = self._gates[round_.gate]
+            asked = round_.asked_of(gate)
+            if asked:
+                verdicts = await self._ask(owner, gate, round_, asked)
+                if round_.over:
+                    return
+                round_.take(gate, asked, verdicts)
+            round_.gate += 1
+        round_.pass_rest()
 
-    async def _ask(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> Sequence[Verdict]:
-        what, began = f"gate {gate.name!r}", time.perf_counter()
-        task = asyncio.get_running_loop().create_task(self._answer(owner, gate, asked), name=f"gate {gate.name}")
-        done, _ = await asyncio.wait({task}, timeout=gate.deadline)
-        answer = task.result() if done else None
-        if not done:
-            task.cancel()
-            problem = f"did not answer within {gate.deadline:g} s"
-            self._blame.missed(owner, what, gate.deadline)
-        elif isinstance(answer, BaseException):
+    async def _ask(self, owner: str, gate: Gate, round_: _Round, asked: dict[int, Admission]) -> Sequence[Verdict]:
+        what, began, batch = f"gate {gate.name!r}", time.perf_counter(), list(asked.values())
+        round_.late = partial(self._late, owner, gate, round_, asked)
+        self._watch.add(round_, gate.deadline)
+        answer = await self._answer(owner, gate, batch)
+        self._watch.discard(round_)
+        if round_.over:
+            return ()
+        if isinstance(answer, BaseException):
             problem = f"failed: {type(answer).__name__}: {answer}"
             self._blame.raised(owner, what, answer)
-        elif _fits(answer, len(asked)):
+        elif _fits(answer, len(batch)):
             self._blame.took(owner, what, began, AWAITED)
             return answer
         else:
             problem = "gave an answer that does not fit its question"
             self._blame.failed(owner, what, problem)
-        self._report("gate.failed", f"{what} of plugin {owner!r} {problem}; what it was asked about is refused")
-        return [Deny(f"gate {gate.name!r} {problem}", "unavailable")] * len(asked)
+        return self._denials(owner, gate, problem, len(batch))
+
+    def _late(self, owner: str, gate: Gate, round_: _Round, asked: dict[int, Admission]) -> None:
+        """A gate has not answered in time: what it was asked about is refused, the rest goes on without it."""
+        round_.over = True
+        problem = f"did not answer within {gate.deadline:g} s"
+        self._blame.missed(owner, f"gate {gate.name!r}", gate.deadline)
+        round_.take(gate, asked, self._denials(owner, gate, problem, len(asked)))
+        if round_.task is not None:
+            round_.task.cancel()
+        if round_.open:
+            self._begin(_Round(round_.open, round_.held, round_.gate + 1))
+
+    def _denials(self, owner: str, gate: Gate, problem: str, count: int) -> Sequence[Verdict]:
+        text = f"gate {gate.name!r} of plugin {owner!r} {problem}; what it was asked about is refused"
+        self._report("gate.failed", text)
+        return [Deny(f"gate {gate.name!r} {problem}", "unavailable")] * count
 
     async def _answer(self, owner: str, gate: Gate, asked: Sequence[Admission]) -> object:
         """What a gate says, or what it raised: nothing it does may leave the question open."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from trunnion.kernel.blame import BEHIND, Blame
+from trunnion.kernel.eventlog import EVENT_OVERHEAD, event_size
 from trunnion.kernel.reporting import Report
 from trunnion.kernel.threads import DaemonThreads, in_thread
 from trunnion.model.contributions import Observer
@@ -16,6 +17,12 @@ from trunnion.model.events import Event
 from trunnion.store.base import Commit, Store
 
 BATCH = 256
+FRESH = 4 << 20
+"""Bytes of events that are kept in memory for an observer; one that is slower reads them from the store."""
+
+LINGER = 0.005
+"""Seconds in which commits gather: one batch of many costs little more than one of few."""
+
 FIRST_DELAY = 0.5
 MAX_DELAY = 60.0
 
@@ -50,17 +57,26 @@ class ObserverPump:
         self._report = report
         self._blame = blame
         self._provided = provided
+        self._reached = self.state.position
+        self._fresh: list[Commit] = []
+        self._bytes = 0
         self._news = asyncio.Event()
         self._news.set()
 
-    def wake(self) -> None:
-        """Something was committed."""
+    def committed(self, before: int, after: int, appends: Mapping[str, Sequence[Event]]) -> None:
+        """Something was committed. Whoever has been handed everything before it need not read it from the store."""
         self._news.set()
+        if before != (self._fresh[-1].position if self._fresh else self._reached) or self._bytes > FRESH:
+            return
+        events = [event for name in appends if self._wants(name) for event in appends[name]]
+        self._fresh.append(Commit(after, events))
+        self._bytes += EVENT_OVERHEAD + sum(map(event_size, events))
 
     async def run(self) -> None:
         """Follow for ever."""
         while True:
             await self._news.wait()
+            await asyncio.sleep(LINGER)
             self._news.clear()
             try:
                 await self.catch_up()
@@ -72,19 +88,36 @@ class ObserverPump:
 
     async def catch_up(self) -> None:
         """Hand on everything committed so far."""
-        while commits := await self._read():
-            wanted = [event for commit in commits for event in commit.events if self._wants(event)]
+        while commits := self._taken() or await self._read():
+            self._reached = commits[-1].position
+            wanted = [event for commit in commits for event in commit.events]
             if wanted:
                 await self._deliver(wanted)
-            self.state.position = commits[-1].position
-            self._store.set_observer_position(self.observer.name, self.state.position)
+            self._at(self._reached)
+
+    def _taken(self) -> Sequence[Commit]:
+        """What is in memory; it goes on from what was reached."""
+        taken, self._fresh, self._bytes = self._fresh, [], 0
+        return taken
 
     async def _read(self) -> Sequence[Commit]:
-        return await in_thread(self._readers, lambda: self._store.read_commits(self.state.position, BATCH))
+        """What is in the store after what was reached."""
+        after, end = self._reached, self._store.end_position()
+        if after >= end:
+            return ()
+        commits = await in_thread(self._readers, lambda: self._store.read_commits(after, BATCH))
+        if not commits:  # what there was is no longer kept
+            self._reached = end
+            self._at(end)
+        return [Commit(c.position, [event for event in c.events if self._wants(event.stream)]) for c in commits]
 
-    def _wants(self, event: Event) -> bool:
+    def _at(self, position: int) -> None:
+        self.state.position = position
+        self._store.set_observer_position(self.observer.name, position)
+
+    def _wants(self, stream: str) -> bool:
         pattern = self.observer.streams
-        return event.stream.startswith(pattern[:-1]) if pattern.endswith("*") else event.stream == pattern
+        return stream.startswith(pattern[:-1]) if pattern.endswith("*") else stream == pattern
 
     async def _deliver(self, events: Sequence[Event]) -> None:
         delay, what = FIRST_DELAY, f"observer {self.observer.name!r}"

@@ -137,7 +137,6 @@ class Audit:
                 "intents.missing", f"{missing} intents on record belong to runs that the store does not know"
             )
         self.ledger.note(records)
-        self._outcomes.written(records)
 
     async def close(self) -> None:
         """Say that the host stops, and seal."""
@@ -222,8 +221,7 @@ class Audit:
         records = await self._outcomes.seen(events, now())
         if records:
             await self.ledger.record(records)
-            self._outcomes.written(records)
-        self._outcomes.forget(events)
+        self._outcomes.forget()
 
     def _ended(self, run: Run, kept: bool) -> None:
         if kept:

@@ -80,6 +80,7 @@ class Outcomes:
         self._known = known
         self._tracks: dict[str, _Track] = {}
         self._ended: dict[str, Run] = {}
+        self._over: list[str] = []
 
     def ended(self, run: Run) -> None:
         """Remember a run that has ended until the observer comes to it."""
@@ -97,6 +98,7 @@ class Outcomes:
     async def seen(self, events: Sequence[Event], now: int) -> list[Record]:
         """Take note of events, the same ones more than once if need be; returns the outcomes they bring."""
         records = list[Record]()
+        self._over = []
         for event in events:
             run_id = event.stream[len(RUN) :]
             track = self._tracks.get(run_id)
@@ -105,21 +107,14 @@ class Outcomes:
             whole = track.add(event)
             if event.kind == "state" and _state(event.raw).status in ENDED:
                 records += await self._outcome(run_id, track if whole else None, now)
+                self._over.append(run_id)
         return records
 
-    def written(self, records: Sequence[Record]) -> None:
-        """Outcomes are on record: forget what they were made of."""
-        for record in records:
-            run_id: str = getattr(record, "run", "")
+    def forget(self) -> None:
+        """What was seen last is on record: let go of the runs that came to their end in it."""
+        for run_id in self._over:
             self._tracks.pop(run_id, None)
             self._ended.pop(run_id, None)
-
-    def forget(self, events: Sequence[Event]) -> None:
-        """Let go of streams that have come to their end, whether there was something to record or not."""
-        for event in events:
-            if event.kind == "state" and _state(event.raw).status in ENDED:
-                self._tracks.pop(event.stream[len(RUN) :], None)
-                self._ended.pop(event.stream[len(RUN) :], None)
 
     async def _outcome(self, run_id: str, track: _Track | None, now: int) -> list[Record]:
         number = self._intents().get(run_id, 0)
