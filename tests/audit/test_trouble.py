@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,8 @@ async def test_o8_harm_to_the_file_refuses_strict_commands_until_it_is_undone(
             await host.submit("t.do", number=2)
         await host.invoke("easy.do", number=3)
         assert DONE == [1, 3]
+        status = await host.query("audit.status")
+        assert isinstance(status, dict) and status["state"] == "failing"
         undo()
         await host.invoke("t.do", number=4)
         assert DONE == [1, 3, 4]
@@ -388,3 +390,48 @@ async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(dat
     async with hosting(data):
         pass
     assert len(of_kind(folder, "missing")) == 20
+
+
+# -- places of other plugins ----------------------------------------------------------------------
+
+
+async def test_a_plugin_brings_a_place_by_the_hook_of_the_audit(data: Path, folder: Path, disk: Full) -> None:
+    from trunnion import hookimpl
+    from trunnion_audit.sinks import Sink
+
+    told: list[dict[str, Any]] = []
+
+    class Archive:
+        @hookimpl(optionalhook=True)
+        def trunnion_audit_sinks(self) -> list[Sink]:
+            async def write(lines: Sequence[bytes]) -> None:
+                told.extend(map(json.loads, lines))
+
+            return [Sink(name="archive", write=write, stands_in=True)]
+
+    class Broken:
+        @hookimpl(optionalhook=True)
+        def trunnion_audit_sinks(self) -> list[Sink]:
+            raise RuntimeError("no archive today")
+
+    DONE.clear()
+    plugins = ["audit", Archive(), Broken()]
+    async with Hosting(plugins=plugins, commands=[DO], data_dir=data, store="process") as host:
+        await host.invoke("t.do", number=1)
+        disk.full = True
+        await host.invoke("t.do", number=2)
+        disk.full = False
+        status = await host.query("audit.status")
+        await host.invoke("t.do", number=3)
+        await host.settle()
+    assert DONE == [1, 2, 3]
+    assert isinstance(status, dict) and [sink["name"] for sink in status["sinks"]] == ["archive"]
+    assert [json.loads(record["args"])["number"] for record in of_kind(folder, "intent") if "args" in record] == [
+        1,
+        2,
+        3,
+    ]
+    assert {record["kind"] for record in told} >= {"admin", "intent", "outcome"}
+    assert [record for record in told if "n" in record] == [
+        record for record in records(folder) if record["n"] in {each.get("n") for each in told}
+    ]

@@ -322,6 +322,7 @@ class Host:
             data=self.data,
             settings=self._settings,
             portal=self._portal.get,
+            published=lambda hook, kind: self._plugins.published(hook, kind, self.config.values),
             asking=asking,
         )
 

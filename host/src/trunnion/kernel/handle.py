@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from trunnion.kernel.providers import Provision
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+Published: TypeAlias = Callable[[str, type[msgspec.Struct]], tuple[Sequence[tuple[str, msgspec.Struct]], Sequence[str]]]
+"""Asks all plugins for the items of a hook that one of them published; see ``PluginSet.published``."""
 
 
 class DataPaths(Protocol):
@@ -68,6 +71,7 @@ class HostHandle:
         data: DataPaths,
         settings: Settings,
         portal: Callable[[], BlockingPortal],
+        published: Published,
         asking: Provision | None = None,
     ) -> None:
         self._kernel = kernel
@@ -79,6 +83,7 @@ class HostHandle:
         self._open_portal = portal
         self.registry = PluginRegistry(kernel.registry, owner)
         self._asking = asking
+        self._published = published
 
     @property
     def portal(self) -> BlockingPortal:
@@ -166,6 +171,29 @@ class HostHandle:
     def history(self) -> History:
         """What is on record of runs and streams, as an observer gets to see it."""
         return History(self._kernel.store, self._kernel.readers)
+
+    async def contributed(self, hook: str, kind: type[S]) -> list[tuple[str, S]]:
+        """What other plugins yield for a hook that the holder's plugin publishes.
+
+        They implement it with ``hookimpl(optionalhook=True)``, so that they load without the plugin too; it may take
+        ``settings``, their own section. Whoever fails is reported and left out.
+
+        Args:
+            hook: its name, ``trunnion_<plugin>_<what>``.
+            kind: the type of each item.
+
+        Returns:
+            Each item with the id of its plugin, in order of name.
+
+        Raises:
+            InvalidArguments: the hook is not one of the holder's plugin.
+        """
+        if not hook.startswith(f"trunnion_{self.owner.replace('-', '_')}_"):
+            raise InvalidArguments(f"{hook} is no hook of plugin {self.owner!r}")
+        found, problems = await in_thread(self._kernel.readers, lambda: self._published(hook, kind))
+        for problem in problems:
+            self._kernel.host_log.report("plugin.hook.failed", problem)
+        return [(name, item) for name, item in found if isinstance(item, kind)]
 
     async def require(self, kind: type[T]) -> T:
         """The object of a type that a plugin, the host or the embedding program provides.

@@ -77,6 +77,10 @@ class Plugin:
         """Subcommands for the launcher."""
         return self._items("trunnion_cli", LazyCommand)
 
+    def published(self, hook: str, kind: type[T], settings: Mapping[str, Json]) -> tuple[T, ...]:
+        """What it yields for a hook that another plugin published; empty where nobody implements it."""
+        return self._items(hook, kind, settings) if hasattr(self._manager.hook, hook) else ()
+
     def authorizers(self) -> list[Callable[[AuthorizeRequest], object]]:
         """What it is to be asked by; the function may do without the request."""
         found = self._manager.hook.trunnion_authorize.get_hookimpls()

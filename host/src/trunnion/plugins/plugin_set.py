@@ -18,6 +18,7 @@ from trunnion.plugins.contained import Patience, PluginFailure
 from trunnion.plugins.hooks import Contributed
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 RESERVED = frozenset({"cli", "command"})
 """Sources that reach everything their role allows because only the host stamps them."""
 
@@ -115,6 +116,22 @@ class PluginSet:
         """Subcommands for the launcher, each with the id of its plugin."""
         answers = self._ask(self.loaded, lambda plugin, _: plugin.cli())
         return [(name, command) for name, commands in answers for command in commands]
+
+    def published(
+        self, hook: str, kind: type[S], settings: Mapping[str, Mapping[str, Json]]
+    ) -> tuple[list[tuple[str, S]], list[str]]:
+        """What plugins yield for a hook that one of them published, with their ids; and who failed, in sentences.
+
+        A plugin that fails here stays what it is: only this answer of it is missing.
+        """
+        found, problems = list[tuple[str, S]](), list[str]()
+        for name in self.loaded:
+            try:
+                items = Plugin(self._manager, name, self._patience).published(hook, kind, settings.get(name, {}))
+                found += [(name, item) for item in items]
+            except PluginFailure as failure:
+                problems.append(str(failure))
+        return found, problems
 
     def is_required(self, plugin_id: str) -> bool:
         """Whether the start fails without this plugin: it was asked for by name, or the start is strict."""

@@ -11,6 +11,9 @@ from trunnion_audit.log import Log
 from trunnion_audit.settings import AuditSettings, read_settings
 from trunnion_audit.sinks import Sink, SinkFeed
 
+SINKS = "trunnion_audit_sinks"
+"""The hook this plugin publishes; see ``trunnion_audit.hookspecs``."""
+
 
 async def open_audit(host: HostHandle) -> Audit:
     """Open the audit of a host. A log that cannot be opened is no reason not to start, but one to refuse commands."""
@@ -26,7 +29,8 @@ async def open_audit(host: HostHandle) -> Audit:
     async def open_log() -> Log:
         return await host.in_thread(opened)
 
-    feeds = [SinkFeed(sink, settings.sink_timeout, host.report) for sink in _sinks(settings)]
+    sinks = [*_sinks(settings), *(sink for _, sink in await host.contributed(SINKS, Sink))]
+    feeds = [SinkFeed(sink, settings.sink_timeout, host.report) for sink in sinks]
     audit = Audit(host, settings, salts, Ledger(open_log, power=power, report=host.report, sinks=feeds))
     if settings.enabled:
         await audit.ledger.open()

@@ -14,6 +14,9 @@ LEVELS: Final[tuple[Level, ...]] = ("strict", "best-effort", "off")
 OWN: Final = "audit."
 """Begins what this plugin has: who reads or changes the record is on record, whatever the policy says."""
 
+STATUS: Final = "audit.status"
+"""All but this one, which reads none of it, and says what is the matter when nothing can be put on record."""
+
 RPC: Final = "rpc"
 SOURCE: Final = "source:"
 REMEMBERED = 10_000
@@ -52,7 +55,7 @@ class Policies:
 
     def _judged(self, kind: Kind, target: str, doors: tuple[str, ...]) -> Level:
         """A run that came by a door stays under its rule, however far down the chain it is."""
-        if (kind != "stream" and target.startswith(OWN)) or (kind == "command" and RPC in doors):
+        if (kind != "stream" and target.startswith(OWN) and target != STATUS) or (kind == "command" and RPC in doors):
             return "strict"
         level = self._by_target(kind, target)
         if level is not None:
