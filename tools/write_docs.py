@@ -1,5 +1,5 @@
 """Write the pages that are made from the code: docs/hooks.md, docs/configuration.md, docs/protocol.md, and the settings
-in docs/rpc.md.
+in docs/audit.md and docs/rpc.md.
 
 ``python tools/write_docs.py`` writes them; a contract test fails while they are not current.
 """
@@ -7,7 +7,7 @@ in docs/rpc.md.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from trunnion.config.host_settings import HOST_SETTINGS
 from trunnion.model.contributions import Setting
 from trunnion.model.json import encode
 from trunnion.protocol.methods import METHODS, Method
+from trunnion_audit.plugin import trunnion_settings as audit_settings
 from trunnion_rpc.plugin import trunnion_settings as rpc_settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -86,12 +87,22 @@ def _method(name: str, method: Method) -> str:
     return f"### {name}\n\n{about}\n\nTakes {takes}."
 
 
-def rpc_page() -> str:
-    """The guide to gRPC as it is, with the settings of the door at its end."""
-    before, title, _ = (DOCS / "rpc.md").read_text(encoding="utf-8").partition("## Settings\n")
-    return f"{before}{title}\nThe section `[rpc]`:\n\n" + "".join(
-        f"{_line(each)}\n" for setting in rpc_settings() for each in _with_inner(setting)
+def guide(page: str, section: str, settings: Iterable[Setting]) -> str:
+    """A guide as it is, with the settings of its plugin at its end."""
+    before, title, _ = (DOCS / page).read_text(encoding="utf-8").partition("## Settings\n")
+    return f"{before}{title}\nThe section `[{section}]`:\n\n" + "".join(
+        f"{_line(each)}\n" for setting in settings for each in _with_inner(setting)
     )
+
+
+def rpc_page() -> str:
+    """The guide to gRPC, with the settings of the door."""
+    return guide("rpc.md", "rpc", rpc_settings())
+
+
+def audit_page() -> str:
+    """The guide to the audit, with its settings."""
+    return guide("audit.md", "audit", audit_settings())
 
 
 def _with_inner(setting: Setting) -> Iterator[Setting]:
@@ -107,6 +118,7 @@ PAGES = {
     "hooks.md": hooks_page,
     "configuration.md": configuration_page,
     "protocol.md": protocol_page,
+    "audit.md": audit_page,
     "rpc.md": rpc_page,
 }
 

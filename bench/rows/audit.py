@@ -50,7 +50,7 @@ def measure_write(effort: Effort) -> Result:
     result = Result(
         notes=[
             "Ceiling: lines of the same size, encoded beforehand, of all who wait at a turn of the loop: one write and "
-            "one fdatasync. Ours asks the gate, encodes, chains, hashes the tree, signs every thousandth, and syncs in a "
+            "one fdatasync. Ours asks the gate, encodes, chains, hashes the tree, signs each thousandth, and syncs in a "
             "thread."
         ]
     )

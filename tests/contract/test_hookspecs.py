@@ -63,7 +63,7 @@ def test_what_hooks_take_and_return_can_be_imported_from_trunnion() -> None:
     assert words - {"Mapping", "Iterable", "None"} <= set(trunnion.__all__)
 
 
-@pytest.mark.parametrize("page", ["hooks.md", "configuration.md", "rpc.md"])
+@pytest.mark.parametrize("page", ["hooks.md", "configuration.md", "audit.md", "rpc.md"])
 def test_pages_made_from_the_code_are_current(page: str) -> None:
     made: str = tool("write_docs").PAGES[page]()
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == made, "run: make docs"

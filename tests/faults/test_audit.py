@@ -14,6 +14,7 @@ from test_full import NAMESPACE, may_mount, submitted
 
 from trunnion.model.errors import TrunnionError
 from trunnion.protocol.client import Client
+from trunnion_audit.verify import verify
 
 SMALL = 256 << 10
 MOUNT_AUDIT = f'mount -t tmpfs -o size={SMALL},mode=0700 none "$0" && exec "$@"'
@@ -66,6 +67,8 @@ def test_a1_and_o14_no_effect_without_intent_and_no_intent_without_an_end(
     ended = of("outcome", found) | of("missing", found) | of("refusal", found)
     assert intents <= ended, f"seed {ground.seed}: {sorted(intents - ended)[:5]}"
     ground.judged()
+    report = verify(ground.data / "audit")
+    assert report.verdict == "intact", "\n".join(report.lines())
     tell("O14", {"seed": ground.seed, "kills": kills, "intents": len(intents)})
     figure("kills", kills)
     figure("intents", len(intents))

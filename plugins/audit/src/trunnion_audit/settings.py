@@ -151,7 +151,7 @@ SCHEMAS: Mapping[str, JsonObject] = {
         "description": "Seconds a further place for the record may take",
     },
     "syslog": {
-        "type": ["object", "null"],
+        "type": "object",
         "additionalProperties": False,
         "properties": {
             "address": {
@@ -174,7 +174,6 @@ SCHEMAS: Mapping[str, JsonObject] = {
                 "description": "Strict commands go on with this copy alone while the file cannot be written",
             },
         },
-        "default": None,
         "description": "Send a copy of every record to syslog (RFC 5424)",
     },
 }
