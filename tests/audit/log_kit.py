@@ -100,7 +100,9 @@ class Log:
         return {"n": self.size + 1, "prev": self.prev, "ts": self.clock, "kind": kind, **members}
 
     def put(self, record: dict[str, Any]) -> bytes:
-        line = text_of(record)
+        return self.put_line(text_of(record))
+
+    def put_line(self, line: bytes) -> bytes:
         self.segments[-1].append(line)
         self.leaves.append(sha(b"\0" + line))
         self.prev = sha(line).hex()
@@ -120,6 +122,7 @@ class Log:
         self.listed.append({"id": new.id, "public": new.public, "record": line.decode()})
 
     def rotate(self) -> None:
+        """A new key, and the old one signs that."""
         new, old = Signer(f"{self.seed}{len(self.signers)}"), self.signers[-1]
         self._keyed("key", new, host_id=self.host_id, key=new.id, public=new.public, by=old.id, reason="rotated")
         self.signers.append(new)
@@ -240,16 +243,16 @@ def outcome(log: Log, run: str, of: int, **more: Any) -> bytes:
     return log.add("outcome", **members, **more)
 
 
-def made(records: int, *, seed: str = "made", every: int = 25, segments: int = 3, **options: Any) -> Log:
+def made(records: int, *, every: int = 25, segments: int = 3, **options: Any) -> Log:
     """A log of so many records, its last one a checkpoint, with a new key in its middle."""
-    chance, log = random.Random(seed), Log(**options)
+    chance, log = random.Random("made"), Log(**options)
     while log.size < records - 1:
         if log.size == records // 2:
             log.rotate()
-        elif log.size % every == 0:
-            log.checkpoint()
         elif log.size % (records // segments + 1) == 0 and len(log.segments) < segments:
             log.segment()
+        elif log.size % every == 0:
+            log.checkpoint()
         elif log.size % 7 == 3:
             refused = {"principal": "", "source": "rpc", "role": "", "what": "call", "target": "x", "code": "forbidden"}
             log.add("refusal", **refused, reason=chance.choice(WORDS))

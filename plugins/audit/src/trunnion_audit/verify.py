@@ -905,7 +905,8 @@ class Reading:
         """The tree is that of all records, as they are here."""
         self.keys: list[Key] = []
         self.host_id = ""
-        self.marks: dict[int, tuple[bytes, str, str]] = {}
+        self.marks: dict[tuple[int, bytes], tuple[str, str]] = {}
+        """Lines that must be records of the log, by number and line: what it is if they are not, and who says so."""
         self.roots = deque(question.roots)
         self.sealed = 0
         self.first = 1
@@ -944,6 +945,9 @@ class Reading:
         listed = self._listed_keys()
         self._begin(listed)
         self._mark_checkpoint()
+        for root in self.roots:
+            if root.line and root.size + 1 >= self.first:
+                self.marks[root.size + 1, root.line] = ("forked", "a checkpoint kept elsewhere")
         for segment, start, until, done in ahead(self._plan(), [r.size for r in self.roots], self.question.workers):
             if start == 0:
                 self._enter(segment)
@@ -998,7 +1002,7 @@ class Reading:
         self.want = self.first = first
         self.head, self.tree, self.host_id = str(cut["head"]), tree, keys[0].host_id
         self.keys = [key for key in keys if key.n < first]
-        self.marks[number] = (line, "begins_late", "cut.json")
+        self.marks[number, line] = ("begins_late", "cut.json")
         self.segments = [segment for segment in self.segments if segment.number >= kept]
         self.report.notes.append(f"retention removed records 1 to {first - 1}: history begins at record {first}")
         if not self.segments or self.segments[0].number != kept:
@@ -1057,7 +1061,7 @@ class Reading:
             self.find("malformed", 0, f"checkpoint.json {error}", "checkpoint.json", 0)
             return
         if number >= self.first:
-            self.marks[number] = (raw.removesuffix(b"\n"), "forked", "checkpoint.json")
+            self.marks[number, raw.removesuffix(b"\n")] = ("forked", "checkpoint.json")
 
     def _plan(self) -> Iterator[tuple[Segment, int, int | None]]:
         for segment in self.segments:
@@ -1122,8 +1126,7 @@ class Reading:
 
     def _accept(self, record: Record, line: bytes) -> None:
         kind = record["kind"]
-        if self.want in self.marks and self.marks[self.want][0] == line:
-            del self.marks[self.want]
+        self.marks.pop((self.want, line), None)
         wanted = ("genesis" if self.segment.number == 1 else "segment") if self.offset == 0 else ""
         if wanted and (kind != wanted or record["segment"] != self.segment.number):
             self.find("wrong_segment", self.want, f"the first record is not the {wanted} of this segment")
@@ -1340,12 +1343,12 @@ class Reading:
 
     def _end(self, listed: Sequence[Key]) -> None:
         last, report = self.want - 1, self.report
-        for number, (_, name, file) in sorted(self.marks.items()):
+        for (number, _), (name, file) in sorted(self.marks.items()):
             if number > last:
                 self.find("truncated", self.want, f"the log ends at record {last}; {file} is its record {number}")
             else:
                 self.find(name, number, f"{file} is not the log's record {number}")
-        for kept in self.roots:
+        for kept in (kept for kept in self.roots if not kept.line):
             text = f"the log ends at record {last}; a root kept elsewhere is over {kept.size}"
             self.find("truncated", self.want, text)
         try:

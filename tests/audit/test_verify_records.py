@@ -1,0 +1,454 @@
+"""What single records must be: in one encoding, of the right types, signed by the right key, and true."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from figures import SEED
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from log_kit import NOTHING, Log, Signer, intent, made, name_of, outcome, text_of, write
+
+from trunnion_audit import verify as verifier
+from trunnion_audit.verify import (
+    ORDINARY,
+    STRUCTURAL,
+    TYPES,
+    Malformed,
+    Question,
+    Report,
+    Trouble,
+    decode,
+    encode,
+    given_keys,
+    kept_roots,
+    question_of,
+    quick,
+    record_of,
+    verify,
+)
+
+Figure = Callable[..., None]
+
+
+def names(report: Report) -> list[tuple[str, int]]:
+    return [(finding.name, finding.record) for finding in report.findings]
+
+
+def spelled(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def change(line: bytes) -> bytes:
+        assert old in line
+        return line.replace(old, new, 1)
+
+    return change
+
+
+KIND = b'"kind":"note"'
+WRONG: dict[str, Callable[[bytes], bytes]] = {
+    "a space": spelled(b'"kind":', b'"kind": '),
+    "a space at the end": lambda line: line + b" ",
+    "a carriage return": lambda line: line + b"\r",
+    "a byte order mark": lambda line: b"\xef\xbb\xbf" + line,
+    "members in another order": lambda line: b'{"z":1,' + line[1:],
+    "a member twice": spelled(KIND, KIND + b"," + KIND),
+    "a float": spelled(KIND, b'"a":1.5,' + KIND),
+    "a float that is whole": spelled(KIND, b'"a":1.0,' + KIND),
+    "an exponent": spelled(KIND, b'"a":1e3,' + KIND),
+    "minus zero": spelled(KIND, b'"a":-0,' + KIND),
+    "not a number": spelled(KIND, b'"a":NaN,' + KIND),
+    "infinity": spelled(KIND, b'"a":Infinity,' + KIND),
+    "a leading zero": spelled(KIND, b'"a":01,' + KIND),
+    "too large an integer": spelled(KIND, b'"a":9007199254740992,' + KIND),
+    "an integer of 5,000 digits": spelled(KIND, b'"a":' + b"9" * 5000 + b"," + KIND),
+    "an escape that is not needed": spelled(KIND, b'"a":"\\u0041",' + KIND),
+    "an escaped slash": spelled(KIND, b'"a":"\\/",' + KIND),
+    "upper case in an escape": spelled(KIND, b'"a":"\\u001F",' + KIND),
+    "a long escape for a short one": spelled(KIND, b'"a":"\\u000a",' + KIND),
+    "an escaped letter beyond ASCII": spelled(KIND, b'"a":"\\u00e9",' + KIND),
+    "a lone surrogate": spelled(KIND, b'"a":"\\ud800",' + KIND),
+    "bytes of a surrogate": spelled(KIND, b'"a":"\xed\xa0\x80",' + KIND),
+    "bytes that are not UTF-8": spelled(KIND, b'"a":"\xc3(",' + KIND),
+    "a control character": spelled(KIND, b'"a":"\x01",' + KIND),
+    "a key in capitals": spelled(KIND, b'"A":1,' + KIND),
+    "an inner key that is none": spelled(KIND, b'"a":{"a b":1},' + KIND),
+    "backslashes outside of a string": spelled(b'"kind"', b'\\\\"kind"'),
+    "nested too deeply": spelled(KIND, b'"a":' + b"[" * 200_000 + b"]" * 200_000 + b"," + KIND),
+    "an array": lambda line: b"[" + line + b"]",
+    "nothing": lambda line: b"",
+    "no number": spelled(b'"n":', b'"m":'),
+    "no prev": spelled(b'"prev":', b'"prex":'),
+    "no time": spelled(b'"ts":', b'"tt":'),
+    "a time that is text": spelled(b'"ts":1', b'"ts":"1",'.rstrip(b",") + b""),
+    "true for a number": spelled(b'"ts":1700', b'"ts":true,"tt":1'),
+    "too long": spelled(KIND, b'"a":"' + b"x" * (1 << 20) + b'",' + KIND),
+}
+
+
+@pytest.mark.parametrize("about", WRONG)
+def test_a_line_that_is_no_record_though_the_chain_holds(tmp_path: Path, about: str) -> None:
+    """Whoever wrote it: it is the line itself that is named, and nothing else."""
+    log = Log()
+    log.add("note")
+    line = WRONG[about](text_of(log.head("note", {})))
+    log.put_line(line)
+    log.add("note")
+    log.checkpoint()
+    assert names(verify(log.write(tmp_path / "log"))) == [("malformed", 3)]
+
+
+def test_the_longest_line_is_one(tmp_path: Path) -> None:
+    log = Log()
+    rest = len(text_of(log.head("note", {"a": ""})))
+    log.add("note", a="x" * ((1 << 20) - 1 - rest))
+    log.checkpoint()
+    assert len(log.lines[1]) + 1 == 1 << 20
+    assert verify(log.write(tmp_path / "log")).verdict == "intact"
+
+
+def test_what_is_not_known_is_ignored(tmp_path: Path) -> None:
+    log = Log()
+    log.add("unheard-of", some={"inner": [1, None, True, {"a": "é"}], "large": -(2**53 - 1)}, more="x")
+    log.add("lost", count=1, since=1, until=2, reason="busy", unknown="member")
+    log.checkpoint(unknown="signed too")
+    assert verify(log.write(tmp_path / "log")).verdict == "intact"
+
+
+@pytest.mark.parametrize("kind", sorted(TYPES))
+def test_a_member_of_the_wrong_type(tmp_path: Path, kind: str) -> None:
+    for name, wanted in TYPES[kind].items():
+        member = name.removesuffix("?")
+        if member in ("n", "prev", "ts", "kind"):
+            continue
+        wrong: Any = "text" if wanted in ("int", "strs", "object", "objects") else 5
+        log = Log()
+        if kind in STRUCTURAL:
+            log.segment()
+            members = {key.removesuffix("?"): json.loads(log.lines[0]).get(key, 1) for key in TYPES[kind]}
+            with pytest.raises(Malformed):
+                record_of(text_of({**members, "n": 2, "prev": NOTHING, "ts": 1, "kind": kind, member: wrong}))
+        else:
+            log.add(kind, **{member: wrong})
+            log.checkpoint()
+            assert names(verify(log.write(tmp_path / "log"))) == [("malformed", 2)], member
+
+
+def texts() -> st.SearchStrategy[str]:
+    return st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(['"', "\\", "\x1f", '\\"'])
+
+
+def values() -> st.SearchStrategy[Any]:
+    plain = st.none() | st.booleans() | st.integers(-(2**53 - 1), 2**53 - 1) | texts()
+    keys = st.from_regex(r"[a-z][a-z0-9_]{0,4}", fullmatch=True)
+    return st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3))
+
+
+MEMBER = {"int": st.integers(-(2**53 - 1), 2**53 - 1), "str": texts(), "strs": st.lists(texts(), max_size=3)}
+
+
+@st.composite
+def records(draw: Callable[..., Any]) -> dict[str, Any]:
+    kind = draw(st.sampled_from(sorted(ORDINARY)))
+    record = {"n": draw(st.integers(1, 2**53 - 1)), "prev": draw(st.integers(0, 2**256 - 1)).to_bytes(32, "big").hex()}
+    record.update(ts=draw(MEMBER["int"]), kind=kind)
+    for name, wanted in TYPES[kind].items():
+        if name not in record and draw(st.booleans()):
+            record[name] = draw(MEMBER.get(wanted, values()))
+    if draw(st.integers(0, 5)) == 0:
+        record["unknown_member"] = draw(values())
+    return record
+
+
+def compared(record: dict[str, Any]) -> None:
+    """Writer's and verifier's encodings are the same; the short way never says what the long way does not."""
+    line = text_of(record)
+    try:
+        assert decode(line) == record
+        assert encode(record) == line
+    except Malformed as error:
+        raise AssertionError(f"{line!r} {error}") from error
+    short = quick(line)
+    if short is not None:
+        assert record_of(line) == record
+        assert short == (str(record["n"]), record["prev"])
+    elif "unknown_member" not in record and record["kind"] != "refusals" and record["n"] < 10**15:
+        assert max(map(abs, [v for v in record.values() if type(v) is int])) >= 9 * 10**15 or min(
+            [v for v in record.values() if type(v) is int]
+        ) <= -(10**15)
+
+
+@settings(deadline=None)
+@given(records())
+@example({"n": 1, "prev": NOTHING, "ts": 1, "kind": "lost", "reason": '\\\\"\\\n\x00\x7f\u2028😀/'})
+def test_o12_what_is_written_is_read_as_the_same(record: dict[str, Any]) -> None:
+    compared(record)
+
+
+LETTERS = '"\\/\x00\x01\x08\t\n\x0b\x0c\r\x1f\x7f\x80é\u2028\ufeff\uffff😀az 0'
+
+
+def any_record(chance: random.Random) -> dict[str, Any]:
+    """As ``records``, many times faster."""
+    kind = chance.choice(sorted(ORDINARY))
+    record: dict[str, Any] = {
+        "n": chance.randrange(1, 1 << chance.randrange(1, 50)),
+        "prev": chance.randbytes(32).hex(),
+    }
+    record.update(ts=chance.randrange(1 << 52), kind=kind)
+
+    def text() -> str:
+        return "".join(chance.choices(LETTERS, k=chance.randrange(9)))
+
+    for name, wanted in TYPES[kind].items():
+        if name not in record and chance.random() < 0.6:
+            if wanted == "int":
+                record[name] = chance.randrange(-(1 << 40), 1 << chance.randrange(1, 53))
+            elif wanted == "str":
+                record[name] = text()
+            else:
+                record[name] = [text() if wanted == "strs" else {"a": text()} for _ in range(chance.randrange(3))]
+    return record
+
+
+def many(count: int) -> int:
+    chance, short = random.Random(SEED), 0
+    for _ in range(count):
+        record = any_record(chance)
+        compared(record)
+        short += quick(text_of(record)) is not None
+    return short
+
+
+def test_o12_generated_records_are_encoded_equally(figure: Figure) -> None:
+    assert many(3_000) > 2_000
+    figure("records", 3_000)
+
+
+@pytest.mark.heavy
+def test_o12_a_hundred_thousand_generated_records_are_encoded_equally(figure: Figure) -> None:
+    assert many(100_000) > 70_000
+    figure("records", 100_000)
+
+
+def test_o12_changed_bytes_are_not_taken_the_short_way() -> None:
+    """What the one expression accepts, decoding and encoding accepts too: over lines with any byte changed."""
+    chance = random.Random(SEED)
+    taken = 0
+    for _ in range(4_000):
+        line = bytearray(text_of(any_record(chance)))
+        line[chance.randrange(len(line))] = chance.choice(b'"\\{}[],:0aA\x00\n\x7f\xc3\xff -.eu')
+        short = quick(bytes(line))
+        if short is not None:
+            record = record_of(bytes(line))
+            assert (str(record["n"]), record["prev"]) == short
+            taken += 1
+    assert taken > 100
+
+
+def test_a_segment_of_any_records_is_read_alike_by_the_short_and_the_long_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = made(200, every=20)
+    for number in range(5):
+        intent(log, f"more-{number}", random.Random(number), chain=["rpc", "cli"])
+        outcome(log, f"more-{number}", log.size)
+    log.write(tmp_path / "log")
+    short = verify(tmp_path / "log")
+    monkeypatch.setattr(verifier, "quick", lambda line: None)
+    assert verify(tmp_path / "log") == short
+
+
+# Signatures and keys.
+
+
+def test_the_wrong_key_signs(tmp_path: Path) -> None:
+    for signer, expected in ((0, "wrong_key"), ("stranger", "unknown_key"), ("forged", "bad_signature")):
+        log = made(60, every=13, segments=2)
+        true = log.signers[-1]
+        if signer == "forged":
+            log.signers[-1] = Signer("stranger")
+            log.signers[-1].id = true.id
+        else:
+            log.signers.append(log.signers[0] if signer == 0 else Signer("stranger"))
+        log.checkpoint()
+        assert names(verify(log.write(tmp_path / "log"))) == [(expected, 61)]
+
+
+def test_a_new_key_nobody_vouches_for(tmp_path: Path) -> None:
+    log = made(30, every=13, segments=1)
+    old, stranger = log.signers[-1], Signer("stranger")
+    log.signers[-1] = stranger  # who signs as the old one
+    head = {"host_id": log.host_id, "key": stranger.id, "public": stranger.public, "by": old.id, "reason": "mine"}
+    record = log.head("key", head)
+    log.put({**record, "sig_old": stranger.over("key", record), "sig": stranger.over("key", record)})
+    log.checkpoint()
+    report = verify(log.write(tmp_path / "log"))
+    assert names(report)[:2] == [("bad_signature", 31), ("unknown_key", 32)]
+
+
+@pytest.mark.parametrize("wrong", [{"size": 3}, {"root": "0" * 64}, {"head": "0" * 64}, {"host_id": "host-b"}])
+def test_a_checkpoint_that_is_signed_and_not_true(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    log = made(30, every=13, segments=1)
+    log.checkpoint(**wrong)
+    log.add("note")
+    log.checkpoint()
+    expected = "wrong_host" if "host_id" in wrong else "bad_checkpoint"
+    assert names(verify(log.write(tmp_path / "log"))) == [(expected, 31)]
+
+
+def test_the_notes_of_a_segment_must_be_the_tree(tmp_path: Path) -> None:
+    log = made(30, every=13, segments=1)
+    log.segments.append([])
+    log.numbers.append(2)
+    log.add("segment", v=1, host_id=log.host_id, segment=2, nodes=log.nodes(29))
+    log.checkpoint()
+    assert names(verify(log.write(tmp_path / "log"))) == [("bad_checkpoint", 31)]
+
+
+def test_a_segment_begins_with_its_own_head_and_has_no_other(tmp_path: Path) -> None:
+    log = made(30, every=13, segments=1)
+    log.add("segment", v=1, host_id=log.host_id, segment=2, nodes=log.nodes(30))
+    assert names(verify(log.write(tmp_path / "log")))[0] == ("wrong_segment", 31)
+    log = made(30, every=13, segments=1)
+    log.segments.append([])
+    log.numbers.append(2)
+    log.add("note")
+    assert names(verify(log.write(tmp_path / "log"))) == [("wrong_segment", 31)]
+
+
+def test_the_key_lists_must_agree(tmp_path: Path) -> None:
+    log, other = made(60, every=13), made(60, every=13, seed="other")
+    files = log.files()
+    assert names(verify(write(tmp_path / "log", {**files, "keys.json": other.keys()})))[0][0] == "wrong_key"
+    listed = [{**log.listed[0], "record": log.listed[0]["record"].replace("host-a", "host-b")}]
+    forged = text_of({"host_id": log.host_id, "keys": listed, "v": 1}) + b"\n"
+    assert names(verify(write(tmp_path / "log", {**files, "keys.json": forged})))[0][0] == "bad_signature"
+    older = text_of({"host_id": log.host_id, "keys": log.listed[:1], "v": 1}) + b"\n"
+    assert verify(write(tmp_path / "log", {**files, "keys.json": older})).verdict == "intact"
+    gone = {name: data for name, data in files.items() if name != "keys.json"}
+    assert verify(write(tmp_path / "log", gone)).verdict == "intact"
+    unread = verify(write(tmp_path / "log", {**files, "keys.json": b"no"}))
+    assert names(unread) == [("malformed", 0)]
+
+
+def test_keys_from_outside(tmp_path: Path) -> None:
+    log, other = made(60, every=13), made(60, every=13, seed="other")
+    log.write(tmp_path / "log")
+    file = tmp_path / "given"
+    for given_text in (log.keys(), log.signers[1].id.encode(), log.signers[0].public.encode() + b"\n"):
+        file.write_bytes(given_text)
+        report = verify(tmp_path / "log", question_of(keys=str(file), host_id="host-a"))
+        assert (report.verdict, report.notes) == ("intact", [])
+    file.write_bytes(other.keys())
+    assert names(verify(tmp_path / "log", Question(keys=given_keys(str(file))))) == [("unknown_key", 1)]
+    # The same first key, and then another one than here.
+    fork = made(30, every=13)
+    while fork.size < 59:
+        fork.add("note")
+    fork.rotate()
+    file.write_bytes(fork.keys())
+    assert names(verify(tmp_path / "log", Question(keys=given_keys(str(file)))))[0][0] in ("unknown_key", "wrong_key")
+    log.rotate()
+    file.write_bytes(log.keys())
+    assert names(verify(tmp_path / "log", Question(keys=given_keys(str(file))))) == [("truncated", 61)]
+
+
+# Asking.
+
+
+def test_questions_that_are_wrong(tmp_path: Path) -> None:
+    made(30, every=13).write(tmp_path / "log")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("no\n")
+    for wrong in (
+        lambda: verify(tmp_path / "empty"),
+        lambda: verify(tmp_path / "nowhere"),
+        lambda: given_keys(str(tmp_path / "file")),
+        lambda: given_keys(str(tmp_path / "nowhere")),
+        lambda: kept_roots([str(tmp_path / "file")]),
+        lambda: question_of(since="yesterday"),
+    ):
+        with pytest.raises(Trouble):
+            wrong()
+
+
+def test_a_compressed_segment_needs_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = made(30, every=13, segments=2)
+    files = log.files()
+    files[name_of(1) + ".zst"] = b"packed"
+    assert verify(write(tmp_path / "log", files)).verdict == "intact"  # both are there: the plain one counts
+    del files[name_of(1)]
+    write(tmp_path / "log", files)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(Trouble, match="zstd -d"):
+        verify(tmp_path / "log")
+
+
+class Fake:
+    """What of the module is used, for a file that is not compressed at all."""
+
+    class ZstdError(Exception):
+        pass
+
+    class ZstdDecompressor:
+        def stream_reader(self, file: io.BufferedReader, read_across_frames: bool) -> Any:
+            class Reader:
+                def read(self, size: int) -> bytes:
+                    data = file.read(size)
+                    if data[:6] == b"broken":
+                        raise Fake.ZstdError
+                    return data
+
+            assert read_across_frames
+            return Reader()
+
+
+def test_a_compressed_segment_is_read_as_what_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", Fake())
+    log = made(60, every=13, segments=3)
+    files = log.files()
+    for number in (1, 2):
+        files[name_of(number) + ".zst"] = files.pop(name_of(number))
+    assert verify(write(tmp_path / "log", files)).verdict == "intact"
+    edited = files[name_of(2) + ".zst"].replace(b'"ts":17', b'"ts":18', 2)
+    report = verify(write(tmp_path / "log", {**files, name_of(2) + ".zst": edited}))
+    assert report.findings[0].record == len(log.segments[0]) + 1
+    damaged = verify(write(tmp_path / "log", {**files, name_of(2) + ".zst": b"broken"}))
+    assert damaged.findings[0].record == len(log.segments[0]) + 1
+
+
+def test_on_another_machine(tmp_path: Path) -> None:
+    """A copy of the one file, in an interpreter that knows nothing of this tree but the library for signatures."""
+    source = Path(verifier.__file__).read_text(encoding="utf-8")
+    copy = tmp_path / "verify.py"
+    copy.write_text(source, encoding="utf-8")
+    log = made(60, every=13)
+    log.write(tmp_path / "log")
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", str(copy), *args]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    done = run("log", "--keys", log.signers[0].id, "--against", f"20:{log.root(20)}", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["verdict"] == "intact"
+    done = run("log", "--host", "host-b")
+    assert done.returncode == 1
+    assert "wrong_host: record 1 (audit-00000001.jsonl at byte 0)" in done.stdout
+    done = run("nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot read nowhere" in done.stderr
+    imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    imported |= {
+        name.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for name in node.names
+    }
+    tops = {str(name).split(".")[0] for name in imported}
+    assert tops - sys.stdlib_module_names == {"cryptography"}
