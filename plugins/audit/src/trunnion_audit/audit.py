@@ -310,6 +310,23 @@ class Audit:
         except (Unrecorded, FileProblem, OSError) as error:
             raise CommandFailed(f"the key was not changed: {error}") from error
 
+    async def receipt(self, run_id: str, *, events: bool) -> str:
+        """The receipt of a run, one line.
+
+        Raises:
+            CommandFailed: there is none.
+        """
+        from trunnion_audit.proofs import Unprovable
+        from trunnion_audit.receipts import give
+
+        log = self.ledger.log
+        if log is None:
+            raise CommandFailed("the audit log is not open; the query audit.status says why")
+        try:
+            return await give(self._host, log, self.salts, run_id, events=events)
+        except (Unprovable, FileProblem) as error:
+            raise CommandFailed(str(error)) from error
+
     def status(self) -> dict[str, Json]:
         """How the record fares."""
         log, fault = self.ledger.log, self.ledger.fault

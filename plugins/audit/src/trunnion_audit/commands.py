@@ -31,11 +31,25 @@ async def rotate_key(ctx: Context, reason: str) -> str:
     return await ctx.require(Audit).rotate_key(reason, ctx.caller, ctx.run.id)
 
 
+async def receipt(ctx: Context, run: str, events: bool = False) -> str:
+    """Make the receipt of a run, with which others can see offline that it is on record, and what it was given.
+
+    It discloses who ran what with which arguments (secrets cut) and with which result, and is signed. Whoever has it
+    checks it with verify.py.
+
+    Args:
+        run: id of the run.
+        events: disclose its events too.
+    """
+    return await ctx.require(Audit).receipt(run, events=events)
+
+
 def commands() -> Sequence[Command]:
     """What can be done."""
     return [
         Command.of(recover, id=RECOVER, role="admin", local=True, lock=LOCK),
         Command.of(rotate_key, id="audit.rotate-key", role="admin", lock=LOCK),
+        Command.of(receipt, id="audit.receipt", role="admin", effect="read", lock=LOCK),
     ]
 
 
