@@ -50,8 +50,7 @@ def measure_write(effort: Effort) -> Result:
     result = Result(
         notes=[
             "Ceiling: lines of the same size, encoded beforehand, of all who wait at a turn of the loop: one write and "
-            "one fdatasync. Ours asks the gate, encodes, chains, hashes the tree, signs each thousandth, and syncs in a "
-            "thread."
+            "one fdatasync. Ours asks the gate, encodes, chains, hashes, signs each thousandth, and syncs in a thread."
         ]
     )
     with scratch() as folder:

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import hashlib
 import json
 import os
-import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from audit_kit import check_chain, of_kind, records
+from audit_kit import check_chain, intent, of_kind, records
+from trouble_kit import DO, DONE, Full, actions, hosting
 
-from trunnion import Command, Json, NotFound, Unavailable
+from trunnion import Command, NotFound, Unavailable
 from trunnion.testing import Hosting
 from trunnion_audit.segment import Segment
 
 pytestmark = pytest.mark.anyio
-DONE: list[int] = []
-
-
-def do(number: int) -> int:
-    DONE.append(number)
-    return number
-
-
-def say(text: str) -> int:
-    return len(text)
-
-
-DO, SAY = Command.of(do, console="t"), Command.of(say, console="t")
-EASY = Command.of(do, console="easy")
-
-
-def hosting(data: Path, /, **settings: Json) -> Hosting:
-    DONE.clear()
-    return Hosting(
-        plugins=["audit"], commands=[DO, SAY, EASY], data_dir=data, store="process", settings={"audit": settings}
-    )
 
 
 @pytest.fixture
@@ -54,8 +30,9 @@ def folder(data: Path) -> Path:
     return data / "audit"
 
 
-def actions(folder: Path) -> list[str]:
-    return [record["action"] for record in of_kind(folder, "admin")]
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Full:
+    return Full(monkeypatch, folder)
 
 
 # -- O8: the file ---------------------------------------------------------------------------------
@@ -126,28 +103,6 @@ async def test_o8_without_the_defence(data: Path, folder: Path, monkeypatch: pyt
 # -- B2: no space ---------------------------------------------------------------------------------
 
 
-class Full:
-    """A disk that takes only the beginning of what is written to the log."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.full = False
-        real = os.write
-
-        def write(descriptor: int, data: bytes) -> int:
-            if self.full and str(folder) in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
-                if len(data) > 10:
-                    return real(descriptor, data[:10])
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return real(descriptor, data)
-
-        monkeypatch.setattr("trunnion_audit.segment.os.write", write)
-
-
-@pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Full:
-    return Full(monkeypatch, folder)
-
-
 async def test_b2_a_full_disk_refuses_strict_commands_and_outcomes_come_later(
     data: Path, folder: Path, disk: Full
 ) -> None:
@@ -175,97 +130,6 @@ async def test_b2_a_full_disk_refuses_strict_commands_and_outcomes_come_later(
     check_chain(folder)
     assert actions(folder) == ["host.start", "audit.fault", "audit.heal", "host.stop"]
     assert len(of_kind(folder, "refusal")) == 3
-
-
-# -- O9: further places ---------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def datagrams(path: Path) -> AsyncIterator[socket.socket]:
-    """A syslog that takes messages."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
-        made.bind(str(path))
-        made.setblocking(False)
-        yield made
-
-
-def received(place: socket.socket) -> list[dict[str, Any]]:
-    found = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            head, _, text = place.recv(1 << 16).partition(b" audit - ")
-            assert head.startswith(b"<109>1 ")
-            found.append(json.loads(text))
-    return found
-
-
-async def test_a_copy_of_every_record_goes_to_syslog(data: Path, folder: Path, tmp_path: Path) -> None:
-    async with datagrams(tmp_path / "log") as place:
-        async with hosting(data, syslog={"address": str(tmp_path / "log")}) as host:
-            await host.invoke("t.do", number=1)
-        told = received(place)
-    assert {record["kind"] for record in told} == {"admin", "intent", "outcome"}
-    assert all(record in records(folder) for record in told)
-
-
-async def test_o9_a_place_that_hangs_holds_nothing_up(data: Path, folder: Path, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf:
-        deaf.bind(str(tmp_path / "log"))
-        deaf.listen(1)  # and never accepts, or reads
-        syslog: Json = {"address": str(tmp_path / "log")}
-        async with hosting(data, syslog=syslog, sink_timeout=0.2) as host:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            for _ in range(50):
-                await host.invoke("t.say", text="x" * 40_000)
-            assert loop.time() - began < 10
-            feed = host.host.kernel.providers.get(_audit_type(), "audit").ledger.sinks[0]  # type: ignore[attr-defined]
-            async with asyncio.timeout(10):
-                while feed.state != "slow":
-                    await asyncio.sleep(0.01)
-            status = await host.query("audit.status")
-    assert isinstance(status, dict)
-    (sink,) = status["sinks"]
-    assert status["state"] == "well" and sink["state"] == "slow" and "within 0.2 s" in sink["reason"]
-    assert len(of_kind(folder, "intent")) >= 50
-
-
-def _audit_type() -> type:
-    from trunnion_audit.audit import Audit
-
-    return Audit
-
-
-async def test_b2_a_place_that_stands_in_accepts_while_the_disk_is_full(
-    data: Path, folder: Path, disk: Full, tmp_path: Path
-) -> None:
-    syslog: Json = {"address": str(tmp_path / "log"), "stand_in": True}
-    async with datagrams(tmp_path / "log") as place, hosting(data, syslog=syslog) as host:
-        await host.invoke("t.do", number=1)
-        await host.settle()
-        disk.full = True
-        received(place)
-        run = await host.invoke("t.do", number=2)
-        assert DONE == [1, 2]
-        told = [record for record in received(place) if record["kind"] == "intent"]
-        assert [record["run"] for record in told] == [run.id] and "n" not in told[0]
-        assert run.id not in [record.get("run") for record in records(folder)]
-        disk.full = False
-        await host.invoke("t.do", number=3)
-        await host.settle()
-    check_chain(folder)
-    intents = of_kind(folder, "intent")
-    assert [json.loads(record["args"])["number"] for record in intents] == [1, 2, 3]
-    assert {record["run"] for record in of_kind(folder, "outcome")} == {record["run"] for record in intents}
-
-
-async def test_a_place_that_does_not_stand_in_is_no_reason_to_go_on(data: Path, disk: Full, tmp_path: Path) -> None:
-    async with datagrams(tmp_path / "log"), hosting(data, syslog={"address": str(tmp_path / "log")}) as host:
-        disk.full = True
-        with pytest.raises(Unavailable):
-            await host.submit("t.do", number=2)
-        disk.full = False
-    assert DONE == []
 
 
 # -- O10: broken from the start -------------------------------------------------------------------
@@ -372,7 +236,6 @@ async def test_o11_strict_commands_with_large_arguments_are_refused_where_policy
 
 
 async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(data: Path, folder: Path) -> None:
-    from audit_kit import intent
 
     from trunnion_audit.log import Log, Rules
 
@@ -390,48 +253,3 @@ async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(dat
     async with hosting(data):
         pass
     assert len(of_kind(folder, "missing")) == 20
-
-
-# -- places of other plugins ----------------------------------------------------------------------
-
-
-async def test_a_plugin_brings_a_place_by_the_hook_of_the_audit(data: Path, folder: Path, disk: Full) -> None:
-    from trunnion import hookimpl
-    from trunnion_audit.sinks import Sink
-
-    told: list[dict[str, Any]] = []
-
-    class Archive:
-        @hookimpl(optionalhook=True)
-        def trunnion_audit_sinks(self) -> list[Sink]:
-            async def write(lines: Sequence[bytes]) -> None:
-                told.extend(map(json.loads, lines))
-
-            return [Sink(name="archive", write=write, stands_in=True)]
-
-    class Broken:
-        @hookimpl(optionalhook=True)
-        def trunnion_audit_sinks(self) -> list[Sink]:
-            raise RuntimeError("no archive today")
-
-    DONE.clear()
-    plugins = ["audit", Archive(), Broken()]
-    async with Hosting(plugins=plugins, commands=[DO], data_dir=data, store="process") as host:
-        await host.invoke("t.do", number=1)
-        disk.full = True
-        await host.invoke("t.do", number=2)
-        disk.full = False
-        status = await host.query("audit.status")
-        await host.invoke("t.do", number=3)
-        await host.settle()
-    assert DONE == [1, 2, 3]
-    assert isinstance(status, dict) and [sink["name"] for sink in status["sinks"]] == ["archive"]
-    assert [json.loads(record["args"])["number"] for record in of_kind(folder, "intent") if "args" in record] == [
-        1,
-        2,
-        3,
-    ]
-    assert {record["kind"] for record in told} >= {"admin", "intent", "outcome"}
-    assert [record for record in told if "n" in record] == [
-        record for record in records(folder) if record["n"] in {each.get("n") for each in told}
-    ]
