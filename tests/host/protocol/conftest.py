@@ -182,6 +182,8 @@ def make_host():
             version="0.1.0",
             data=SimpleNamespace(run=run),
             shown=lambda error: error.info,
+            told=(told := []),
+            turned_down=lambda what, error, caller: told.append((what, error.code, caller)),
         )
 
     return make

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from trunnion import Command, Context, Host, HostOptions, Invocation, hookimpl
-from trunnion.kernel.core import _History
+from trunnion.kernel.history import History
 from trunnion.kernel.waiting import Waiting
 from trunnion.model.events import run_stream
 from trunnion.protocol.client import ENDS, Client
@@ -97,7 +97,7 @@ def noting(asked: list[str], function: Callable[..., Awaitable[object]]) -> Call
 async def test_one_call_brings_a_run_its_events_and_its_end(client, monkeypatch) -> None:
     """Defence: ``Door.begin`` keeps hold of what is in memory; ``Client._begun`` and ``_over``."""
     looked_up: list[str] = []
-    for where in (Waiting, "get"), (_History, "events"):
+    for where in (Waiting, "get"), (History, "events"):
         monkeypatch.setattr(*where, noting(looked_up, getattr(*where)))
     run = await client.submit(HELLO, follow=True)
     events = await everything(client, run.id)

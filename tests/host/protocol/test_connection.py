@@ -100,6 +100,8 @@ async def test_a_call_whose_answer_waits_for_room_cannot_lose_it_to_a_cancel(ben
 async def test_what_is_not_a_call_is_refused_and_named(bench, message, call_id, part):
     bench.connection.receive(message)
     [answer] = await bench.line.until(lambda sent: len(sent) == 1)
+    told = [(code, caller) for _, code, caller in bench.host.told]
+    assert told == [("invalid_arguments", bench.connection.caller)] or part == "stream name"  # which the door judges
     assert (answer["id"], answer["code"], answer["number"]) == (call_id, "invalid_arguments", 400)
     assert part in answer["message"]
 

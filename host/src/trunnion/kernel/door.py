@@ -213,11 +213,11 @@ class Door:
             TrunnionError: it may not be followed, or no longer: a grant was withdrawn, a token has expired.
         """
         caller = self._stamped(caller)
-        if after < 0:
-            raise InvalidArguments(f"a position in a stream is 0 or more, not {after}")
-        if not is_stream_name(stream):
-            raise InvalidArguments(f"{stream!r} is not the name of a stream")
         try:
+            if after < 0:
+                raise InvalidArguments(f"a position in a stream is 0 or more, not {after}")
+            if not is_stream_name(stream):
+                raise InvalidArguments(f"{stream!r} is not the name of a stream")
             source, judge, end = await self._open(caller, stream, begun and begun.live)
         except TrunnionError as error:
             self._kernel.telling.refused("stream", stream, caller, error)

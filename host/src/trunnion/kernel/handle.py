@@ -245,6 +245,19 @@ class HostHandle:
         """
         return self._kernel.authentication.refuse(self.door.source, kind, reason, text, facts or {})
 
+    def turned_down(self, what: str, error: TrunnionError, caller: Caller | None = None) -> None:
+        """Put on record that the holder's door refused something itself, of which nothing reached the host.
+
+        Args:
+            what: in a word, such as ``message``.
+            error: as the client is told.
+            caller: who it was, where that is known.
+        """
+        telling, source = self._kernel.telling, self.door.source
+        telling.counts[error.code] += 1
+        reason = self.shown(error).message
+        telling.tell(Refused(kind="call", target=what, source=source, caller=caller, code=error.code, reason=reason))
+
     def shown(self, error: TrunnionError) -> ErrorInfo:
         """An error as a client may be told of it: without what the host keeps from sight."""
         return self._kernel.redactor.error(error.info)

@@ -14,7 +14,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was asked for and did not come to be.
 
     Attributes:
-        kind: ``command``, ``query``, ``stream``, or ``credential`` for what did not prove anybody.
+        kind: ``command``, ``query``, ``stream``; ``call`` for what a door did not understand or take; ``credential``
+            for what did not prove anybody.
         target: what was asked for, in the words of whoever asked; for a credential what kind of one was shown.
         source: the door.
         caller: who asked; None where nobody is known.
@@ -23,7 +24,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         run_id: the run it would have been, where it had an id and gates were asked about it.
     """
 
-    kind: Literal["command", "query", "stream", "credential"]
+    kind: Literal["command", "query", "stream", "call", "credential"]
     target: str
     source: str
     code: str

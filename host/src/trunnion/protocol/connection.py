@@ -137,6 +137,7 @@ class Connection:
             call_id = call.id
             self._admit(call)
         except TrunnionError as error:
+            self.host.turned_down("message", error, self.caller)
             named = error.details.get("id")
             if call_id is None and isinstance(named, str | int):
                 call_id = named

@@ -269,7 +269,9 @@ async def dispatch(connection: Connection, call: Call) -> Reply:
     try:
         params = msgspec.convert(call.params, method.params)
     except msgspec.ValidationError as error:
-        raise InvalidArguments(f"{call.method}: {error}") from None
+        misfit = InvalidArguments(f"{call.method}: {error}")
+        connection.host.turned_down(call.method, misfit, connection.caller)
+        raise misfit from None
     return await method.perform(connection, params)
 
 

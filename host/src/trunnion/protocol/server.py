@@ -206,6 +206,10 @@ class SocketServer:
             del self._peers[peer]
             self._peers[peer] = None
 
+    def turned_down(self, error: TrunnionError, caller: Caller) -> None:
+        """What a peer sends is not even a message."""
+        self._host.turned_down("message", error, caller)
+
     def forget(self, peer: Peer) -> None:
         """A peer is gone."""
         self._peers.pop(peer, None)
@@ -272,6 +276,7 @@ class Peer(asyncio.Protocol):
         try:
             lines = self._lines.feed(data)
         except InvalidArguments as error:
+            self._server.turned_down(error, self._caller)
             self.end(error.info)
             return
         for line in lines:

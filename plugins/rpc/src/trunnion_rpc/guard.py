@@ -6,8 +6,8 @@ Nothing of a method happens before that, and nothing a method raises goes out bu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import trunnion_rpc.quiet  # noqa: F401  # isort: skip
@@ -143,8 +143,8 @@ class Guard(grpc.GenericRpcHandler):
                 if len(answer) > LARGE:
                     one.keep_for(asyncio.current_task())
                 return answer
-        except NotReadable:
-            self._shared.nonsense.count(call.caller.principal)
+        except NotReadable as error:
+            self._unreadable(call, error)
             raise
         except TimeoutError:
             if not limit.expired():
@@ -157,17 +157,17 @@ class Guard(grpc.GenericRpcHandler):
         call = await self._call(context)
         with self._shared.streams.one(call.caller.principal):
             data = await self._request(context)
-            with self._shared.nonsense.counted(call.caller.principal):
+            with self._counted(call):
                 await _sent(method.perform(call, data), context)
 
     async def _upward(self, method: Upward, data: AsyncIterator[bytes], context: Context) -> bytes:
         call = await self._call(context)
-        with self._shared.streams.one(call.caller.principal), self._shared.nonsense.counted(call.caller.principal):
+        with self._shared.streams.one(call.caller.principal), self._counted(call):
             return await method.perform(call, data)
 
     async def _duplex(self, method: Duplex, data: AsyncIterator[bytes], context: Context) -> None:
         call = await self._call(context)
-        with self._shared.streams.one(call.caller.principal), self._shared.nonsense.counted(call.caller.principal):
+        with self._shared.streams.one(call.caller.principal), self._counted(call):
             await _sent(method.perform(call, self._still(data, context)), context)
 
     async def _still(self, data: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
@@ -183,6 +183,19 @@ class Guard(grpc.GenericRpcHandler):
         caller = await self._identity.caller(context.invocation_metadata() or (), context.peer())
         self._shared.nonsense.require_sense(caller.principal)
         return Call(caller, self._shared)
+
+    @contextmanager
+    def _counted(self, call: Call) -> Iterator[None]:
+        """What cannot be read counts against whoever sent it, and is on record."""
+        try:
+            yield
+        except NotReadable as error:
+            self._unreadable(call, error)
+            raise
+
+    def _unreadable(self, call: Call, error: NotReadable) -> None:
+        self._shared.nonsense.count(call.caller.principal)
+        self._shared.host.turned_down("message", error, call.caller)
 
     async def _request(self, context: Context) -> bytes:
         """The one request of a call."""

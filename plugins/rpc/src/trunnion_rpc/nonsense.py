@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from trunnion import InvalidArguments
 from trunnion_rpc.pause import TooMuch
@@ -57,17 +56,8 @@ class Nonsense:
             wait = math.ceil((level - FREE + 1) / PER_SECOND)
             raise TooMuch(f"too many requests of {principal} could not be read; wait", PAUSE, wait)
 
-    @contextmanager
-    def counted(self, principal: str) -> Iterator[None]:
-        """Count it when a request turns out to be unreadable."""
-        try:
-            yield
-        except NotReadable:
-            self.count(principal)
-            raise
-
     def count(self, principal: str) -> None:
-        """One more."""
+        """A request turned out to be unreadable."""
         if not principal:
             return
         level = self._level(principal) + 1

@@ -1,0 +1,119 @@
+"""The audit as a user meets it: the program, its own process, its doors."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_kit import check_chain, of_kind, records
+
+PATIENCE = 30
+PROGRAM = str(Path(sys.executable).with_name("trunnion"))
+
+
+def environment(root: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRUNNION")}
+    return {**kept, "XDG_CONFIG_HOME": str(root), "TRUNNION_PLUGINS": "audit"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def folder(data: Path) -> Path:
+    return data / "audit"
+
+
+@pytest.fixture
+def trunnion(tmp_path: Path, data: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*args: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        command = [PROGRAM, "--data-dir", str(data), *args]
+        told = {"capture_output": True, "text": True, "env": environment(tmp_path), "cwd": tmp_path}
+        done = subprocess.run(command, check=False, timeout=PATIENCE, **told)  # type: ignore[call-overload]
+        assert status is None or done.returncode == status, done.stderr + done.stdout
+        return done
+
+    return run
+
+
+@pytest.fixture
+def up(tmp_path: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
+    """A host with the audit."""
+    command = [PROGRAM, "--data-dir", str(data), "up"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment(tmp_path), cwd=tmp_path
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "is up on" in line:
+            break
+    yield process
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+    process.stdout.close()
+
+
+def test_a_command_without_a_running_host_is_on_record(trunnion: Callable[..., Any], folder: Path) -> None:
+    trunnion("run", "principals.add", "ann")
+    (intent,) = of_kind(folder, "intent")
+    assert intent["target"] == "principals.add" and intent["source"] == "cli"
+    kinds = [record["kind"] for record in records(folder)]
+    assert kinds.index("intent") < kinds.index("outcome")
+    check_chain(folder)
+
+
+def test_the_way_back_in_by_the_program(trunnion: Callable[..., Any], folder: Path) -> None:
+    trunnion("run", "principals.add", "ann")
+    path = folder / "audit-00000001.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"principals.add", b"principals.see", 1))
+    refused = trunnion("run", "principals.add", "eve", status=9)
+    assert "cannot be put on record" in refused.stderr and "is not the one that follows" in refused.stderr
+    trunnion("audit", "recover", "an editor was in it")
+    trunnion("run", "principals.add", "bob")
+    check_chain(folder)
+    told = [record for record in of_kind(folder, "admin") if record["action"] == "audit.recover"]
+    assert json.loads(told[0]["detail"])["reason"] == "an editor was in it"
+    assert [record["target"] for record in of_kind(folder, "intent")] == ["principals.add"]
+
+
+@pytest.mark.usefixtures("up")
+def test_status_and_another_key_by_the_program(trunnion: Callable[..., Any], folder: Path) -> None:
+    before = json.loads(trunnion("query", "--json", "audit.status").stdout)
+    assert "well" in trunnion("audit", "status").stdout
+    trunnion("audit", "rotate-key", "as every year")
+    after = json.loads(trunnion("query", "--json", "audit.status").stdout)
+    assert after["key"] != before["key"] and after["state"] == "well"
+    (key,) = of_kind(folder, "key")
+    assert (key["by"], key["key"], key["reason"]) == (before["key"], after["key"], "as every year")
+
+
+@pytest.mark.usefixtures("up")
+def test_o15_messages_that_are_none_are_on_record(data: Path, folder: Path, trunnion: Callable[..., Any]) -> None:
+    corpus = [b"{", b"[]", b'{"type":"rpc"}', b'{"type":"rpc","id":1,"method":5}', b"\xff\xfe", b'"' + b"x" * 100]
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(data / "run" / "host.sock"))
+        answers = line.makefile("rb")
+        for message in corpus:
+            line.sendall(message + b"\n")
+            assert json.loads(answers.readline())["type"] == "rpc_error"
+        trunnion("query", "audit.status")
+    told = [record for record in of_kind(folder, "refusal") if record["what"] == "call"]
+    assert [record["target"] for record in told] == ["message"] * len(corpus)
+    assert {record["code"] for record in told} == {"invalid_arguments"}
+    assert all(record["principal"] and record["reason"] for record in told)
+
+
+def test_a_host_that_only_reads_reads(trunnion: Callable[..., Any], folder: Path) -> None:
+    trunnion("run", "principals.add", "ann")
+    before = len(records(folder))
+    assert "principals.add" in trunnion("query", "runs.list").stdout
+    assert len(records(folder)) == before
