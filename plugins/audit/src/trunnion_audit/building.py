@@ -146,5 +146,7 @@ def change_of(change: HostChange, action: str, detail: Json, now: int) -> Admin:
 
 def cut(text: str, most: int) -> str:
     """The beginning of a text, at most so many bytes."""
+    if text.isascii() and len(text) <= most:
+        return text
     data = text.encode(errors="replace")
     return data[:most].decode(errors="ignore") if len(data) > most else data.decode()
