@@ -41,7 +41,7 @@ def of(kind: str, found: list[dict[str, Any]]) -> set[str]:
     return {record["run"] for record in found if record["kind"] == kind}
 
 
-def test_a1_and_o14_no_effect_without_intent_and_no_intent_without_an_end(
+def test_o14_no_effect_without_intent_and_no_intent_without_an_end(
     make_ground: Callable[..., Ground], rounds: int, figure: Callable[..., None]
 ) -> None:
     ground = make_ground()

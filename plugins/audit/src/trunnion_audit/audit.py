@@ -280,18 +280,23 @@ class Audit:
         fault = self.ledger.fault
         if fault is None:
             raise CommandFailed("the audit log is well: there is nothing to recover from")
+        async with self.ledger.opening:
+            after = await self._begin_again(fault.text)
+        detail: dict[str, Json] = {**after, "reason": reason, "fault": fault.text}
+        await self._insist([admin_of(RECOVER, detail, now(), caller=caller, run_id=run_id)])
+        return dict(after)
+
+    async def _begin_again(self, why: str) -> dict[str, str | int]:
         host = self._host
         try:
             log, after = await host.in_thread(
-                lambda: begin_again(self.folder, host.host_id, self.settings.rules, now(), fault.text)
+                lambda: begin_again(self.folder, host.host_id, self.settings.rules, now(), why)
             )
         except (FileProblem, KeyProblem, Damaged, OSError) as error:
             raise CommandFailed(f"no other log can be begun: {error}") from error
         self.ledger.adopt(log)
         self._known_log = log
-        detail: dict[str, Json] = {**after, "reason": reason, "fault": fault.text}
-        await self._insist([admin_of(RECOVER, detail, now(), caller=caller, run_id=run_id)])
-        return dict(after)
+        return after
 
     async def rotate_key(self, reason: str, caller: Caller, run_id: str) -> str:
         """Have another key sign from now on; returns its id.

@@ -67,6 +67,7 @@ class Ledger:
     Attributes:
         log: None while it cannot be opened.
         fault: None while all is well.
+        opening: held by whoever opens a log, or puts another in its place.
     """
 
     def __init__(
@@ -88,11 +89,17 @@ class Ledger:
         self._lost_since = 0
         self._tried = 0.0
         self._syncing = Syncing(self._work)
+        self.opening = asyncio.Lock()
 
     # -- opening ----------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Open the log; should that fail, it is a fault, and tried again from time to time."""
+        async with self.opening:
+            if self.log is None:
+                await self._open()
+
+    async def _open(self) -> None:
         self._tried = time.monotonic()
         try:
             self.log = await self._open_log()
