@@ -39,7 +39,7 @@ def test_the_wheels_carry_one_version_and_what_belongs_to_them(wheels: Path) -> 
         ("trunnion-host", set()),
         ("trunnion[scripts]", {"scripts"}),
         ("trunnion[tty]", {"tty"}),
-        ("trunnion[all]", {"rpc", "scripts", "tty"}),
+        ("trunnion[all]", {"audit", "rpc", "scripts", "tty"}),
     ],
     ids=["host alone", "with scripts", "with tty", "all"],
 )

@@ -8,19 +8,14 @@ import secrets
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from trunnion_audit.files import remove, replace_whole
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEYS = "keys.json"
 SALT = "salt.key"
@@ -55,6 +50,8 @@ class SigningKey:
     """
 
     def __init__(self, private: Ed25519PrivateKey) -> None:
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
         self._private = private
         public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.public = public.hex()
@@ -63,6 +60,8 @@ class SigningKey:
     @classmethod
     def make(cls) -> SigningKey:
         """A new one."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         return cls(Ed25519PrivateKey.generate())
 
     def sign(self, data: bytes) -> str:
@@ -71,6 +70,8 @@ class SigningKey:
 
     def save(self, folder: Path) -> None:
         """Keep it, for its owner alone, on the disk when this returns."""
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
         pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         replace_whole(folder / key_name(self.id), pem)
 
@@ -91,6 +92,10 @@ def load_key(folder: Path, key: str) -> SigningKey:
     Raises:
         KeyProblem: it is not there, cannot be read, or is another one.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     path = folder / key_name(key)
     try:
         private = load_pem_private_key(path.read_bytes(), None)
