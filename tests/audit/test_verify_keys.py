@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log_kit import Signer, made, name_of, text_of, write
+from log_kit import NOTHING, Log, Signer, made, name_of, text_of, write
 
 from trunnion_audit import verify as verifier
 from trunnion_audit.verify import (
@@ -212,3 +212,40 @@ def test_on_another_machine(tmp_path: Path) -> None:
     }
     tops = {str(name).split(".")[0] for name in imported}
     assert tops - sys.stdlib_module_names == {"cryptography"}
+
+
+@pytest.mark.parametrize("wrong", [{"by": "0" * 16}, {"key": "0" * 16}])
+def test_a_key_record_that_is_signed_and_not_true(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    log = made(30, every=13, segments=1)
+    new, old = Signer("new"), log.signers[-1]
+    true = {"host_id": log.host_id, "key": new.id, "public": new.public, "by": old.id, "reason": "due"}
+    record = log.head("key", {**true, **wrong})
+    log.put({**record, "sig_old": old.over("key", record), "sig": new.over("key", record)})
+    log.checkpoint()
+    expected = "wrong_key" if "by" in wrong else "bad_signature"
+    assert names(verify(log.write(tmp_path / "log"))) == [(expected, 31)]
+
+
+def test_a_genesis_under_another_id(tmp_path: Path) -> None:
+    log, key = Log(), Signer("key")
+    genesis = {**json.loads(log.lines[0]), "key": "0" * 16}
+    genesis["sig"] = key.over("genesis", genesis)
+    log.segments, log.leaves, log.prev = [[]], [], NOTHING
+    log.put(genesis)
+    files = {name: data for name, data in log.files().items() if name != "keys.json"}
+    assert names(verify(write(tmp_path / "log", files))) == [("bad_signature", 1)]
+
+
+@pytest.mark.parametrize("change", ["order", "host", "name", "record"])
+def test_a_list_of_keys_that_is_no_chain(tmp_path: Path, change: str) -> None:
+    log, host = made(60, every=13), made(60, every=13, host_id="host-b")
+    one, two = log.listed
+    lists = {
+        "order": [two, one],
+        "host": [one, host.listed[1]],
+        "name": [one, {**two, "id": one["id"]}],
+        "record": [one, {**two, "record": log.checkpoints[0].decode()}],
+    }
+    forged = text_of({"host_id": log.host_id, "keys": lists[change], "v": 1}) + b"\n"
+    report = verify(write(tmp_path / "log", {**log.files(), "keys.json": forged}))
+    assert names(report) == [("wrong_key", 0)] if change != "host" else report.verdict == "not intact"

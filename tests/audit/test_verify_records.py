@@ -96,13 +96,60 @@ def test_a_line_that_is_no_record_though_the_chain_holds(tmp_path: Path, about: 
     assert names(verify(log.write(tmp_path / "log"))) == [("malformed", 3)]
 
 
-def test_the_longest_line_is_one(tmp_path: Path) -> None:
-    log = Log()
-    rest = len(text_of(log.head("note", {"a": ""})))
-    log.add("note", a="x" * ((1 << 20) - 1 - rest))
-    log.checkpoint()
-    assert len(log.lines[1]) + 1 == 1 << 20
-    assert verify(log.write(tmp_path / "log")).verdict == "intact"
+@pytest.mark.parametrize("kind", ["note", "lost"])
+def test_how_long_a_line_may_be(tmp_path: Path, kind: str) -> None:
+    for more in (0, 1):
+        log = Log()
+        rest = len(text_of(log.head(kind, {"reason": ""})))
+        log.add(kind, reason="x" * ((1 << 20) - 1 - rest + more))
+        log.checkpoint()
+        assert len(log.lines[1]) + 1 == (1 << 20) + more
+        assert names(verify(log.write(tmp_path / "log"))) == [("malformed", 2)] * more
+
+
+LOST = text_of({"n": 2, "prev": NOTHING, "ts": 1, "kind": "lost", "reason": 'a"b', "count": 1})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LOST.replace(b'"kind"', b'\\\\"kind"'),
+        LOST.replace(b'"kind"', b'\\"kind"'),
+        LOST.replace(b'{"count"', b'{\\\\"count"'),
+        LOST[:-1] + b",}",
+        LOST[:-1] + b"]",
+        LOST + b"}",
+        LOST.replace(b"lost", b"lo\\u0073t"),
+        LOST.replace(b':1,"kind', b':01,"kind'),
+        LOST.replace(b':1,"kind', b':-0,"kind'),
+        LOST.replace(b':1,"kind', b':9007199254740992,"kind'),
+        LOST.replace(b"a\\", b"\xc3("),
+        LOST.replace(b"a\\", b"\\u00e9\\"),
+        LOST.replace(b"a\\", b"\\/\\"),
+        LOST.replace(b"a\\", b"\x1f\\"),
+        LOST.replace(b"a\\", b"\\u000A\\"),
+        LOST.replace(b'"count":1,', b'"count":1,"count":1,'),
+    ],
+)
+def test_the_short_way_takes_none_of_these(line: bytes) -> None:
+    assert quick(LOST) is not None
+    assert line != LOST
+    assert quick(line) is None
+    with pytest.raises(Malformed):
+        record_of(line)
+
+
+def test_a_record_the_log_is_held_together_by_lacks_nothing(tmp_path: Path) -> None:
+    log = made(60, every=13, segments=2)
+    log.cut(2)
+    for kind in STRUCTURAL:
+        lines = made(60, every=13).lines + log.lines
+        record = json.loads(next(line for line in lines if b'"kind":"%s"' % kind.encode() in line))
+        assert record["kind"] == kind
+        for name in TYPES[kind]:
+            if not name.endswith("?"):
+                with pytest.raises(Malformed):
+                    record_of(text_of({member: value for member, value in record.items() if member != name}))
 
 
 def test_what_is_not_known_is_ignored(tmp_path: Path) -> None:

@@ -196,3 +196,15 @@ def test_a_forged_record_before_the_true_one(tmp_path: Path) -> None:
     changed.insert(19, (segment, forged.replace(b'"prev":"0', b'"prev":"')))
     report = verify(write(tmp_path / "log", files_of(log, changed)))
     assert first(report)[1] == 20
+
+
+@pytest.mark.parametrize(("step", "expected"), [(2, "deleted"), (0, "inserted"), (-5, "inserted")])
+def test_numbers_that_jump_though_the_chain_was_made_anew(tmp_path: Path, step: int, expected: str) -> None:
+    log = Log()
+    for _ in range(20):
+        log.add("lost", count=1, since=1, until=2, reason="busy")
+    record = {**log.head("lost", {"reason": "another"}), "n": log.size + step}
+    log.put(record)
+    following = {**log.head("lost", {}), "n": log.size + step}
+    log.put(following)
+    assert first(verify(log.write(tmp_path / "log"))) == (expected, 22)

@@ -270,7 +270,10 @@ def test_o18_nothing_vouches_for_the_beginning(tmp_path: Path) -> None:
     assert first(verify(write(tmp_path / "log", changed)))[1] == begins
 
 
-@pytest.mark.parametrize("wrong", [{"root": "0" * 64}, {"nodes": []}, {"head": "0" * 64}, {"first": 7}, {"keys": []}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"root": "0" * 64}, {"nodes": []}, {"head": "0" * 64}, {"first": 7}, {"keys": []}, {"host_id": "host-b"}],
+)
 def test_o18_a_cut_that_says_the_wrong_thing_is_not_believed_though_it_is_signed(
     tmp_path: Path, wrong: dict[str, object]
 ) -> None:
@@ -279,9 +282,38 @@ def test_o18_a_cut_that_says_the_wrong_thing_is_not_believed_though_it_is_signed
     assert "begins_late" in dict(names(report)), report.findings
 
 
+def test_o18_a_cut_by_a_stranger_is_named_in_the_log_and_beside_it(tmp_path: Path) -> None:
+    log = made(120, every=10, segments=4)
+    true = log.signers[-1]
+    log.signers[-1] = Signer("stranger")
+    log.signers[-1].id = true.id
+    log.cut(3)
+    begins = json.loads(log.segments[0][0])["n"]
+    expected = [("begins_late", begins), ("bad_signature", 121), ("bad_signature", 122), ("begins_late", 0)]
+    assert names(verify(log.write(tmp_path / "log"))) == expected
+
+
+def test_o18_the_keys_in_a_cut_are_those_of_the_log(tmp_path: Path) -> None:
+    log = made(120, every=10, segments=4)
+    other = made(120, every=10, segments=4, seed="other")
+    log.cut(3, keys=other.listed)
+    files = log.files()
+    del files["cut.json"]
+    assert ("wrong_key", 121) in names(verify(write(tmp_path / "log", files)))
+
+
 def test_o18_without_the_fault(tmp_path: Path) -> None:
     log = made(120, every=10, segments=4)
     assert not any("history begins" in note for note in verify(log.write(tmp_path / "log")).notes)
+
+
+def test_from_the_middle_on_what_lacks_before_is_not_passed_over(tmp_path: Path) -> None:
+    """A question about the beginning is not answered from the middle."""
+    log = made(120, every=10, segments=4)
+    files = {name: data for name, data in log.files().items() if name not in (name_of(1), name_of(2))}
+    begins = sum(map(len, log.segments[:2])) + 1
+    for since in ("1", str(begins)):
+        assert first(verify(write(tmp_path / "log", files), question_of(since=since))) == ("begins_late", begins)
 
 
 def test_from_a_record_or_a_time_on(tmp_path: Path) -> None:

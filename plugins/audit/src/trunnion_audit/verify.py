@@ -204,7 +204,7 @@ def _expression(kind: str) -> re.Pattern[str] | None:
     return re.compile(pattern + r"\Z")
 
 
-EXPRESSIONS = {kind: expression for kind in ORDINARY if (expression := _expression(kind)) is not None}
+EXPRESSIONS = {kind.encode(): expression for kind in ORDINARY if (expression := _expression(kind)) is not None}
 
 
 def quick(line: bytes) -> tuple[str, str] | None:
@@ -214,7 +214,7 @@ def quick(line: bytes) -> tuple[str, str] | None:
         line: without its LF.
     """
     start = line.find(b'"kind":"') + 8
-    expression = EXPRESSIONS.get(line[start : line.find(b'"', start)].decode("ascii", "replace"))
+    expression = EXPRESSIONS.get(line[start : line.find(b'"', start)])
     if expression is None or len(line) >= LONGEST or line[-1:] != b"}":
         return None
     try:
@@ -944,6 +944,7 @@ class Reading:
             raise Trouble(f"there is no audit log in {self.directory}")
         listed = self._listed_keys()
         self._begin(listed)
+        self._judge_asked_host()
         self._mark_checkpoint()
         for root in self.roots:
             if root.line and root.size + 1 >= self.first:
@@ -979,12 +980,12 @@ class Reading:
             except (Malformed, Wrong) as error:
                 self.find("begins_late", 0, f"cut.json does not vouch for where the log begins: {error}", "cut.json", 0)
         first = self.segments[0] if self.segments else None
-        if self.question.since is not None:
-            first = self._begin_since(self.question.since, listed)
-        elif first is not None and first.number != 1 and not self.marks:
+        if self.question.since is not None and self._begin_since(self.question.since, listed):
+            return
+        if first is not None and first.number != 1 and not self.marks:
             self._begin_somewhere(first, listed)
-            self.segment = first
-            self.find("begins_late", self.want, "the log begins here, and no cut.json vouches for that", offset=0)
+            text = "the log begins here, and no cut.json vouches for that"
+            self.find("begins_late", self.want, text, first.path.name, 0)
 
     def _begin_after(self, raw: bytes) -> None:
         line = raw.removesuffix(b"\n")
@@ -1026,8 +1027,8 @@ class Reading:
         self.keys = [key for key in listed if key.n < self.want]
         self.host_id = listed[0].host_id if listed else ""
 
-    def _begin_since(self, since: int, listed: Sequence[Key]) -> Segment | None:
-        """Begin with the last segment that begins at or before a record or a time."""
+    def _begin_since(self, since: int, listed: Sequence[Key]) -> bool:
+        """Begin with the last segment that begins at or before a record or a time; False where that is the first."""
         if not listed:
             raise Trouble(
                 "--since begins in the middle of the log and takes the keys so far from keys.json: none there"
@@ -1043,14 +1044,14 @@ class Reading:
             if isinstance(value, int) and value <= since:
                 chosen = place
         if not chosen:
-            return None
+            return False
         self.segments = self.segments[chosen:]
         self.marks.clear()
         self._begin_somewhere(self.segments[0], listed)
         self.report.notes.append(
             f"checked from record {self.want} on, the first of {self.segments[0].path.name}, and not what comes before"
         )
-        return self.segments[0]
+        return True
 
     def _mark_checkpoint(self) -> None:
         if (raw := self.files["checkpoint.json"]) is None:
@@ -1103,6 +1104,7 @@ class Reading:
                 self.tree.add(node, level)
             if stretch.before >= 0:
                 self.before = (stretch.want - 1, self.segment.path.name, stretch.before)
+            self.gap = self.gap and stretch.want == self.want
             self.want, self.head, self.offset = stretch.want, stretch.head, stretch.offset
             self._compare_roots()
             if stretch.raw is not None and stretch.record is None:
@@ -1151,12 +1153,16 @@ class Reading:
             self.find(error.name, self.want, str(error))
 
     def _judge_host(self, host_id: str) -> None:
-        expected = self.question.host_id or self.host_id or host_id
-        if host_id != expected and (self.question.host_id != self.host_id or not self.host_id):
-            self.find("wrong_host", self.want, f"is of the host {host_id[:60]}, not of {expected[:60]}")
-        elif host_id != (self.host_id or host_id):
+        if not self.host_id:
+            self.host_id = host_id
+            self._judge_asked_host()
+        elif host_id != self.host_id:
             self.find("wrong_host", self.want, f"is of the host {host_id[:60]}, not of {self.host_id[:60]}")
-        self.host_id = self.host_id or host_id
+
+    def _judge_asked_host(self) -> None:
+        asked = self.question.host_id
+        if asked and self.host_id and asked != self.host_id:
+            self.find("wrong_host", self.want, f"this is the log of the host {self.host_id[:60]}, not of {asked[:60]}")
 
     def _judge_nodes(self, record: Record) -> None:
         if record.get("nodes", []) != self.tree.hashes():
@@ -1276,7 +1282,7 @@ class Reading:
             rest = f"records {want} to {number - 1} are" if number > want + 1 else f"record {want} is"
             self._say("deleted", want, f"{rest} missing")
         if again:
-            self._pass(number, seen.hash, end)
+            self._pass(seen, after, end)
         elif after is not None and after.n == want + 1 and number != want + 1:
             self._remember(number, seen.hash)
             self._take(leaf_of(line), None, end)
@@ -1286,7 +1292,7 @@ class Reading:
     def _too_late(self, line: bytes, seen: Seen, after: Seen | None, end: int) -> None:
         want, number = self.want, seen.n or 0
         last, segment, offset = self.before
-        rivals = number == want - 1 == last and seen.hash != self.head and after is not None
+        rivals = number == want - 1 == last and self.head not in {seen.hash, seen.prev} and after is not None
         if rivals and after is not None and after.prev == seen.hash:
             self.whole = False
             if number not in self.named:
@@ -1300,11 +1306,14 @@ class Reading:
             if after is not None and after.n == want + 1:
                 self._take(leaf_of(line), self.passed.pop(want, None), end)
             else:
-                self._pass(number, seen.hash, end)
+                self._pass(seen, after, end)
 
-    def _pass(self, number: int, own: str, end: int) -> None:
-        self._remember(number, own)
+    def _pass(self, seen: Seen, after: Seen | None, end: int) -> None:
+        """Go on after a line that takes nobody's place, though the next one may follow it."""
+        self._remember(seen.n or 0, seen.hash)
         self.offset = end
+        if after is not None and after.prev == seen.hash:
+            self.head = seen.hash
 
     def _remember(self, number: int, own: str) -> None:
         if len(self.passed) < NAMED:
