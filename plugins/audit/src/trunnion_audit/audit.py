@@ -153,7 +153,7 @@ class Audit:
 
     def _tick(self) -> None:
         self._ticks += 1
-        if self._ticks % SUMMARY == 0 and (summary := self._refusals.summary(now())):
+        if self._ticks % SUMMARY == 0 and self.ledger.fault is None and (summary := self._refusals.summary(now())):
             self.ledger.note(summary)
         self.ledger.tick()
         if self.ledger.is_due or self.ledger.log is not self._known_log:
@@ -235,7 +235,9 @@ class Audit:
     # -- refusals ---------------------------------------------------------------------------------
 
     def _refused(self, refused: Refused) -> None:
-        self._refusals.add(refused, now())
+        log = self.ledger.log
+        intended = log is not None and bool(refused.run_id) and refused.run_id in log.intents
+        self._refusals.add(refused, now(), intended=intended)
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -243,7 +245,7 @@ class Audit:
     def _flush(self) -> None:
         self._flushing = False
         if singles := self._refusals.singles():
-            self.ledger.note(singles)
+            self._refusals.count(self.ledger.noted(singles), now())
 
     # -- changes ----------------------------------------------------------------------------------
 

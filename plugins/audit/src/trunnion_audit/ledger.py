@@ -152,15 +152,19 @@ class Ledger:
 
     def note(self, records: Sequence[Record]) -> None:
         """Put on record what nobody waits for. What cannot be written waits, or is counted as lost."""
+        self.lose(len(self.noted(records)))
+
+    def noted(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Put on record what nobody waits for; returns what can neither be written nor wait."""
         try:
             self._write(records)
         except Unrecorded:
             room = max(0, MOST_OWED - len(self._owed))
             self._owed.extend(records[:room])
-            self.lose(len(records) - room)
-            return
+            return records[room:]
         if self._power:
             self._syncing.synced()
+        return ()
 
     def lose(self, count: int) -> None:
         """Count records that were not written and never will be."""

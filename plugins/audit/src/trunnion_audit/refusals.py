@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from trunnion import Refused
 from trunnion_audit.building import refusal_of
-from trunnion_audit.records import Record, Refusals
+from trunnion_audit.records import Record, Refusal, Refusals
 
 MOST_KEYS = 200
 OTHER = "other"
@@ -27,13 +28,28 @@ class RefusalBook:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._since = 0
 
-    def add(self, refused: Refused, now: int) -> None:
-        """One refusal more. One of a run whose intent is on record is always written: it says that it never began."""
-        if refused.run_id or self._may_write(now):
+    def add(self, refused: Refused, now: int, *, intended: bool = False) -> None:
+        """One refusal more.
+
+        Args:
+            refused: what was refused.
+            now: the time.
+            intended: whether the run's intent is on record: then this is written, for it says that it never began.
+        """
+        if intended or self._may_write(now):
             self._single.append(refusal_of(refused, now))
-            return
+        else:
+            self._count(refused.code, refused.source, now)
+
+    def count(self, records: Sequence[Record], now: int) -> None:
+        """These could not be written one by one."""
+        for record in records:
+            if isinstance(record, Refusal):
+                self._count(record.code, record.source, now)
+
+    def _count(self, code: str, source: str, now: int) -> None:
         self._since = self._since or now
-        key = (refused.code, refused.source)
+        key = (code, source)
         self._counts[key if key in self._counts or len(self._counts) < MOST_KEYS else (OTHER, OTHER)] += 1
 
     def _may_write(self, now: int) -> bool:
