@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trunnion import (
     Admission,
@@ -24,16 +24,22 @@ from trunnion import (
     Verdict,
 )
 from trunnion_audit.building import admin_of, change_of, intent_of, is_oversized
+from trunnion_audit.capturing import Capture
 from trunnion_audit.keys import KeyProblem, Salts
 from trunnion_audit.ledger import Ledger, Unrecorded, now
-from trunnion_audit.outcomes import Outcomes
+from trunnion_audit.outcomes import RUN, Outcomes
 from trunnion_audit.policy import Level
+from trunnion_audit.reading import LogReader
 from trunnion_audit.records import Record
 from trunnion_audit.recovering import begin_again
 from trunnion_audit.refusals import RefusalBook
+from trunnion_audit.retention import Retention
 from trunnion_audit.segment import FileProblem
 from trunnion_audit.settings import AuditSettings, read_settings
 from trunnion_audit.taking_up import Damaged
+
+if TYPE_CHECKING:
+    from trunnion_audit.witness import Witness
 
 FOLDER: Final = "audit"
 RECOVER: Final = "audit.recover"
@@ -54,6 +60,8 @@ class Audit:
 
     Attributes:
         settings: in force.
+        witness: takes checkpoints elsewhere, where somebody does.
+        retention: removes what is not to be kept.
     """
 
     def __init__(self, host: HostHandle, settings: AuditSettings, salts: Salts, ledger: Ledger) -> None:
@@ -69,6 +77,9 @@ class Audit:
         self._known_log = ledger.log
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = False
+        self.witness: Witness | None = None
+        self.retention = Retention(self, host)
+        self._capture = Capture(ledger, LogReader(self.folder), host.in_thread)
         self._outcomes = Outcomes(
             host.history,
             salts,
@@ -217,7 +228,13 @@ class Audit:
     # -- the observer -----------------------------------------------------------------------------
 
     async def on_events(self, events: Sequence[Event]) -> None:
-        """Put on record what became of runs. Raises until that is done: the same events then come again."""
+        """Put on record what became of runs, and all output if that is wanted.
+
+        Raises until that is done: the same events then come again.
+        """
+        if self.settings.capture == "full":
+            await self._capture.take(events, self.settings.max_record_bytes, now())
+        events = [event for event in events if event.stream.startswith(RUN)]
         records = await self._outcomes.seen(events, now())
         if records:
             await self.ledger.record(records)
@@ -347,6 +364,7 @@ class Audit:
             "key": log.key.id if log is not None else None,
             "open_intents": len(log.intents) if log is not None else None,
             "sinks": [feed.shown() for feed in self.ledger.sinks],
+            "witness": self.witness.shown() if self.witness is not None else None,
         }
 
 

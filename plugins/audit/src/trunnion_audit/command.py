@@ -9,6 +9,7 @@ import click
 from trunnion.launcher.options import json_option
 from trunnion.model.errors import InvalidArguments, NotFound
 from trunnion.model.json import decode, encode
+from trunnion_audit.reading_command import export, search, tail
 
 
 @click.group()
@@ -120,6 +121,11 @@ def proof(context: click.Context, size: int) -> None:
     except (KeyProblem, Unprovable) as error:
         raise NotFound(str(error)) from error
     screen_of(context).out(file.decode())
+
+
+audit.add_command(search)
+audit.add_command(tail)
+audit.add_command(export)
 
 
 def _run(context: click.Context, command_id: str, *argv: str) -> int:

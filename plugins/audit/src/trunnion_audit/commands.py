@@ -44,12 +44,21 @@ async def receipt(ctx: Context, run: str, events: bool = False) -> str:
     return await ctx.require(Audit).receipt(run, events=events)
 
 
+async def prune(ctx: Context) -> dict[str, Json]:
+    """Remove now what [audit] keep_days and keep_bytes do not keep; a signed record vouches for the rest.
+
+    What is removed is gone through before: if it is not as it was written, it stays.
+    """
+    return await ctx.require(Audit).retention.apply(ctx.caller, ctx.run.id)
+
+
 def commands() -> Sequence[Command]:
     """What can be done."""
     return [
         Command.of(recover, id=RECOVER, role="admin", local=True, lock=LOCK),
         Command.of(rotate_key, id="audit.rotate-key", role="admin", lock=LOCK),
         Command.of(receipt, id="audit.receipt", role="admin", effect="read", lock=LOCK),
+        Command.of(prune, id="audit.prune", role="admin", lock=LOCK, effect="destroy"),
     ]
 
 

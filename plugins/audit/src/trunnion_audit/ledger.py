@@ -22,6 +22,7 @@ from trunnion_audit.records import Lost, Record
 from trunnion_audit.segment import FileProblem, problem_of
 from trunnion_audit.sinks import SinkFeed
 from trunnion_audit.syncing import Syncing
+from trunnion_audit.tailing import Growth
 from trunnion_audit.taking_up import Damaged
 
 MOST_OWED = 1000
@@ -68,6 +69,7 @@ class Ledger:
         log: None while it cannot be opened.
         fault: None while all is well.
         opening: held by whoever opens a log, or puts another in its place.
+        growth: tells those who follow the log.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Ledger:
     ) -> None:
         self.log: Log | None = None
         self.fault: Fault | None = None
+        self.growth = Growth()
         self.sinks = list(sinks)
         self._open_log = open_log
         self._power = power
@@ -202,6 +205,7 @@ class Ledger:
         except OSError as error:
             self._failed(Fault("unwritable", str(error), moment))
             raise self._unrecorded() from error
+        self.growth.tell()
         if owed:
             self._settled()
         if self.sinks:
@@ -264,6 +268,7 @@ class Ledger:
             self._failed(Fault("unwritable", str(error), now()))
         except Unrecorded:
             return
+        self.growth.tell()
         if log.has_news:
             self._syncing.synced()
 

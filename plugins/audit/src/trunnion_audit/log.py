@@ -12,7 +12,7 @@ import msgspec
 from trunnion_audit.chain import Chain, State
 from trunnion_audit.files import make_folder, replace_whole, segment_path, sync_folder
 from trunnion_audit.keys import KeyEntry, SigningKey, forget_key, load_key, read_keys, write_keys
-from trunnion_audit.records import Genesis, Intent, Key, Missing, Outcome, Record, Refusal, Torn
+from trunnion_audit.records import Cut, Genesis, Intent, Key, Missing, Outcome, Record, Refusal, Torn
 from trunnion_audit.records import Segment as SegmentHead
 from trunnion_audit.segment import Segment
 from trunnion_audit.taking_up import CHECKPOINT, Found, take_up
@@ -296,6 +296,24 @@ class Log:
         write_keys(self.folder, self.host_id, self.keys)
         forget_key(self.folder, old.id)
         return new.id
+
+    def cut(self, record: Cut, now: int) -> bytes:
+        """Sign what vouches for the segments that are kept, with a checkpoint after it; returns its line.
+
+        Raises:
+            FileProblem: it could not be put on record.
+        """
+        self._segment.look()
+        before = self._chain.state
+        try:
+            line = self._chain.add_signed(record, self._key)
+            self._segment.append(line)
+        except BaseException:
+            self._chain.restore(before)
+            raise
+        self._since += 1
+        self.seal(now)
+        return line
 
     # -- on the disk ------------------------------------------------------------------------------
 

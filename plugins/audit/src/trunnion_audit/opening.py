@@ -5,6 +5,7 @@ from __future__ import annotations
 from trunnion import HostHandle
 from trunnion_audit.audit import FOLDER, Audit
 from trunnion_audit.commands import queries
+from trunnion_audit.consulting import consult
 from trunnion_audit.keys import Salts
 from trunnion_audit.ledger import Ledger, now
 from trunnion_audit.log import Log
@@ -36,6 +37,7 @@ async def open_audit(host: HostHandle) -> Audit:
         await audit.ledger.open()
         await audit.begin()
         host.registry.replace("audit/queries", queries(audit))
+        consult(audit, host)
     elif folder.exists():
         await audit.say_that_it_is_off()
     return audit

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from trunnion import (
     Admission,
     Command,
+    Daemon,
     Event,
     Gate,
     Json,
     LazyCommand,
     Observer,
     Provider,
+    Ready,
     Setting,
     Verdict,
     hookimpl,
@@ -45,6 +47,12 @@ async def _admit(audit: Audit, batch: Sequence[Admission]) -> Sequence[Verdict]:
 
 async def _on_events(audit: Audit, events: Sequence[Event]) -> None:
     await audit.on_events(events)
+
+
+async def _keep_up(host: HostHandle, ready: Ready) -> None:
+    from trunnion_audit.upkeep import keep_up
+
+    await keep_up(host, ready)
 
 
 def _command() -> click.Command:
@@ -92,16 +100,24 @@ def trunnion_gates(settings: Mapping[str, Json]) -> Iterable[Gate]:
 
 @hookimpl
 def trunnion_observers(settings: Mapping[str, Json]) -> Iterable[Observer]:
-    """Sees how runs end."""
+    """Sees how runs end, and their output."""
     from trunnion_audit.audit import Audit
 
     if settings.get("enabled") is not False:
-        yield Observer(name="audit", on_events=_on_events, streams="run/*", of=Audit)
+        yield Observer(name="audit", on_events=_on_events, of=Audit)
 
 
 @hookimpl
 def trunnion_commands(settings: Mapping[str, Json]) -> Iterable[Command]:
-    """The way back in, and another key."""
+    """The way back in, another key, what is not to be kept, and a copy of what is on record."""
     from trunnion_audit.commands import commands
+    from trunnion_audit.consulting import commands as reading
 
-    return commands() if settings.get("enabled") is not False else ()
+    return [*commands(), *reading()] if settings.get("enabled") is not False else ()
+
+
+@hookimpl
+def trunnion_daemons(settings: Mapping[str, Json]) -> Iterable[Daemon]:
+    """Looks after old segments and the witness."""
+    if settings.get("enabled") is not False:
+        yield Daemon(name="audit", run=_keep_up)

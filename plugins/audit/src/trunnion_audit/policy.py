@@ -55,7 +55,7 @@ class Policies:
 
     def _judged(self, kind: Kind, target: str, doors: tuple[str, ...]) -> Level:
         """A run that came by a door stays under its rule, however far down the chain it is."""
-        if (kind != "stream" and target.startswith(OWN) and target != STATUS) or (kind == "command" and RPC in doors):
+        if (target.startswith(OWN) and target != STATUS) or (kind == "command" and RPC in doors):
             return "strict"
         level = self._by_target(kind, target)
         if level is not None:

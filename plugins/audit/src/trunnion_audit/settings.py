@@ -10,6 +10,7 @@ import msgspec
 from trunnion import Json, JsonObject
 from trunnion_audit.log import Rules
 from trunnion_audit.policy import LEVELS, Level, Policies, problems_of
+from trunnion_audit.witness import WitnessSettings
 
 Problem: TypeAlias = tuple[tuple[str, ...], str]
 _LEVEL: JsonObject = {"type": "string", "enum": list[Json](LEVELS)}
@@ -48,6 +49,9 @@ class AuditSettings(msgspec.Struct, frozen=True):
     refusals_per_minute: int = 300
     sink_timeout: float = 2.0
     syslog: SyslogSettings | None = None
+    keep_days: float | None = None
+    keep_bytes: int | None = None
+    witness: WitnessSettings | None = None
 
     @property
     def rules(self) -> Rules:
@@ -176,12 +180,51 @@ SCHEMAS: Mapping[str, JsonObject] = {
         },
         "description": "Send a copy of every record to syslog (RFC 5424)",
     },
+    "keep_days": {
+        "type": ["number", "null"],
+        "exclusiveMinimum": 0,
+        "maximum": 36600,
+        "default": None,
+        "description": "Files of the record whose last entry is so old are removed, with a signed entry that vouches "
+        "for the rest; null keeps them all",
+    },
+    "keep_bytes": {
+        "type": ["integer", "null"],
+        "minimum": 1 << 20,
+        "default": None,
+        "description": "The oldest files are removed while all have more bytes together",
+    },
+    "witness": {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "required": ["command"],
+        "properties": {
+            "command": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": 4096},
+                "minItems": 1,
+                "maxItems": 100,
+                "description": "A program and its arguments, given the checkpoint's line as its input",
+            },
+            "timeout": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 600,
+                "default": 30,
+                "description": "Seconds it may take",
+            },
+        },
+        "default": None,
+        "description": "A command that keeps signed checkpoints elsewhere, so that it shows when the end of the record "
+        "or all of it is replaced",
+    },
 }
 """Key -> schema; the defaults are those of ``AuditSettings``, which a test compares."""
 
 LIVE = frozenset({
     "commands", "queries", "streams", "policy", "capture", "max_record_bytes", "oversized", "segment_bytes",
     "segment_days", "checkpoint_records", "checkpoint_seconds", "refusals_per_minute",
+    "keep_days", "keep_bytes",
 })  # fmt: skip
 """Keys that take effect while the host runs."""
 
