@@ -253,7 +253,7 @@ async def test_the_host_removes_what_is_too_much_and_says_so_before(tmp_path: Pa
 @pytest.mark.anyio
 async def test_the_host_does_so_by_itself(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "EVERY", 0.02)
-    async with hosting(tmp_path, keep_bytes=None) as host:
+    async with hosting(tmp_path, keep_bytes=1 << 30) as host:
         for number in range(30):
             await host.invoke("t.fill", text=f"{number}" * 30_000)
         assert numbers(folder)[0] == 1

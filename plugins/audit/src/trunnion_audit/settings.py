@@ -181,21 +181,19 @@ SCHEMAS: Mapping[str, JsonObject] = {
         "description": "Send a copy of every record to syslog (RFC 5424)",
     },
     "keep_days": {
-        "type": ["number", "null"],
+        "type": "number",
         "exclusiveMinimum": 0,
         "maximum": 36600,
-        "default": None,
         "description": "Files of the record whose last entry is so old are removed, with a signed entry that vouches "
-        "for the rest; null keeps them all",
+        "for the rest; without it all are kept",
     },
     "keep_bytes": {
-        "type": ["integer", "null"],
+        "type": "integer",
         "minimum": 1 << 20,
-        "default": None,
         "description": "The oldest files are removed while all have more bytes together",
     },
     "witness": {
-        "type": ["object", "null"],
+        "type": "object",
         "additionalProperties": False,
         "required": ["command"],
         "properties": {
@@ -214,7 +212,6 @@ SCHEMAS: Mapping[str, JsonObject] = {
                 "description": "Seconds it may take",
             },
         },
-        "default": None,
         "description": "A command that keeps signed checkpoints elsewhere, so that it shows when the end of the record "
         "or all of it is replaced",
     },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -174,8 +174,3 @@ async def _ended(program: asyncio.subprocess.Process) -> None:
         os.killpg(program.pid, signal.SIGKILL)
     if program.returncode is None:
         await program.wait()
-
-
-def problems_of(command: Sequence[str]) -> str:
-    """What is wrong with a command; nothing if nothing is."""
-    return "" if command and command[0] else "names no program"
