@@ -241,6 +241,18 @@ def test_whatever_is_changed_in_a_receipt_is_found(tmp_path: Path) -> None:
         assert check_receipt(bytes(flipped)).verdict == "not intact", place
 
 
+def test_a_checkpoint_that_does_not_speak_of_all_before_it_seals_nothing(tmp_path: Path) -> None:
+    """Signed by the key of the log even."""
+    log, file = ran(tmp_path)
+    size = log.size - 1
+    line = log.checkpoint(size=size, root=log.root(size))
+    records = json.loads(file)["records"]
+    for entry in records:
+        entry["proof"] = [node.hex() for node in path_of(entry["n"] - 1, log.leaves[:size])]
+    changed = {**json.loads(file), "checkpoint": line.decode(), "records": records}
+    assert names(check_receipt(signed(changed, log.signers[-1]))) == ["bad_checkpoint"]
+
+
 def test_what_has_no_receipt_says_why(tmp_path: Path) -> None:
     log, _ = ran(tmp_path)
     with pytest.raises(Unprovable, match="no run nobody is on record"):

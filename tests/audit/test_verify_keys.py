@@ -18,6 +18,8 @@ from trunnion_audit.verify import (
     Question,
     Report,
     Trouble,
+    Wrong,
+    chain_of,
     given_keys,
     kept_roots,
     question_of,
@@ -249,3 +251,15 @@ def test_a_list_of_keys_that_is_no_chain(tmp_path: Path, change: str) -> None:
     forged = text_of({"host_id": log.host_id, "keys": lists[change], "v": 1}) + b"\n"
     report = verify(write(tmp_path / "log", {**log.files(), "keys.json": forged}))
     assert names(report) == [("wrong_key", 0)] if change != "host" else report.verdict == "not intact"
+
+
+def test_the_keys_of_a_chain_are_of_one_host_and_in_order() -> None:
+    log = made(60, every=13)
+    assert [key.id for key in chain_of(log.listed)] == [signer.id for signer in log.signers]
+    new, old = Signer("new"), log.signers[-1]
+    true = {"host_id": log.host_id, "key": new.id, "public": new.public, "by": old.id, "reason": "due"}
+    for change in ({"host_id": "host-b"}, {"n": 20}):
+        record = {**log.head("key", true), **change}
+        line = text_of({**record, "sig_old": old.over("key", record), "sig": new.over("key", record)})
+        with pytest.raises(Wrong, match="does not come after"):
+            chain_of([*log.listed, {"id": new.id, "public": new.public, "record": line.decode()}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from figures import SEED
-from log_kit import Log, made, name_of, write
+from log_kit import Log, made, name_of, text_of, write
 
 from trunnion_audit.verify import Report, verify
 
@@ -191,11 +192,11 @@ def test_a_forged_record_before_the_true_one(tmp_path: Path) -> None:
     changed.insert(19, (segment, line.replace(b'"ts":17', b'"ts":18')))
     report = verify(write(tmp_path / "log", files_of(log, changed)))
     assert [(found.name, found.record) for found in report.findings] == [("inserted", 20)]
+    # One that does not follow the chain, while the true one does.
     changed = placed_in(log)
-    forged = line.replace(b'"ts":17', b'"ts":18').replace(b'"prev":"', b'"prev":"0')[:-1]
-    changed.insert(19, (segment, forged.replace(b'"prev":"0', b'"prev":"')))
+    changed.insert(19, (segment, text_of({**json.loads(line), "prev": "0" * 64})))
     report = verify(write(tmp_path / "log", files_of(log, changed)))
-    assert first(report)[1] == 20
+    assert [(found.name, found.record) for found in report.findings] == [("inserted", 20)]
 
 
 @pytest.mark.parametrize(("step", "expected"), [(2, "deleted"), (0, "inserted"), (-5, "inserted")])

@@ -204,6 +204,8 @@ def test_o6_last_month_is_shorter_than_what_is_kept(tmp_path: Path) -> None:
         log.add("lost", count=1, since=1, until=2, reason="busy")
     log.checkpoint()
     assert names(verify(tmp_path / "log", kept(log, tmp_path))) == [("truncated", 41)]
+    only_root = Question(roots=kept_roots([f"{log.size}:{log.root()}"]))
+    assert names(verify(tmp_path / "log", only_root)) == [("truncated", 41)]
 
 
 def cut_log(**options: object) -> Log:
