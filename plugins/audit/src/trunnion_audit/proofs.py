@@ -83,7 +83,9 @@ def lines_of(folder: Path, beginning: Beginning) -> Iterator[tuple[int, bytes]]:
 
 def _expect(number: int, expected: int) -> None:
     if number != expected:
-        raise Unprovable(f"segment {expected} of the audit log is missing: `trunnion audit verify` says more")
+        raise Unprovable(
+            f"segment {expected} of the audit log is missing, or compressed: `trunnion audit verify` says more"
+        )
 
 
 def _half(size: int) -> int:
