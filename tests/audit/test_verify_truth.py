@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from log_kit import Log, Signer, made, name_of, text_of, write
 
+from trunnion_audit import verify as verifier
 from trunnion_audit.verify import Question, Report, given_keys, kept_roots, question_of, verify
 
 Figure = Callable[..., None]
@@ -282,6 +283,22 @@ def test_o18_a_cut_that_says_the_wrong_thing_is_not_believed_though_it_is_signed
     report = verify(cut_log(**wrong).write(tmp_path / "log"))
     assert report.verdict == "not intact"
     assert "begins_late" in dict(names(report)), report.findings
+
+
+def test_o18_segments_that_go_while_the_log_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between what is read first and the list of segments: it begins again, and finds nothing amiss."""
+    before, after, true = made(120, every=10, segments=4), cut_log(), verifier.segments_of
+    write(tmp_path / "log", before.files())
+    turns = iter([after.files()])
+
+    def late(directory: Path) -> list[verifier.Segment]:
+        for files in turns:
+            write(directory, files)
+        return true(directory)
+
+    monkeypatch.setattr(verifier, "segments_of", late)
+    report = verify(tmp_path / "log")
+    assert (report.verdict, report.facts["first"]) == ("intact", json.loads(after.segments[0][0])["n"])
 
 
 def test_o18_a_cut_by_a_stranger_is_named_in_the_log_and_beside_it(tmp_path: Path) -> None:

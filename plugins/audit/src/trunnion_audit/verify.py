@@ -12,6 +12,7 @@ line takes; a compressed segment needs the module ``zstandard``. Exit status: 0 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import io
@@ -703,7 +704,8 @@ def segments_of(directory: Path) -> list[Segment]:
         for path in sorted(directory.iterdir(), reverse=True):  # so the plain one comes last, and counts
             named = SEGMENT.fullmatch(path.name)
             if named is not None and int(named[1]) > 0 and named[1] == f"{int(named[1]):08d}":
-                found[int(named[1])] = Segment(int(named[1]), path, path.stat().st_size)
+                with contextlib.suppress(FileNotFoundError):  # retention took it this moment
+                    found[int(named[1])] = Segment(int(named[1]), path, path.stat().st_size)
     except OSError as error:
         raise Trouble(f"cannot read {directory}: {error.strerror or error}") from None
     return [found[number] for number in sorted(found)]
@@ -897,6 +899,8 @@ class Reading:
         # Before the segments, which only grow: what these say is in the log by then.
         self.files = {name: self._file(name) for name in ("keys.json", "checkpoint.json", "cut.json")}
         self.segments = segments_of(directory)
+        if self._file("cut.json") != self.files["cut.json"]:
+            raise FileNotFoundError(2, "retention removed segments meanwhile", str(directory))
         self.want, self.tree = 1, Tree()
         self.head: str | None = NOTHING
         self.whole = True
