@@ -57,7 +57,7 @@ def measure(effort: Effort) -> Result:
 
 
 def compile_all() -> None:
-    for name in ("trunnion", "trunnion_scripts", "trunnion_tty"):
+    for name in ("trunnion", "trunnion_audit", "trunnion_scripts", "trunnion_tty"):
         spec = importlib.util.find_spec(name)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             compileall.compile_dir(folder, quiet=2)

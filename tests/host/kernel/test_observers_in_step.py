@@ -63,11 +63,13 @@ async def test_one_that_falls_behind_gets_everything_once_and_in_order(monkeypat
         monkeypatch.setattr(store, "read_commits", lambda after, limit: reads.append(after) or real(after, limit))
         runs = []
         for _ in range(3):
-            onlooker.go.clear()
-            runs += await asyncio.gather(*(host.invoke("t.talk", lines=200) for _ in range(3)))
-            onlooker.go.set()
-            await host.settle()
-            runs.append(await host.invoke("t.talk", lines=5))
+            talks = asyncio.gather(*(host.invoke("t.talk", lines=400) for _ in range(3)))
+            while not talks.done():  # now and then it stands still, so that it falls behind and comes up again
+                onlooker.go.clear()
+                await asyncio.sleep(0.02)
+                onlooker.go.set()
+                await asyncio.sleep(0.001)
+            runs += await talks
         await host.settle()
     assert reads
     for run in runs:
