@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -70,14 +71,13 @@ def check(
     Needs no running host, and does not mind one. Exit status: 0 intact, 1 not, 2 it could not be read. The file
     verify.py of this plugin does the same on another machine, without Trunnion.
     """
-    from trunnion.launcher.options import options_of, screen_of
-    from trunnion.launcher.place import locate
+    from trunnion.launcher.options import screen_of
     from trunnion_audit.verify import Trouble, answer, question_of
 
     screen = screen_of(context)
     try:
         question = question_of(keys=keys, against=against, host_id=host_id, since=since, workers=workers)
-        reports = answer(what or [str(locate(options_of(context)).data.audit)], question)
+        reports = answer(what or [str(_folder(context))], question)
     except Trouble as trouble:
         raise InvalidArguments(str(trouble)) from None
     if screen.as_json:
@@ -107,12 +107,11 @@ def proof(context: click.Context, size: int) -> None:
 
     For whoever kept the root of then, and does not see the log itself.
     """
-    from trunnion.launcher.options import options_of, screen_of
-    from trunnion.launcher.place import locate
+    from trunnion.launcher.options import screen_of
     from trunnion_audit.keys import KeyProblem, read_keys
     from trunnion_audit.proofs import Unprovable, proof_file
 
-    folder = locate(options_of(context)).data.audit
+    folder = _folder(context)
     try:
         listed = read_keys(folder)
         entries = () if listed is None else listed.keys
@@ -126,6 +125,17 @@ def proof(context: click.Context, size: int) -> None:
 audit.add_command(search)
 audit.add_command(tail)
 audit.add_command(export)
+
+
+def _folder(context: click.Context) -> Path:
+    """Where the log of this machine's host lies."""
+    from trunnion.launcher.options import options_of
+    from trunnion.launcher.place import locate
+
+    options = options_of(context)
+    if options.connect is not None:
+        raise InvalidArguments("this reads the log itself, at this machine: leave --connect out")
+    return locate(options).data.audit
 
 
 def _run(context: click.Context, command_id: str, *argv: str) -> int:

@@ -65,7 +65,7 @@ def _command() -> click.Command:
 def trunnion_cli() -> Iterable[LazyCommand]:
     """``trunnion audit``."""
     yield LazyCommand(
-        name="audit", help="The record of who did what: how it fares, and the way back in.", load=_command
+        name="audit", help="The record of who did what: read it, check it, show it to others.", load=_command
     )
 
 
