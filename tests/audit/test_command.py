@@ -117,3 +117,46 @@ def test_a_host_that_only_reads_reads(trunnion: Callable[..., Any], folder: Path
     before = len(records(folder))
     assert "principals.add" in trunnion("query", "runs.list").stdout
     assert len(records(folder)) == before
+
+
+def test_the_record_is_searched_by_the_program(trunnion: Callable[..., Any], up: object, folder: Path) -> None:
+    trunnion("run", "principals.add", "ann")
+    trunnion("run", "principals.add", "eve")
+    found = trunnion("audit", "search", "--target", "principals.*", "--kind", "intent").stdout.splitlines()
+    assert [line.split()[2:5] for line in found] == [["intent", "command", "principals.add"]] * 2
+    assert "eve" in found[0] and "ann" in found[1]
+    _, line, *_ = trunnion("audit", "search", "--text", "EVE", "--kind", "intent", "--json").stdout.splitlines()
+    assert json.loads(line)["target"] == "principals.add"
+    many = trunnion("audit", "search", "--limit", "1000000", "--json").stdout.splitlines()
+    assert json.loads(many[-1])["kind"] == "genesis"
+    assert "is no time" in trunnion("audit", "search", "--since", "soon", status=2).stderr
+    assert of_kind(folder, "intent")[-1]["target"] == "audit.search"
+
+
+def test_the_record_is_followed_by_the_program(trunnion: Callable[..., Any], up: object) -> None:
+    trunnion("run", "principals.add", "ann")
+    told = trunnion("audit", "tail", "--no-live", "--after", "0").stdout
+    assert "admin host.start" in told and "intent command principals.add" in told and "intent stream audit.tail" in told
+
+
+@pytest.mark.parametrize("host", [True, False])
+def test_the_record_is_exported_by_the_program(
+    trunnion: Callable[..., Any], folder: Path, tmp_path: Path, host: bool, request: pytest.FixtureRequest
+) -> None:
+    if host:
+        request.getfixturevalue("up")
+    trunnion("run", "principals.add", "ann")
+    done = trunnion("audit", "export", "kept.jsonl", "--kind", "intent")
+    assert "2 records" in done.stderr and "saved kept.jsonl" in done.stderr
+    lines = (tmp_path / "kept.jsonl").read_text().splitlines()
+    assert [json.loads(line)["target"] for line in lines] == ["principals.add", "audit.export"]
+    table = trunnion("audit", "export", "-", "--csv", "--kind", "intent").stdout.splitlines()
+    assert table[0].startswith('"n","time","kind"') and "principals.add" in table[1]
+    refused = trunnion("audit", "export", "kept.jsonl", status=None)
+    assert refused.returncode != 0 and "kept.jsonl" in refused.stderr
+
+
+def test_search_without_a_host_says_what_to_do(trunnion: Callable[..., Any]) -> None:
+    trunnion("run", "principals.add", "ann")
+    refused = trunnion("audit", "search", status=None)
+    assert refused.returncode != 0 and "trunnion up" in refused.stderr

@@ -48,6 +48,7 @@ def search(context: click.Context, /, limit: int, *, as_json: bool, **asked: str
     from trunnion_audit.telling import line_of, time_of
 
     screen, options, given = screen_of(context), options_of(context), _given(asked)
+    _need_host(options)
     cursor: Json = None
     while limit > 0:
         page = _page(options, {**given, "limit": min(limit, 200), "cursor": cursor})
@@ -64,6 +65,23 @@ def search(context: click.Context, /, limit: int, *, as_json: bool, **asked: str
             screen.note(f"{page['unreadable']} lines are no records: trunnion audit verify says what is wrong")
         if cursor is None:
             return
+
+
+def _need_host(options: Options) -> None:
+    """Reading is put on record, and only a host can do that.
+
+    Raises:
+        Unavailable: none is running.
+    """
+    from trunnion.launcher.place import locate
+    from trunnion.model.errors import Unavailable
+    from trunnion.protocol.address import is_served
+
+    if options.connect is None and not is_served(locate(options).data.socket):
+        raise Unavailable(
+            "no host is running here, and one has to put on record who reads: start it with `trunnion up`, or write "
+            "what you look for into a file with `trunnion audit export`, which starts one"
+        )
 
 
 def _page(options: Options, args: dict[str, Json]) -> Mapping[str, Json]:
