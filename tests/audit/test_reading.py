@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from trunnion import Command, Context, Forbidden, InvalidArguments, Json, NotFound
 from trunnion.testing import Hosting
+from trunnion_audit.files import segments
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.reading import LogReader
 from trunnion_audit.records import Admin, Refusal
@@ -31,10 +32,10 @@ SMALL = Bounds(read=2000, timed=3000, shown=1500)
 END = 1 << 40
 
 
-def written(folder: Path, count: int, seed: int = 1, segment_bytes: int = 4000) -> None:
+def written(folder: Path, count: int, seed: int = 1, clock: int = 1000) -> None:
     """A log of many small segments, by a clock that is set back now and then."""
-    chance, clock = random.Random(seed), 1000
-    log = Log.open(folder, HOST, Rules(segment_bytes=segment_bytes, checkpoint_records=9), clock)
+    chance = random.Random(seed)
+    log = Log.open(folder, HOST, Rules(segment_bytes=4000, checkpoint_records=9), clock)
     for number in range(1, count + 1):
         clock += chance.choice([1, 5, 50, -40])
         who = chance.choice(["ann", "anna", "bob"])
@@ -144,6 +145,19 @@ def test_a_page_reads_no_more_than_it_may(large: Path, monkeypatch: pytest.Monke
     assert read <= SMALL.read + 4000
 
 
+def test_a_page_looks_for_the_times_of_a_few_segments_only(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, timed, times = LogReader(large), list[int](), LogReader.times
+
+    def counted(self: LogReader, segment: Any) -> Any:
+        timed.append(segment.path.stat().st_size)
+        return times(self, segment)
+
+    monkeypatch.setattr(LogReader, "times", counted)
+    page = search(reader, Wanted(until=0), 50, END, Bounds(timed=3000))
+    assert not page.items and page.next is not None
+    assert sum(timed) <= 3000 + max(timed)
+
+
 def test_segments_of_another_time_are_gone_through_once(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, asked = LogReader(large), Wanted(since=0, until=1010)
     first = everything(reader, asked, 50, Bounds())
@@ -177,9 +191,23 @@ def test_what_is_all_damaged_is_gone_through_and_not_kept_in_memory(tmp_path: Pa
     folder = tmp_path / "audit"
     written(folder, 40)
     paths = sorted(folder.glob("audit-*.jsonl"))
-    paths[1].write_bytes(b"x" * (3 << 20))
-    assert search(LogReader(folder), ALL, 1000, END).items[-1]["n"] == 1
-    assert list(LogReader(folder).forth(0))
+    paths[1].write_bytes(b"x" * (3 << 20) + b"\n")
+    page = search(LogReader(folder), ALL, 1000, END)
+    assert page.items[-1]["n"] == 1 and page.unreadable
+    assert max(map(len, LogReader(folder).forth(0))) <= 1 << 20
+    assert max(map(len, LogReader(folder).back(segments(folder)[1], END))) <= 2 << 20
+
+
+def test_the_times_of_another_segment_in_its_place_are_looked_for_anew(tmp_path: Path) -> None:
+    folder, reader, asked = tmp_path / "audit", LogReader(tmp_path / "audit"), Wanted(until=5000)
+    written(folder, 60, seed=1)
+    assert everything(reader, asked, 50, Bounds()) == naive(folder, asked)
+    for path in folder.iterdir():
+        path.unlink()
+    written(folder, 90, clock=100_000)
+    assert everything(reader, asked, 50, Bounds()) == naive(folder, asked)
+    late = Wanted(since=90_000)
+    assert everything(reader, late, 50, Bounds()) == naive(folder, late)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 57, 58, 150, 299])

@@ -17,10 +17,11 @@ from msgspec import UNSET
 from trunnion import Command, CommandFailed, Json
 from trunnion.testing import Hosting
 from trunnion_audit import upkeep, verify
-from trunnion_audit.files import segments
+from trunnion_audit.files import SegmentFile, segments
 from trunnion_audit.keys import SigningKey
+from trunnion_audit.ledger import Ledger, Unrecorded
 from trunnion_audit.log import Log, Rules
-from trunnion_audit.retaining import Keep, checked, clean, is_signed, remove_below, to_keep
+from trunnion_audit.retaining import Keep, checked, clean, is_sealed, is_signed, remove_below, to_keep
 from trunnion_audit.retention import cut_of
 from trunnion_audit.taking_up import Damaged
 
@@ -89,7 +90,7 @@ def test_o18_a_signed_cut_vouches_for_what_is_kept(folder: Path) -> None:
     assert verdict(folder).verdict == "intact"
 
 
-def test_o18_without_the_cut_the_rest_is_not_vouched_for(folder: Path) -> None:
+def test_o18_without_the_defence_nothing_vouches_for_the_rest(folder: Path) -> None:
     log = log_of(folder)
     cut(log, Keep(age=20 * HOUR), 61 * HOUR)
     log.close()
@@ -164,9 +165,10 @@ def spoil(lines: list[bytes]) -> None:
         lambda folder: edit(segments(folder)[0].path, lambda lines: lines.append(lines[-1])),
         lambda folder: edit(segments(folder)[1].path, lambda lines: lines.__setitem__(0, b"{}\n")),
         lambda folder: segments(folder)[0].path.write_bytes(b""),
-        lambda folder: _write_anew(segments(folder)[0].path),
+        lambda folder: _write_anew(segments(folder)[:1]),
+        lambda folder: _write_anew(segments(folder)),
     ],
-    ids=["edited", "deleted", "cut", "inserted", "no head", "emptied", "written anew"],
+    ids=["edited", "deleted", "cut", "inserted", "no head", "emptied", "one written anew", "all written anew"],
 )
 def test_what_was_tampered_with_is_not_removed(folder: Path, harm: Callable[[Path], object]) -> None:
     log = log_of(folder)
@@ -183,22 +185,44 @@ def of_kind_raw(folder: Path, text: bytes) -> bool:
     return any(text in each.path.read_bytes() for each in segments(folder))
 
 
-def _write_anew(path: Path) -> None:
+def _write_anew(going: list[SegmentFile]) -> None:
     """By somebody who has the program, and not the key: the chain is right, and so is the tree."""
     import hashlib
 
     from audit_kit import canonical, root_of
 
     prev, leaves = "0" * 64, list[bytes]()
-    for line in path.read_bytes().splitlines():
-        record = {**json.loads(line), "prev": prev}
-        if record["kind"] == "intent":
-            record["principal"] = "bob"
-        if record["kind"] == "checkpoint":
-            record |= {"head": prev, "root": root_of(leaves).hex()}
-        leaves.append(canonical(record))
-        prev = hashlib.sha256(leaves[-1]).hexdigest()
-    path.write_bytes(b"".join(line + b"\n" for line in leaves))
+    for segment in going:
+        lines = segment.path.read_bytes().splitlines()
+        for line in lines:
+            record = {**json.loads(line), "prev": prev}
+            if record["kind"] == "intent":
+                record["principal"] = "bob"
+            if record["kind"] == "checkpoint":
+                record |= {"head": prev, "root": root_of(leaves).hex()}
+            leaves.append(canonical(record))
+            prev = hashlib.sha256(leaves[-1]).hexdigest()
+        segment.path.write_bytes(b"".join(line + b"\n" for line in leaves[-len(lines) :]))
+
+
+def test_a_deleted_record_is_named(folder: Path) -> None:
+    log = log_of(folder)
+    n = json.loads(segments(folder)[1].path.read_bytes().splitlines()[3])["n"]
+    edit(segments(folder)[1].path, lambda lines: lines.pop(3))
+    with pytest.raises(Damaged, match=f"record {n} is not the one that was written"):
+        cut(log, Keep(age=20 * HOUR), 61 * HOUR)
+    log.close()
+
+
+def test_a_checkpoint_of_another_tree_does_not_seal(folder: Path) -> None:
+    log = log_of(folder)
+    line = segments(folder)[0].path.read_bytes().splitlines()[-1]
+    sealed = json.loads(line)
+    assert is_sealed(line, sealed["root"], sealed["size"], log.keys)
+    assert not is_sealed(line, "0" * 64, sealed["size"], log.keys)
+    assert not is_sealed(line, sealed["root"], sealed["size"] + 1, log.keys)
+    assert not is_sealed(line.replace(b'"ts":', b'"ts":1'), sealed["root"], sealed["size"], log.keys)
+    log.close()
 
 
 def test_only_a_cut_of_this_log_is_a_reason_to_clean(folder: Path) -> None:
@@ -248,6 +272,28 @@ async def test_the_host_removes_what_is_too_much_and_says_so_before(tmp_path: Pa
     assert (told["principal"], told["source"]) == ("tester", "cli")
     report = verdict(folder)
     assert report.verdict == "intact", report.findings
+
+
+@pytest.mark.anyio
+async def test_nothing_goes_before_the_cut_is_on_the_disk(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hosting(tmp_path) as host:
+        for number in range(30):
+            await host.invoke("t.fill", text=f"{number}" * 30_000)
+        before = numbers(folder)
+
+        async def fails(_: Ledger) -> None:
+            raise Unrecorded("the disk says no")
+
+        monkeypatch.setattr(Ledger, "flush", fails)
+        run = await host.wait(await host.submit("audit.prune"))
+        assert run.error is not None and "the disk says no" in run.error.message
+        assert numbers(folder)[0] == before[0] and not (folder / "cut.json").exists()
+        monkeypatch.undo()
+        await host.invoke("audit.prune")
+        assert numbers(folder)[0] > before[0]
+    assert verdict(folder).verdict == "intact"
 
 
 @pytest.mark.anyio

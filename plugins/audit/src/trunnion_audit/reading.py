@@ -59,10 +59,11 @@ class LogReader:
     def forth(self, after: int) -> Iterator[bytes]:
         """The lines of the records after one, without LF, oldest first, to the end there is now."""
         found = self.segments()
-        for segment in found[_holding(found, after + 1) :]:
+        begin = _holding(found, after + 1)
+        for segment in found[begin:]:
             with _opened(segment) as file:
                 if file is not None:
-                    file.seek(_offset_of(file, after + 1))
+                    file.seek(_offset_of(file, after + 1) if after and segment is found[begin] else 0)
                     yield from _whole_lines(file)
 
     def back(self, segment: SegmentFile, before: int) -> Iterator[bytes]:
@@ -145,7 +146,7 @@ def _offset_of(file: BinaryIO, n: int) -> int:
             high = middle  # whatever begins behind the middle is not before it
         else:
             low = end
-    return low if low == 0 else _line_at(file, low)[0]
+    return _line_at(file, low)[0]
 
 
 def _line_at(file: BinaryIO, offset: int) -> tuple[int, int | None, int]:

@@ -144,11 +144,11 @@ def _go_through(segment: SegmentFile, chain: Chain, keys: Sequence[KeyEntry]) ->
         if not line.endswith(b"\n") or record.n != chain.n + 1 or record.prev != chain.head:
             raise Damaged(f"{segment.path.name}: record {chain.n + 1} is not the one that was written")
         chain.take(line[:-1])
-    if not root or not _is_sealed(last[:-1], root, chain.n - 1, keys):
+    if not root or not is_sealed(last[:-1], root, chain.n - 1, keys):
         raise Damaged(f"{segment.path.name} does not end with a checkpoint that holds")
 
 
-def _is_sealed(line: bytes, root: str, size: int, keys: Sequence[KeyEntry]) -> bool:
+def is_sealed(line: bytes, root: str, size: int, keys: Sequence[KeyEntry]) -> bool:
     """Whether a line is a checkpoint with this root, signed by a key of the log."""
     try:
         record = _checkpoint(line)
