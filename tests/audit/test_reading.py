@@ -24,7 +24,7 @@ from trunnion_audit.reading import LogReader
 from trunnion_audit.records import Admin, Refusal
 from trunnion_audit.searching import Bounds, search
 from trunnion_audit.tailing import events_of
-from trunnion_audit.telling import csv_line, guarded
+from trunnion_audit.telling import csv_line, guarded, line_of
 from trunnion_audit.wanted import Wanted, moment, wanted
 
 ALL = Wanted()
@@ -255,6 +255,18 @@ def test_no_cell_of_a_table_is_a_formula(cells: list[str]) -> None:
         assert not cell.lstrip(" ").startswith(
             ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
         )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text() | st.sampled_from(["\x1b]0;x\x07", "\x9b2J", "a\nintent command x by eve", "\u202ed", "x" * 9000]))
+def test_what_is_shown_of_a_record_is_one_harmless_line(text: str) -> None:
+    for record in (
+        {"kind": "refusal", "what": "call", "target": text, "reason": text, "principal": text, "source": "rpc"},
+        {"kind": "output", "stream": "host", "text": text},
+        {"kind": text, "args": text, "action": text},
+    ):
+        told = line_of(record)
+        assert told.isprintable() and len(told) <= 6 * 2100
 
 
 def test_cells_that_harm_nobody_stay_as_they_are() -> None:

@@ -16,6 +16,9 @@ COLUMNS: Final = (
 )  # fmt: skip
 """Of the table."""
 
+MOST: Final = 2000
+"""Characters of a line that are shown."""
+
 _TEXT: Final = ("error", "detail", "text", "args_head")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%")
 """What a spreadsheet may take a cell for that begins so: something to compute, or a program to call."""
@@ -33,14 +36,26 @@ def time_of(record: Mapping[str, Json]) -> str:
 
 
 def line_of(record: Mapping[str, Json]) -> str:
-    """One line of text that says what a record is about."""
+    """One line of text that says what a record is about; nothing in it moves a cursor or hides what comes after it."""
     kind = _text(record.get("kind"))
     said = _SAYINGS.get(kind)
     words = said(record) if said is not None else []
     who = _text(record.get("principal"))
     by = [f"by {who}"] if who else []
     by += [f"from {source}"] if (source := _text(record.get("source"))) else []
-    return " ".join(word for word in (kind, *words, *by) if word)
+    return plain(" ".join(word for word in (kind, *words, *by) if word))
+
+
+def plain(text: str) -> str:
+    """The beginning of a text, as one line: what does not show, or changes how others show, is written out."""
+    shown = text if len(text) <= MOST else f"{text[:MOST]}…"
+    if shown.isprintable():
+        return shown
+    return "".join(char if char.isprintable() else _escaped(char) for char in shown)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", errors="backslashreplace").decode()
 
 
 def _intent(record: Mapping[str, Json]) -> list[str]:
