@@ -18,8 +18,9 @@ from audit_kit import check_chain, of_kind
 
 from trunnion import Command, Context, Event, Json, Secret
 from trunnion.testing import Hosting
-from trunnion_audit.capturing import Capture, output_of
+from trunnion_audit.capturing import Capture, Last, on_record, output_of
 from trunnion_audit.ledger import Unrecorded
+from trunnion_audit.log import Log, Rules
 from trunnion_audit.reading import LogReader
 from trunnion_audit.records import Record
 
@@ -122,6 +123,29 @@ async def test_events_given_again_are_not_doubled_and_none_is_missed(tmp_path: P
         except Unrecorded:
             continue
     assert [(each.stream, each.seq) for each in ledger.taken] == [(event.stream, event.seq) for event in events]
+
+
+async def test_a_database_that_was_put_back_hides_nothing(tmp_path: Path) -> None:
+    async def here(function: Any) -> Any:
+        return function()
+
+    ledger = Refusing(set())
+    capture = Capture(ledger, LogReader(tmp_path / "none"), here)
+    before = [Event("host", n, 100 + n % 3, "text", text="x") for n in range(1, 50)]
+    after = [Event("host", n, 200 + n % 3, "text", text="x") for n in range(20, 30)]
+    for events in (before, before, after[:5], after):
+        await capture.take(events, 1 << 16, 1)
+    assert [(each.seq, each.at) for each in ledger.taken] == [(event.seq, event.ts) for event in before + after]
+
+
+def test_what_is_on_record_is_found_from_the_end_of_the_log(tmp_path: Path) -> None:
+    log = Log.open(tmp_path / "audit", "host", Rules(segment_bytes=2000), 1)
+    for at, stream, seq in ((10, "a", 1), (30, "b", 7), (41, "a", 2), (40, "a", 3), (50, "b", 1)):
+        log.write([output_of(Event(stream, seq, at, "log", text="x" * 500), 1000, at + 1)], at + 1)
+    log.close()
+    reader = LogReader(tmp_path / "audit")
+    assert on_record(reader, 0) == {"a": Last(3, 41), "b": Last(1, 50)}
+    assert on_record(reader, 45) == {"a": Last(3, 40), "b": Last(1, 50)}
 
 
 HOST = """

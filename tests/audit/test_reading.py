@@ -319,6 +319,17 @@ async def test_only_administrators_read_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_administrators_read_it_from_elsewhere_too(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as host:
+        olga = host.as_principal("olga", "admin", "rpc")
+        found: Any = await olga.query("audit.search", principal="olga")
+        assert [(item["target"], item["source"]) for item in found["items"]] == [("audit.search", "rpc")]
+        await olga.invoke("audit.export")
+        with pytest.raises((Forbidden, NotFound)):
+            await host.as_principal("olga", "admin", "agent").query("audit.search")
+
+
+@pytest.mark.anyio
 async def test_search_pages_by_its_cursor(tmp_path: Path) -> None:
     async with hosting(tmp_path) as host:
         for number in range(5):
@@ -349,6 +360,27 @@ async def test_the_tail_follows_the_log_live(tmp_path: Path) -> None:
                     break
             await acted
         assert ("intent", "t.act") in seen
+
+
+@pytest.mark.anyio
+async def test_the_tail_ends_when_another_log_is_begun(tmp_path: Path) -> None:
+    async with hosting(tmp_path, commands="best-effort") as host:
+        for number in range(5):
+            await host.invoke("t.act", value=f"{number}")
+        end: Any = (await host.query("audit.status"))["records"]  # type: ignore[index,call-overload]
+        path = tmp_path / "audit" / "audit-00000001.jsonl"
+        door = host.host.door("cli")
+        async with asyncio.timeout(20):
+            batches = door.follow(host.caller, "audit.tail", end)
+            first = asyncio.create_task(anext(batches))
+            await asyncio.sleep(0)
+            await host.invoke("t.act", value="once more")
+            assert (await first)[0].seq == end + 1
+            path.rename(tmp_path / "away")
+            await host.invoke("t.act", value="not recorded")
+            await host.invoke("audit.recover", reason="it is gone")
+            rest = [event async for batch in batches for event in batch]
+        assert all(event.seq > end for event in rest)
 
 
 @pytest.mark.anyio

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -35,12 +35,32 @@ class Takes(Protocol):
         """Have them on record, all or none."""
 
 
+class Last(NamedTuple):
+    """How far the output of a stream is on record.
+
+    Attributes:
+        seq: the number of the event that was recorded last.
+        at: the latest time of those recorded. An event that is later is none of them, whatever its number: the host's
+            database may have been put back to what it was.
+    """
+
+    seq: int = 0
+    at: int = -1
+
+    def has(self, event: Event) -> bool:
+        """Whether an event is among them."""
+        return event.seq <= self.seq and event.ts <= self.at
+
+
 class _Seen(msgspec.Struct):
     kind: str
     ts: int
     stream: str = ""
     seq: int = 0
+    at: int = 0
 
+
+NONE: Final = Last()
 
 _seen = msgspec.json.Decoder(_Seen).decode
 
@@ -58,12 +78,12 @@ class Capture:
         self,
         ledger: Takes,
         reader: LogReader,
-        in_thread: Callable[[Callable[[], Mapping[str, int]]], Awaitable[Mapping[str, int]]],
+        in_thread: Callable[[Callable[[], Mapping[str, Last]]], Awaitable[Mapping[str, Last]]],
     ) -> None:
         self._ledger = ledger
         self._reader = reader
         self._in_thread = in_thread
-        self._done: OrderedDict[str, int] = OrderedDict()
+        self._done: OrderedDict[str, Last] = OrderedDict()
         self._knows = False
 
     async def take(self, events: Sequence[Event], most: int, now: int) -> None:
@@ -81,22 +101,23 @@ class Capture:
             oldest = min(event.ts for event in output) - SLACK
             self._done.update(await self._in_thread(lambda: on_record(self._reader, oldest)))
             self._knows = True
-        fresh = [event for event in output if event.seq > self._done.get(event.stream, 0)]
+        fresh = [event for event in output if not self._done.get(event.stream, NONE).has(event)]
         for piece in _pieces(fresh):
             await self._ledger.record([output_of(event, most, now) for event in piece])
             self._remember(piece)
 
     def _remember(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._done[event.stream] = event.seq
+            known = self._done.get(event.stream, NONE)
+            self._done[event.stream] = Last(event.seq, max(known.at, event.ts))
             self._done.move_to_end(event.stream)
         while len(self._done) > MOST_STREAMS:
             self._done.popitem(last=False)
 
 
-def on_record(reader: LogReader, since: int) -> dict[str, int]:
-    """The number of the last event of each stream whose output is on record since a time."""
-    found = dict[str, int]()
+def on_record(reader: LogReader, since: int) -> dict[str, Last]:
+    """How far the output of each stream is on record, of those recorded since a time."""
+    found = dict[str, Last]()
     for segment in reversed(reader.segments()):
         for line in reader.back(segment, 1 << 53):
             try:
@@ -104,7 +125,8 @@ def on_record(reader: LogReader, since: int) -> dict[str, int]:
             except msgspec.DecodeError:
                 continue
             if seen.kind == Output.KIND:
-                found[seen.stream] = max(found.get(seen.stream, 0), seen.seq)
+                known = found.get(seen.stream, Last(seen.seq))
+                found[seen.stream] = Last(known.seq, max(known.at, seen.at))
             if seen.ts < since:
                 return found
     return found

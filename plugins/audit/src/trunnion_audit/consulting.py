@@ -164,4 +164,4 @@ def export(
 
 def commands() -> Sequence[Command]:
     """What can be done to read it."""
-    return [Command.of(export, id=EXPORT, role="admin", effect="read", lock=None)]
+    return [Command.of(export, id=EXPORT, role="admin", effect="read", lock=None, expose=REMOTE)]

@@ -102,9 +102,8 @@ class Growth:
 
 
 async def follow(source: Source, after: int) -> AsyncIterator[Sequence[Event]]:
-    """The records after a number in batches, for ever."""
-    while True:
-        end = source.end
+    """The records after a number in batches, until another log, which counts anew, takes the place of this one."""
+    while (end := source.end) >= after:
         if batch := await source.read(after, SLICE):
             after = batch[-1].seq
             yield batch
