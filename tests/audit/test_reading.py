@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import random
+import threading
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ ASKED = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(asked=ASKED, limit=st.integers(1, 400), small=st.booleans())
 def test_search_finds_what_a_naive_reading_finds(large: Path, asked: Wanted, limit: int, small: bool) -> None:
     reader = LogReader(large)
@@ -232,6 +233,37 @@ def test_what_is_not_kept_is_a_gap(tmp_path: Path) -> None:
     assert event.seq == start
     (same,) = events_of(LogReader(folder), 3, END, 1)
     assert same == gap
+
+
+def test_a_log_is_read_while_it_grows_and_its_beginning_goes(tmp_path: Path) -> None:
+    folder, state = tmp_path / "audit", {"end": 0, "over": 0}
+    log = Log.open(folder, HOST, Rules(segment_bytes=3000, checkpoint_records=5), 1)
+
+    def grow() -> None:
+        for number in range(1500):
+            log.write([intent(number)], 2)
+            state["end"] = log.state.n
+            if number % 50 == 49:
+                log.syncing()()
+                for old in segments(folder)[:-4]:
+                    old.path.unlink()
+        state["over"] = 1
+
+    writer, reader, rounds = threading.Thread(target=grow), LogReader(folder), 0
+    writer.start()
+    try:
+        while not state["over"]:
+            end, rounds = state["end"], rounds + 1
+            page = search(reader, ALL, 40, end + 1)
+            found = [int(str(item["n"])) for item in page.items]
+            assert not page.unreadable
+            assert found == sorted(set(found), reverse=True)
+            told = [event.seq for event in events_of(reader, max(0, end - 20), end, 50) if event.kind != "gap"]
+            assert told == sorted(set(told)) and (not told or told[-1] <= end)
+    finally:
+        writer.join()
+        log.close()
+    assert rounds > 5
 
 
 def test_times_are_given_in_the_ways_people_write_them() -> None:

@@ -312,6 +312,26 @@ async def test_the_host_does_so_by_itself(tmp_path: Path, folder: Path, monkeypa
 
 
 @pytest.mark.anyio
+async def test_o13_that_less_is_kept_is_on_record_before_anything_goes(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "EVERY", 0.02)
+    async with hosting(tmp_path, keep_bytes=1 << 30) as host, asyncio.timeout(20):
+        for number in range(30):
+            await host.invoke("t.fill", text=f"{number}" * 30_000)
+        path = host.host.config.path
+        assert path is not None
+        path.write_text(path.read_text().replace(f'"keep_bytes" = {1 << 30}', f'"keep_bytes" = {1 << 20}'))
+        await host.host.reload()
+        while numbers(folder)[0] == 1:
+            await asyncio.sleep(0.01)
+    told = {record.get("action", record["kind"]): record for record in records(folder)}
+    assert told["audit.policy"]["n"] < told["audit.retention"]["n"] < told["cut"]["n"]
+    assert json.loads(told["audit.policy"]["detail"])["changed"] == {"keep_bytes": {"old": 1 << 30, "new": 1 << 20}}
+    assert verdict(folder).verdict == "intact"
+
+
+@pytest.mark.anyio
 async def test_a_host_that_died_removing_is_followed_by_one_that_goes_on(tmp_path: Path, folder: Path) -> None:
     async with hosting(tmp_path) as host:
         for number in range(30):
