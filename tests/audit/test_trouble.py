@@ -13,8 +13,9 @@ import pytest
 from audit_kit import check_chain, intent, of_kind, records
 from trouble_kit import DO, DONE, Full, actions, hosting
 
-from trunnion import Command, NotFound, Unavailable
+from trunnion import Allow, Command, NotFound, Unavailable
 from trunnion.testing import Hosting
+from trunnion_audit import audit
 from trunnion_audit.segment import Segment
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +131,34 @@ async def test_b2_a_full_disk_refuses_strict_commands_and_outcomes_come_later(
     check_chain(folder)
     assert actions(folder) == ["host.start", "audit.fault", "audit.heal", "host.stop"]
     assert len(of_kind(folder, "refusal")) == 3
+
+
+async def test_b2_without_the_fault_nothing_is_refused_and_outcomes_come_at_once(data: Path, folder: Path) -> None:
+    async with hosting(data) as host:
+        for number in range(3):
+            await host.invoke("t.do", number=number)
+        await host.settle()
+        assert DONE == [0, 1, 2]
+        assert len(of_kind(folder, "intent")) == len(of_kind(folder, "outcome")) == 3
+    check_chain(folder)
+    assert actions(folder) == ["host.start", "host.stop"]
+    assert of_kind(folder, "refusal") == []
+
+
+async def test_b2_without_the_defence_there_are_effects_without_intent(
+    data: Path, folder: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate that lets begin what it could not put on record: it is done, and the record never says so."""
+    monkeypatch.setattr(audit, "_verdict", lambda asked, level, problem: Allow())
+    async with hosting(data) as host:
+        disk.full = True
+        await host.invoke("t.do", number=1)
+        assert DONE == [1]
+        disk.full = False
+        await host.invoke("t.do", number=2)
+        await host.settle()
+    check_chain(folder)
+    assert [json.loads(record["args"])["number"] for record in of_kind(folder, "intent")] == [2]
 
 
 # -- O10: broken from the start -------------------------------------------------------------------
