@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,8 +19,9 @@ from hypothesis import strategies as st
 from trunnion_audit.keys import KeyProblem
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.records import KINDS
-from trunnion_audit.segment import FileProblem
+from trunnion_audit.segment import FileProblem, Segment
 from trunnion_audit.taking_up import Damaged
+from trunnion_audit.verify import verify
 
 
 def opened(folder: Path, now: int = 1, **rules: int) -> Log:
@@ -143,6 +146,73 @@ def test_b3_a_tail_torn_at_any_byte_is_cut_off_and_put_on_record(tmp_path: Path)
         if half:
             assert bytes.fromhex(torn[0]["head"]) == half[:256]
         assert check_chain(folder) == 2 + grown[len(start) : cut].count(b"\n") + bool(half)
+
+
+def test_b3_without_the_fault_nothing_is_cut_off(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    path = folder / "audit-00000001.jsonl"
+    for number in range(1, 4):
+        log = opened(folder)
+        log.write([intent(number)], number)
+        closed(log)
+        whole = path.read_bytes()
+        opened(folder, now=9).close()
+        assert path.read_bytes() == whole
+        assert of_kind(folder, "torn") == []
+        assert check_chain(folder) == 1 + number
+    assert verify(folder).verdict == "intact"
+
+
+def begun_anew(folder: Path) -> None:
+    """A host died while it wrote, and another goes on."""
+    path = folder / "audit-00000001.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])
+    log = opened(folder)
+    log.write([intent(3)], 3)
+    closed(log)
+
+
+def gone_on_with(folder: Path) -> None:
+    """A write is short, the next one fails, and the host goes on."""
+    log, real, left = opened(folder), os.write, [9]
+
+    def short(descriptor: int, data: bytes) -> int:
+        if not left:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return real(descriptor, data[: left.pop()])
+
+    with pytest.MonkeyPatch.context() as disk:
+        disk.setattr("trunnion_audit.segment.os.write", short)
+        with pytest.raises(FileProblem):
+            log.write([intent(3)], 3)
+    log.write([intent(4)], 4)
+    closed(log)
+
+
+def cut_short(folder: Path, short: Callable[[Path], None]) -> Path:
+    log = opened(folder)
+    log.write([intent(1), intent(2)], 1)
+    closed(log)
+    short(folder)
+    return folder
+
+
+@pytest.mark.parametrize("short", [begun_anew, gone_on_with])
+def test_b3_what_comes_after_a_short_write_is_a_line_of_its_own(tmp_path: Path, short: Callable[[Path], None]) -> None:
+    assert verify(cut_short(tmp_path / "audit", short)).verdict == "intact"
+
+
+@pytest.mark.parametrize("short", [begun_anew, gone_on_with])
+def test_b3_without_the_defence_half_a_record_spoils_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: Callable[[Path], None]
+) -> None:
+    """Nothing is cut off, and nobody looks how long the file is: two records are in one line, and the log is none."""
+    monkeypatch.setattr("trunnion_audit.segment.os.ftruncate", lambda descriptor, size: None)
+    monkeypatch.setattr(Segment, "look", lambda self: None)
+    folder = cut_short(tmp_path / "audit", short)
+    assert verify(folder).verdict != "intact"
+    with pytest.raises(Damaged):
+        opened(folder)
 
 
 def test_a_crash_while_the_first_record_was_written_leaves_no_log(tmp_path: Path) -> None:
