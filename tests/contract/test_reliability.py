@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
-CONCERNED = set("abcdeghijmnq")
-"""The parts of the matrix whose rows concern the host, scripts, the shell and gRPC."""
+CONCERNED = set("abcdeghijmnoq")
+"""The parts of the matrix whose rows concern the host, scripts, the shell, gRPC and the audit."""
 
 
 def writer() -> ModuleType:
