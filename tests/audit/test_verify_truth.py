@@ -152,18 +152,41 @@ def test_o4_the_chain_made_anew_and_the_signatures_left(tmp_path: Path) -> None:
     assert first(report) == ("bad_signature", number)
 
 
+def asked_of(log: Log, folder: Path) -> list[Question]:
+    """What whoever kept something of a log elsewhere asks: its last checkpoint, or a root."""
+    return [kept(log, folder), *(Question(roots=kept_roots([f"{size}:{log.root(size)}"])) for size in (20, 17))]
+
+
+def test_o4_without_the_fault(tmp_path: Path) -> None:
+    true, _ = rewritten()
+    true.write(tmp_path / "log")
+    for given in (true.signers[0].id, true.signers[1].public):
+        assert verify(tmp_path / "log", Question(keys=given_keys(given))).verdict == "intact"
+    assert verify(tmp_path / "log", kept(true, tmp_path)).verdict == "intact"
+
+
 def test_o5_all_written_anew_with_the_key(tmp_path: Path) -> None:
-    """Only a root kept elsewhere tells, and docs/audit-format.md says so."""
     true, forged = rewritten()
     forged.write(tmp_path / "log")
-    (tmp_path / "keys").write_bytes(true.keys())
-    assert verify(tmp_path / "log").verdict == "intact"
-    assert verify(tmp_path / "log", Question(keys=given_keys(true.signers[0].id))).verdict == "intact"
-    assert first(verify(tmp_path / "log", kept(true, tmp_path))) == ("forked", true.size - 1)
-    root = f"{20}:{true.root(20)}"
-    assert first(verify(tmp_path / "log", Question(roots=kept_roots([root])))) == ("forked", 20)
-    before = f"{17}:{true.root(17)}"
-    assert verify(tmp_path / "log", Question(roots=kept_roots([before]))).verdict == "intact"
+    last, after, before = (verify(tmp_path / "log", asked) for asked in asked_of(true, tmp_path))
+    assert first(last) == ("forked", true.size - 1)
+    assert first(after) == ("forked", 20)
+    assert before.verdict == "intact"  # what was signed before the change is the truth still
+
+
+def test_o5_without_the_fault(tmp_path: Path) -> None:
+    true, _ = rewritten()
+    true.write(tmp_path / "log")
+    assert [verify(tmp_path / "log", asked).verdict for asked in asked_of(true, tmp_path)] == ["intact"] * 3
+
+
+def test_o5_without_the_defence_the_forgery_is_believed(tmp_path: Path) -> None:
+    """Only a root kept elsewhere tells, and docs/audit-format.md says so: neither the log nor its key does."""
+    true, forged = rewritten()
+    forged.write(tmp_path / "log")
+    assert true.lines[17] != forged.lines[17]
+    for asked in (Question(), Question(keys=given_keys(true.signers[0].id))):
+        assert verify(tmp_path / "log", asked).verdict == "intact"
 
 
 def test_o6_the_valid_file_of_another(tmp_path: Path) -> None:
