@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from trouble_kit import DO, DONE, Full, actions, hosting
 
 from trunnion import Allow, Command, NotFound, Unavailable
 from trunnion.testing import Hosting
-from trunnion_audit import audit
+from trunnion_audit import audit, building, ledger
+from trunnion_audit.ledger import Ledger
+from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import Segment
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +93,17 @@ async def test_o8_harm_to_the_file_refuses_strict_commands_until_it_is_undone(
     assert sum(record["count"] for record in of_kind(folder, "lost")) == 1
     # The refused one is told too, and with the run it would have been.
     assert [record["code"] for record in of_kind(folder, "refusal")] == ["unavailable"]
+
+
+async def test_o8_without_the_fault(data: Path, folder: Path) -> None:
+    async with hosting(data) as host:
+        for number in range(3):
+            await host.invoke("t.do", number=number)
+        status = await host.query("audit.status")
+        assert isinstance(status, dict) and status["state"] == "well"
+    assert DONE == [0, 1, 2]
+    assert actions(folder) == ["host.start", "host.stop"]
+    assert of_kind(folder, "refusal") == of_kind(folder, "lost") == []
 
 
 async def test_o8_without_the_defence(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +239,50 @@ async def test_o10_the_way_back_in_is_itself_on_record(data: Path, folder: Path)
     assert run.id in [record["run"] for record in of_kind(folder, "outcome")]
 
 
+async def test_o10_without_the_fault(data: Path, folder: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as place:
+        place.bind(str(tmp_path / "somewhere"))
+        async with hosting(data, syslog={"address": str(tmp_path / "somewhere")}) as host:
+            await host.invoke("t.do", number=1)
+            status = await host.query("audit.status")
+    assert isinstance(status, dict)
+    assert (status["state"], status["fault"]) == ("well", None)
+    assert (status["sinks"][0]["state"], status["sinks"][0]["reason"]) == ("well", "")
+    assert actions(folder) == ["host.start", "host.stop"]
+
+
+async def test_o10_without_the_defence_a_log_that_is_put_right_stays_closed(
+    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody tries again, no commands are taken until the host is started anew."""
+    monkeypatch.setattr(Ledger, "is_due", property(lambda self: False))
+    async with hosting(data):
+        pass
+    key = next(folder.glob("key-*.pem"))
+    key.rename(tmp_path / key.name)
+    async with hosting(data) as host:
+        (tmp_path / key.name).rename(key)
+        monkeypatch.setattr(ledger, "REOPEN", 0.0)  # with the defence, the very next command is taken
+        with pytest.raises(Unavailable, match=r"the signing key .* cannot be read"):
+            await host.submit("t.do", number=1)
+    assert DONE == []
+
+
+async def test_o10_without_the_defence_nobody_gets_in_again(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way back cannot be put on record either: without its exception it is refused as all else is."""
+    monkeypatch.setattr(audit, "_is_way_back", lambda asked: False)
+    async with hosting(data) as host:
+        await host.invoke("t.do", number=1)
+    path = folder / "audit-00000001.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"t.do", b"t.xx", 1))
+    async with hosting(data) as host:
+        for command in ("audit.recover", "audit.rotate-key"):
+            with pytest.raises(Unavailable, match="is not the one that follows"):
+                await host.submit(command, reason="x")
+
+
 async def test_a_log_that_is_well_cannot_be_put_aside(data: Path, folder: Path) -> None:
     async with hosting(data) as host:
         run = await host.invoke("audit.recover", reason="I do not like it")
@@ -261,20 +319,45 @@ async def test_o11_strict_commands_with_large_arguments_are_refused_where_policy
     assert [record["target"] for record in of_kind(folder, "intent")] == ["t.do"]
 
 
+async def test_o11_without_the_fault_arguments_are_kept_whole(data: Path, folder: Path) -> None:
+    for policy in ("record", "refuse"):
+        async with hosting(data, oversized=policy) as host:
+            await host.invoke("t.say", text="é" * 1000)
+    for record in of_kind(folder, "intent"):
+        assert json.loads(record["args"]) == {"text": "é" * 1000}
+        assert "args_head" not in record and "args_size" not in record
+    assert len(of_kind(folder, "intent")) == 2
+
+
+async def test_o11_without_the_defence_large_arguments_fill_the_disk_or_cannot_be_given(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments that are always kept whole: the log grows by what callers send, and none may send more than a line."""
+    whole = building._add_args
+    monkeypatch.setattr(building, "_add_args", lambda record, text, salts, most: whole(record, text, salts, 1 << 40))
+    async with hosting(data) as host:
+        await host.invoke("t.say", text="x" * 900_000)
+        with pytest.raises(Unavailable, match="larger than a line may be"):
+            await host.submit("t.say", text="é" * 1_000_000)
+    assert sum(path.stat().st_size for path in folder.glob("audit-*")) > 900_000
+
+
 # -- O14: between intent and outcome --------------------------------------------------------------
 
 
-async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(data: Path, folder: Path) -> None:
-
-    from trunnion_audit.log import Log, Rules
-
+async def broken_off(data: Path, folder: Path) -> dict[str, int]:
+    """A host that recorded intents, and died before its store knew of their runs; the number of each by its run."""
     async with hosting(data) as host:
         await host.invoke("t.do", number=1)
         host_id = host.host.kernel.identity.host_id
     log = Log.open(folder, host_id, Rules(), 5)
     log.write([intent(number) for number in range(20)], 5)
-    lost = {record["run"]: record["n"] for record in of_kind(folder, "intent") if record["run"].startswith("run-")}
     log.close()
+    return {record["run"]: record["n"] for record in of_kind(folder, "intent") if record["run"].startswith("run-")}
+
+
+async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(data: Path, folder: Path) -> None:
+    lost = await broken_off(data, folder)
     async with hosting(data):
         pass
     missing = of_kind(folder, "missing")
@@ -282,3 +365,28 @@ async def test_o14_intents_of_runs_nobody_knows_are_listed_at_the_next_start(dat
     async with hosting(data):
         pass
     assert len(of_kind(folder, "missing")) == 20
+
+
+async def test_o14_without_the_fault_every_intent_has_its_outcome(data: Path, folder: Path) -> None:
+    async with hosting(data) as host:
+        for number in range(3):
+            await host.invoke("t.do", number=number)
+    async with hosting(data):
+        pass
+    assert of_kind(folder, "missing") == []
+    intents = {record["n"] for record in of_kind(folder, "intent")}
+    assert {record["intent"] for record in of_kind(folder, "outcome")} == intents and len(intents) == 3
+
+
+async def test_o14_without_the_defence_nothing_is_said_of_them(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(self: audit.Audit) -> None:
+        pass
+
+    monkeypatch.setattr(audit.Audit, "_tell_left_over", silent)
+    lost = await broken_off(data, folder)
+    async with hosting(data):
+        pass
+    ended = {record["run"] for kind in ("outcome", "missing", "refusal") for record in of_kind(folder, kind)}
+    assert len(lost) == 20 and not lost.keys() & ended
