@@ -14,8 +14,11 @@ import pytest
 from audit_kit import check_chain, of_kind, records
 from trouble_kit import DO, DONE, Full, hosting
 
-from trunnion import Json, Unavailable
-from trunnion.testing import Hosting
+from trunnion import Json, Unavailable, hookimpl
+from trunnion.testing import Harness, Hosting
+from trunnion_audit.ledger import Ledger
+from trunnion_audit.records import Record
+from trunnion_audit.sinks import Sink, SinkFeed
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +91,103 @@ async def test_o9_a_place_that_hangs_holds_nothing_up(data: Path, folder: Path, 
     assert len(of_kind(folder, "intent")) >= 50
 
 
+async def test_o9_without_the_fault_a_place_gets_everything(data: Path, folder: Path, tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())  # until it is let go of
+        writer.close()
+
+    async with await asyncio.start_unix_server(hear, tmp_path / "log"):
+        syslog: Json = {"address": str(tmp_path / "log")}
+        async with hosting(data, syslog=syslog, sink_timeout=10) as host:
+            for _ in range(50):
+                await host.invoke("t.say", text="x" * 40_000)
+            status = await host.query("audit.status")
+        async with asyncio.timeout(10):
+            while not heard:
+                await asyncio.sleep(0.01)
+    assert isinstance(status, dict)
+    (sink,) = status["sinks"]
+    assert (status["state"], sink["state"], sink["reason"], sink["unsent"]) == ("well", "well", "", 0)
+    assert heard[0].count(b' - {"args":') == len(of_kind(folder, "intent")) >= 50
+
+
+class Deaf:
+    """A plugin with a place that takes what it is given, and never comes back from it until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    @hookimpl(optionalhook=True)
+    def trunnion_audit_sinks(self) -> list[Sink]:
+        return [Sink(name="deaf", write=self.write, stands_in=True)]
+
+    async def write(self, lines: Sequence[bytes]) -> None:
+        self.asked.set()
+        await self.go.wait()
+
+
+def beside(data: Path, deaf: Deaf, **settings: Json) -> Hosting:
+    DONE.clear()
+    own: dict[str, dict[str, Json]] = {"audit": settings}
+    return Hosting(plugins=["audit", deaf], commands=[DO], data_dir=data, store="process", settings=own)
+
+
+async def test_o9_a_place_that_hangs_while_it_stands_in_is_given_up(data: Path, disk: Full) -> None:
+    deaf = Deaf()
+    async with beside(data, deaf, sink_timeout=0.1) as host:
+        await host.invoke("t.do", number=1)  # the file has it, whatever the place does
+        disk.full = True
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match="No space left"):
+                await host.submit("t.do", number=2)
+        disk.full = False
+        await host.invoke("t.do", number=3)
+    assert DONE == [1, 3]
+
+
+async def test_o9_without_the_defence_commands_wait_for_the_place_that_hangs(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place that is given each record in turn, and not in the background."""
+    real = Ledger.record
+
+    async def in_turn(self: Ledger, records: Sequence[Record]) -> None:
+        await real(self, records)
+        for feed in self.sinks:
+            await feed.sink.write([record.line() for record in records])
+
+    monkeypatch.setattr(Ledger, "record", in_turn)
+    monkeypatch.setattr(SinkFeed, "offer", lambda self, lines: None)
+    deaf = Deaf()
+    async with beside(data, deaf) as host:
+        await held_up(host, deaf)
+
+
+async def test_o9_without_the_defence_commands_wait_for_what_stands_in(data: Path, disk: Full) -> None:
+    """A place whose deadline is far away."""
+    deaf = Deaf()
+    async with beside(data, deaf, sink_timeout=60) as host:
+        disk.full = True
+        await held_up(host, deaf)
+        disk.full = False
+
+
+async def held_up(host: Harness, deaf: Deaf) -> None:
+    """A command that does not begin before the place lets it, and does then."""
+    asked = asyncio.create_task(host.invoke("t.do", number=1))
+    try:
+        async with asyncio.timeout(10):
+            await deaf.asked.wait()
+        done, _ = await asyncio.wait({asked}, timeout=0.3)  # three times what a place is given above
+        assert not done and DONE == []
+    finally:
+        deaf.go.set()
+    await asked
+    assert DONE == [1]
+
+
 def _audit_type() -> type:
     from trunnion_audit.audit import Audit
 
@@ -130,9 +230,6 @@ async def test_a_place_that_does_not_stand_in_is_no_reason_to_go_on(data: Path, 
 
 
 async def test_a_plugin_brings_a_place_by_the_hook_of_the_audit(data: Path, folder: Path, disk: Full) -> None:
-    from trunnion import hookimpl
-    from trunnion_audit.sinks import Sink
-
     told: list[dict[str, Any]] = []
 
     class Archive:
