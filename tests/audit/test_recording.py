@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import pytest
 from audit_kit import check_chain, of_kind, records
 
-from trunnion import Command, Context, Forbidden, Invocation, Json, NotFound, Query, Secret, TrunnionError
+from trunnion import Command, Context, Forbidden, HostChange, Invocation, Json, NotFound, Query, Secret, TrunnionError
 from trunnion.testing import Harness, Hosting
+from trunnion_audit.audit import Audit
 from trunnion_audit.commitments import args_text, event_line
 from trunnion_audit.keys import Salts
 
@@ -211,6 +212,15 @@ async def test_o15_a_flood_of_refusals_is_counted_exactly_and_stays_small(data: 
     assert sum(path.stat().st_size for path in folder.glob("audit-*")) < 100_000
 
 
+async def test_o15_without_the_fault_few_are_told_one_by_one(data: Path, folder: Path) -> None:
+    async with hosting(data, refusals_per_minute=50) as host:
+        for number in range(40):
+            with pytest.raises(NotFound):
+                await host.submit(f"t.nothing{number}")
+    assert [record["target"] for record in of_kind(folder, "refusal")] == [f"t.nothing{n}" for n in range(40)]
+    assert of_kind(folder, "refusals") == []
+
+
 async def test_an_intent_that_another_gate_refuses_is_never_written(data: Path, folder: Path) -> None:
     from trunnion import Deny, Gate, hookimpl
 
@@ -289,6 +299,47 @@ async def test_o13_a_change_made_while_no_host_ran_is_told_at_the_next_start(dat
     told = [record["action"] for record in of_kind(folder, "admin")]
     on = ["host.start", "host.stop"]
     assert told == [*on, "audit.policy", *on, *on, "audit.policy", "audit.policy", *on]
+
+
+async def test_o13_without_the_fault_nothing_is_told_of_the_rules(data: Path, folder: Path) -> None:
+    for value in (1.0, 2.0):
+        async with hosting(data, [ACT], commands="strict") as host:
+            await host.host.reload()
+            await host.invoke("t.act", value=value)
+    told = ["host.start", "config.change", "host.stop"]
+    assert [record["action"] for record in of_kind(folder, "admin")] == told * 2
+    assert all("nothing changed" in record["detail"] for record in action(folder, "config.change"))
+    assert [json.loads(record["args"])["value"] for record in of_kind(folder, "intent")] == [1.0, 2.0]
+
+
+async def test_o13_without_the_defence_the_record_is_switched_off_in_silence(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks before a change is made: what comes after it was never recorded, and nothing says why."""
+
+    async def silent(self: Audit, change: HostChange) -> None:
+        pass
+
+    monkeypatch.setattr(Audit, "_before_change", silent)
+    async with hosting(data, [ACT], commands="strict") as host:
+        rewrite(host, '"commands" = "strict"', '"commands" = "off"')
+        await host.host.reload()
+        assert (await host.invoke("t.act", value=1)).status == "succeeded"
+    assert {record["kind"] for record in records(folder)} <= {"genesis", "admin", "checkpoint"}
+    assert [record["action"] for record in of_kind(folder, "admin")] == ["host.start", "host.stop"]
+
+
+async def test_o13_without_the_defence_a_change_while_no_host_ran_is_not_told(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(self: Audit) -> None:
+        pass
+
+    monkeypatch.setattr(Audit, "_tell_regime", silent)
+    for settings in ({"commands": "strict"}, {"commands": "off"}, {"enabled": False}, {}):
+        async with hosting(data, **settings):
+            pass
+    assert [record["action"] for record in of_kind(folder, "admin")] == ["host.start", "host.stop"] * 3
 
 
 async def test_a_host_without_a_record_has_no_gate_that_records(data: Path) -> None:

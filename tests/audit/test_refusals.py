@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from trunnion import Caller, Refused
 from trunnion_audit.refusals import RefusalBook
 from trunnion_audit.settings import AuditSettings
@@ -15,9 +17,9 @@ def refused(**changes: object) -> Refused:
     return Refused(**{**facts, "caller": caller, **changes})  # type: ignore[arg-type]
 
 
-def test_o15_a_flood_grows_the_record_by_less_than_a_megabyte_a_minute() -> None:
+def flood(minutes: int, each: int) -> tuple[int, float]:
+    """So many refusals a second; how many are on record, and how many bytes a minute they take there."""
     book = RefusalBook(AuditSettings().refusals_per_minute)
-    minutes, each = 5, 200
     written = total = 0
     for second in range(minutes * 60):
         now = 1 + second * SECOND
@@ -32,8 +34,20 @@ def test_o15_a_flood_grows_the_record_by_less_than_a_megabyte_a_minute() -> None
         for record in records:
             record.kind, record.prev = record.KIND, "0" * 64
             written += len(record.line()) + 1
-    assert total == minutes * 60 * each
-    assert written / minutes < 1 << 20
+    return total, written / minutes
+
+
+def test_o15_a_flood_grows_the_record_by_less_than_a_megabyte_a_minute() -> None:
+    total, grown = flood(minutes=5, each=200)
+    assert total == 5 * 60 * 200
+    assert grown < 1 << 20
+
+
+def test_o15_without_the_defence_a_flood_fills_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RefusalBook, "_may_write", lambda self, now: True)
+    total, grown = flood(minutes=1, each=200)
+    assert total == 60 * 200
+    assert grown > 10 << 20
 
 
 def test_a_clock_that_is_set_back_lets_nobody_write_more() -> None:
