@@ -113,6 +113,7 @@ async def test_o8_without_the_defence(data: Path, folder: Path, monkeypatch: pyt
         gone(folder / "audit-00000001.jsonl")
         await host.invoke("t.do", number=2)
         assert DONE == [2]
+    assert of_kind(folder, "intent") == []
 
 
 # -- B2: no space ---------------------------------------------------------------------------------
