@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunnion import (
     Admission,
-    Allow,
     Caller,
     CommandFailed,
     Deny,
@@ -23,10 +22,13 @@ from trunnion import (
     Unavailable,
     Verdict,
 )
-from trunnion_audit.building import admin_of, change_of, intent_of, is_oversized
+from trunnion_audit.admitting import RECOVER, is_too_large, verdict
+from trunnion_audit.building import admin_of, change_of, intent_of
 from trunnion_audit.capturing import Capture
 from trunnion_audit.keys import KeyProblem, Salts
 from trunnion_audit.ledger import Ledger, Unrecorded, now
+from trunnion_audit.log import Log
+from trunnion_audit.marking import Marking
 from trunnion_audit.outcomes import RUN, Outcomes
 from trunnion_audit.policy import Level
 from trunnion_audit.reading import LogReader
@@ -42,10 +44,9 @@ if TYPE_CHECKING:
     from trunnion_audit.witness import Witness
 
 FOLDER: Final = "audit"
-RECOVER: Final = "audit.recover"
 TICK = 1.0
 SUMMARY = 10
-"""Ticks between two summaries of refusals."""
+"""Ticks between two summaries of refusals, and two looks at how far the log is."""
 
 REGIME = "regime"
 
@@ -75,6 +76,7 @@ class Audit:
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._known_log = ledger.log
+        self._marking = Marking(host.state)
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = False
         self.witness: Witness | None = None
@@ -138,7 +140,12 @@ class Audit:
             self.ledger.note(records)
 
     async def _tell_left_over(self) -> None:
-        self._known_log = self.ledger.log
+        self._known_log = log = self.ledger.log
+        if log is not None and (problem := await self._marking.problem_of(log)):
+            self._host.report("log.failed", f"the audit log is not what it was: {problem['text']}")
+            self.ledger.note([admin_of("audit.fault", problem, now())])
+        if log is not None:
+            await self._marking.keep(log)
         records = await self._outcomes.left_over(now(), at_start=True)
         if not records:
             return
@@ -161,6 +168,8 @@ class Audit:
             [*self._refusals.summary(now()), admin_of("host.stop", {"boot_id": self._host.boot_id}, now())]
         )
         await self.ledger.close()
+        if self.ledger.log is not None:
+            await self._marking.keep(self.ledger.log)
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -168,10 +177,15 @@ class Audit:
             self.ledger.note(summary)
         self.ledger.tick()
         if self.ledger.is_due or self.ledger.log is not self._known_log:
-            task = asyncio.get_running_loop().create_task(self._revived(), name="audit log")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._do(self._revived())
+        elif self._ticks % SUMMARY == 0 and self.ledger.log is not None:
+            self._do(self._marking.keep(self.ledger.log))
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _do(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="audit log")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _revived(self) -> None:
         """A log that could not be opened may be there again: then the last host's is told of after all."""
@@ -198,7 +212,7 @@ class Audit:
             for asked, level in zip(batch, levels, strict=True)
             if level != "off"
         ]
-        if self.settings.oversized == "refuse" and any(map(is_oversized, intents)):
+        if self.settings.oversized == "refuse" and any(map(is_too_large, intents)):
             return await self._apart(batch, levels, moment)
         problem = ""
         if intents:
@@ -207,7 +221,7 @@ class Audit:
             except Unrecorded as error:
                 problem = str(error)
                 self.ledger.lose(levels.count("best-effort"))
-        return [_verdict(asked, level, problem) for asked, level in zip(batch, levels, strict=True)]
+        return [verdict(asked, level, problem) for asked, level in zip(batch, levels, strict=True)]
 
     async def _apart(self, batch: Sequence[Admission], levels: Sequence[Level], moment: int) -> Sequence[Verdict]:
         """A batch with something too large in it: that is refused, and the rest judged without it."""
@@ -215,7 +229,7 @@ class Audit:
         large = {
             number
             for number, (asked, level) in enumerate(zip(batch, levels, strict=True))
-            if level == "strict" and is_oversized(intent_of(asked, level, self.salts, most, moment))
+            if level == "strict" and is_too_large(intent_of(asked, level, self.salts, most, moment))
         }
         rest = iter(
             await self.admit([asked for number, asked in enumerate(batch) if number not in large])
@@ -307,14 +321,19 @@ class Audit:
 
     async def _begin_again(self, why: str) -> dict[str, str | int]:
         host = self._host
+
+        def begun() -> tuple[Log, dict[str, str | int]]:
+            begun = begin_again(self.folder, host.host_id, self.settings.rules, now(), why)
+            self.salts.take(self.folder)
+            return begun
+
         try:
-            log, after = await host.in_thread(
-                lambda: begin_again(self.folder, host.host_id, self.settings.rules, now(), why)
-            )
+            log, after = await host.in_thread(begun)
         except (FileProblem, KeyProblem, Damaged, OSError) as error:
             raise CommandFailed(f"no other log can be begun: {error}") from error
         self.ledger.adopt(log)
         self._known_log = log
+        await self._marking.keep(log)
         return after
 
     async def rotate_key(self, reason: str, caller: Caller, run_id: str) -> str:
@@ -366,18 +385,6 @@ class Audit:
             "sinks": [feed.shown() for feed in self.ledger.sinks],
             "witness": self.witness.shown() if self.witness is not None else None,
         }
-
-
-def _verdict(asked: Admission, level: Level, problem: str) -> Verdict:
-    if level != "strict" or not problem or _is_way_back(asked):
-        return Allow()
-    return Deny(f"it cannot be put on record: {problem}", "unavailable")
-
-
-def _is_way_back(asked: Admission) -> bool:
-    """The one command that goes on without a record, which it makes possible again; local for the host already."""
-    caller = asked.caller
-    return asked.target == RECOVER and asked.kind == "command" and caller.role == "admin" and not caller.credential
 
 
 def _differing(old: JsonObject, new: JsonObject) -> dict[str, Json]:

@@ -12,6 +12,9 @@ from trunnion_audit.keys import Salts
 from trunnion_audit.policy import Level
 from trunnion_audit.records import Admin, Intent, Missing, Outcome, Refusal
 
+MOST_ARGS = 480 << 10
+"""Bytes of arguments that are kept whole at most: as a string in a record each may take two."""
+
 HEAD = 1024
 """Bytes kept of arguments that are too large."""
 
@@ -57,7 +60,7 @@ def intent_of(asked: Admission, level: Level, salts: Salts, most: int, now: int)
 
 
 def _add_args(record: Intent, text: bytes, salts: Salts, most: int) -> None:
-    if len(text) <= most:
+    if len(text) <= min(most, MOST_ARGS):
         record.args = text.decode()
     else:
         record.args_head, record.args_size = text[:HEAD].decode(errors="ignore"), len(text)

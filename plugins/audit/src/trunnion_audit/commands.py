@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunnion import Command, Context, Contributed, Json, Query
-from trunnion_audit.audit import RECOVER, Audit
+from trunnion_audit.admitting import RECOVER
+from trunnion_audit.audit import Audit
 
 LOCK = "audit"
 
@@ -19,7 +20,7 @@ async def recover(ctx: Context, reason: str) -> Json:
     Args:
         reason: for the record.
     """
-    return await ctx.require(Audit).recover(reason, ctx.caller, ctx.run.id)
+    return await ctx.require(Audit).recover(ctx.redacted(reason), ctx.caller, ctx.run.id)
 
 
 async def rotate_key(ctx: Context, reason: str) -> str:
@@ -28,7 +29,7 @@ async def rotate_key(ctx: Context, reason: str) -> str:
     Args:
         reason: for the record.
     """
-    return await ctx.require(Audit).rotate_key(reason, ctx.caller, ctx.run.id)
+    return await ctx.require(Audit).rotate_key(ctx.redacted(reason), ctx.caller, ctx.run.id)
 
 
 async def receipt(ctx: Context, run: str, events: bool = False) -> str:

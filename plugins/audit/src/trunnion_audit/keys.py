@@ -132,6 +132,14 @@ def write_keys(folder: Path, host_id: str, keys: Sequence[KeyEntry]) -> None:
     replace_whole(folder / KEYS, data + b"\n")
 
 
+def is_secret(path: Path) -> bool:
+    """Whether a file can be the secret of the salts of a log."""
+    try:
+        return len(path.read_bytes()) == SALT_BYTES
+    except OSError:
+        return False
+
+
 class Salts:
     """Makes the salts of commitments: each can be disclosed without saying anything of another.
 

@@ -14,7 +14,7 @@ from trunnion_audit.files import make_folder, replace_whole, segment_path, sync_
 from trunnion_audit.keys import KeyEntry, SigningKey, forget_key, load_key, read_keys, write_keys
 from trunnion_audit.records import Cut, Genesis, Intent, Key, Missing, Outcome, Record, Refusal, Torn
 from trunnion_audit.records import Segment as SegmentHead
-from trunnion_audit.segment import Segment
+from trunnion_audit.segment import FileProblem, Segment
 from trunnion_audit.taking_up import CHECKPOINT, Found, take_up
 from trunnion_audit.taking_up import Torn as TornTail
 
@@ -93,10 +93,17 @@ class Log:
             write_keys(folder, host_id, found.keys)
         key = load_key(folder, found.keys[-1].id)
         log = cls(folder, found, key, rules, Segment(segment_path(folder, found.segment), found.size))
-        if found.size == 0:
-            log._write_head(log._segment, found.segment, now)
-        if found.torn is not None:
-            log.write([_torn(found.torn, now)], now)
+        try:
+            if found.size == 0:
+                log._write_head(log._segment, found.segment, now)
+            if found.torn is not None:
+                log.write([_torn(found.torn, now)], now)
+        except BaseException:  # it is tried again every second
+            if found.torn is not None:  # then it is to be found again, for it is not on record
+                with contextlib.suppress(FileProblem):
+                    log._segment.append(found.torn.data)
+            log.close()
+            raise
         return log
 
     @classmethod
@@ -122,13 +129,31 @@ class Log:
         if after is not None:
             genesis.after = after
         line = chain.add_signed(genesis, key)
-        segment = Segment(path)
-        segment.append(line)
-        segment.sync()
         keys = (KeyEntry(key.id, key.public, line[:-1].decode()),)
-        write_keys(folder, host_id, keys)
+        segment = cls._first(path, line, key)
+        try:
+            segment.sync()
+            write_keys(folder, host_id, keys)
+        except BaseException:
+            segment.close()
+            raise
         found = Found(chain, 1, len(line), now, None, {}, keys, 1)
         return cls(folder, found, key, rules, segment)
+
+    @staticmethod
+    def _first(path: Path, line: bytes, key: SigningKey) -> Segment:
+        """The first segment, with its first record; without it the key is of no use."""
+        try:
+            segment = Segment(path)
+            try:
+                segment.append(line)
+            except BaseException:
+                segment.close()
+                raise
+        except BaseException:  # it is tried again every second
+            forget_key(path.parent, key.id)
+            raise
+        return segment
 
     # -- what it is -------------------------------------------------------------------------------
 
@@ -333,7 +358,15 @@ class Log:
             if checkpoint:
                 replace_whole(self.folder / CHECKPOINT, checkpoint)
 
-        return sync
+        def sync_or_leave() -> None:
+            try:
+                sync()
+            except BaseException:  # what was not done is left to the next one
+                self._new_names = self._new_names or names
+                self._checkpoint = self._checkpoint or checkpoint
+                raise
+
+        return sync_or_leave
 
     @property
     def has_news(self) -> bool:

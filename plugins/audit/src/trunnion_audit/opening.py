@@ -24,7 +24,11 @@ async def open_audit(host: HostHandle) -> Audit:
 
     def opened() -> Log:
         log = Log.open(folder, host.host_id, settings.rules, now())
-        salts.take(folder)
+        try:
+            salts.take(folder)
+        except BaseException:  # it is tried again every second
+            log.close()
+            raise
         return log
 
     async def open_log() -> Log:

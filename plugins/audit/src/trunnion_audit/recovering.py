@@ -7,7 +7,7 @@ from pathlib import Path
 from time import gmtime, strftime
 
 from trunnion_audit.files import read_lines, segments, sync_folder
-from trunnion_audit.keys import KEYS
+from trunnion_audit.keys import KEYS, SALT, is_secret
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.records import ZERO
 from trunnion_audit.taking_up import CHECKPOINT
@@ -70,7 +70,9 @@ def _aside(folder: Path, now: int) -> Path:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """All of a log but the secret of its salts, which receipts of its runs go on needing."""
+    """All of a log but the secret of its salts, which receipts of its runs go on needing, if it is one."""
     names = {KEYS, CHECKPOINT, CUT}
+    if not is_secret(folder / SALT):
+        names.add(SALT)
     found = [each.path for each in segments(folder)]
     return found + [path for path in folder.iterdir() if path.name in names or path.name.startswith("key-")]

@@ -13,6 +13,9 @@ from trunnion.store.backup.manifest import Damaged, Entry, Note, judge_name
 from trunnion.store.backup.packing import PIECE, Member, Packer
 from trunnion.store.outputs import is_packed
 
+GROWING = ".jsonl"
+"""Ends the names of files that only grow, line by line."""
+
 SMALL = 1 << 20
 """Up to this size a file is read as a whole before its size is written down."""
 
@@ -69,7 +72,7 @@ class Filling:
     def tree(self, name: str, folder: Path) -> None:
         """Add a folder with all that is in it; what is neither file nor folder is left out by name."""
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(folder), key=_turn)
         except FileNotFoundError:
             return
         except PermissionError:
@@ -138,6 +141,11 @@ class Filling:
         sha256 = self._packer.add(head, pieces)
         self.entries.append(Entry(head.name, head.size, sha256, head.mode))
         return self.entries[-1]
+
+
+def _turn(entry: os.DirEntry[str]) -> tuple[bool, str]:
+    """When it is an entry's turn: files that only grow come last, so that none beside them says more than they have."""
+    return entry.name.endswith(GROWING), entry.name
 
 
 def _whole(file: io.FileIO, size: int) -> bytes:

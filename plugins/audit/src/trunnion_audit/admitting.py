@@ -1,0 +1,31 @@
+"""What the gate says: what is strict begins only once it is on record. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trunnion import Admission, Allow, Deny, Verdict
+from trunnion_audit.building import is_oversized
+from trunnion_audit.policy import Level
+from trunnion_audit.records import Intent
+
+RECOVER: Final = "audit.recover"
+"""The one command that goes on without a record."""
+
+
+def verdict(asked: Admission, level: Level, problem: str) -> Verdict:
+    """What the gate says of something: ``problem`` is why it could not be put on record, if it could not."""
+    if level != "strict" or not problem or _is_way_back(asked):
+        return Allow()
+    return Deny(f"it cannot be put on record: {problem}", "unavailable")
+
+
+def is_too_large(record: Intent) -> bool:
+    """Only what is strict is refused for its size; the rest goes on with what is kept of it."""
+    return record.policy == "strict" and is_oversized(record)
+
+
+def _is_way_back(asked: Admission) -> bool:
+    """The one command that goes on without a record, which it makes possible again; local for the host already."""
+    caller = asked.caller
+    return asked.target == RECOVER and asked.kind == "command" and caller.role == "admin" and not caller.credential
