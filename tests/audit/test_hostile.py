@@ -8,13 +8,14 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 from audit_kit import HOST, intent, of_kind, records
 from trouble_kit import DONE, actions, hosting
 
-from trunnion import Unavailable
+from trunnion import Invocation, Unavailable
 from trunnion.store.backup.filling import Filling
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import FileProblem
@@ -191,3 +192,21 @@ async def test_a_secret_of_the_salts_that_is_none_keeps_no_file_open(
             with pytest.raises(Unavailable, match="salts"):
                 await host.submit("t.do", number=1)
         assert descriptors() == before
+
+
+async def test_what_was_accepted_before_there_was_a_record_is_on_record_before_it_begins(
+    data: Path, folder: Path
+) -> None:
+    soon = int(time.time() * 1e6) + 1_500_000
+    asked = Invocation(command_id="t.do", args={"number": 7}, not_before=soon)
+    async with hosting(data, enabled=False) as host:
+        run = await host.ask(asked)
+    async with hosting(data) as host:
+        assert [record["run"] for record in of_kind(folder, "intent")] == [run.id]
+        await host.wait(run)
+        await host.settle()
+    assert DONE == [7]
+    (intent,), (outcome,) = of_kind(folder, "intent"), of_kind(folder, "outcome")
+    assert (intent["run"], intent["target"], intent["principal"]) == (run.id, "t.do", "tester")
+    assert json.loads(intent["args"]) == {"number": 7}
+    assert outcome["intent"] == intent["n"]

@@ -10,6 +10,7 @@ import msgspec
 
 from trunnion.kernel.core import Identity, Kernel
 from trunnion.kernel.door import Door
+from trunnion.kernel.gates import question_of
 from trunnion.kernel.history import History
 from trunnion.kernel.plugin_registry import PluginRegistry
 from trunnion.kernel.settings import Settings
@@ -17,7 +18,7 @@ from trunnion.kernel.state import State
 from trunnion.kernel.telling import followed
 from trunnion.kernel.threads import in_thread
 from trunnion.model.access import SYSTEM
-from trunnion.model.contributions import PluginRecord
+from trunnion.model.contributions import Admission, PluginRecord
 from trunnion.model.errors import ErrorInfo, InvalidArguments, TrunnionError, Unauthenticated
 from trunnion.model.events import event_word
 from trunnion.model.json import Json, JsonObject, encode
@@ -171,6 +172,21 @@ class HostHandle:
     def history(self) -> History:
         """What is on record of runs and streams, as an observer gets to see it."""
         return History(self._kernel.store, self._kernel.readers)
+
+    async def accepted(self) -> Sequence[Admission]:
+        """Runs on record that have not ended, each as gates were, or would have been, asked about it.
+
+        Asked for while a provider opens, these are what an earlier host left: none of them goes on before the
+        providers are open, and no gate is asked about them again.
+        """
+        kernel = self._kernel
+        stored = await in_thread(kernel.readers, kernel.store.live)
+        asked = list[Admission]()
+        for run in (row.run for row in stored):
+            entry = kernel.registry.command(run.command_id)
+            caller = Caller(run.principal, run.source, run.role, run.chain, run.credential)
+            asked.append(question_of(run, caller, "write" if entry is None else entry.command.effect))
+        return asked
 
     async def contributed(self, hook: str, kind: type[S]) -> list[tuple[str, S]]:
         """What other plugins yield for a hook that the holder's plugin publishes.

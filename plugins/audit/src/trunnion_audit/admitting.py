@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from trunnion import Admission, Allow, Deny, Verdict
-from trunnion_audit.building import is_oversized
+from trunnion_audit.building import intent_of, is_oversized
+from trunnion_audit.keys import Salts
 from trunnion_audit.policy import Level
 from trunnion_audit.records import Intent
 
 RECOVER: Final = "audit.recover"
 """The one command that goes on without a record."""
+
+
+def intents_of(batch: Sequence[Admission], levels: Sequence[Level], salts: Salts, most: int, now: int) -> list[Intent]:
+    """The records of what is to be recorded of a batch; see ``intent_of``."""
+    each = zip(batch, levels, strict=True)
+    return [intent_of(asked, level, salts, most, now) for asked, level in each if level != "off"]
 
 
 def verdict(asked: Admission, level: Level, problem: str) -> Verdict:

@@ -22,7 +22,7 @@ from trunnion import (
     Unavailable,
     Verdict,
 )
-from trunnion_audit.admitting import RECOVER, is_too_large, verdict
+from trunnion_audit.admitting import RECOVER, intents_of, is_too_large, verdict
 from trunnion_audit.building import admin_of, change_of, intent_of
 from trunnion_audit.capturing import Capture
 from trunnion_audit.keys import KeyProblem, Salts
@@ -146,6 +146,7 @@ class Audit:
             self.ledger.note([admin_of("audit.fault", problem, now())])
         if log is not None:
             await self._marking.keep(log)
+        await self._tell_accepted()
         records = await self._outcomes.left_over(now(), at_start=True)
         if not records:
             return
@@ -155,6 +156,14 @@ class Audit:
                 "intents.missing", f"{missing} intents on record belong to runs that the store does not know"
             )
         self.ledger.note(records)
+
+    async def _tell_accepted(self) -> None:
+        """Runs that were accepted while there was no record, or another one, begin without asking a gate again."""
+        known = self.ledger.log.intents if self.ledger.log is not None else {}
+        open_ = [asked for asked in await self._host.accepted() if asked.run_id not in known]
+        levels = [self._policies.of_admission(asked) for asked in open_]
+        if intents := intents_of(open_, levels, self.salts, self.settings.max_record_bytes, now()):
+            await self._insist(intents)
 
     async def close(self) -> None:
         """Say that the host stops, and seal."""
@@ -207,11 +216,7 @@ class Audit:
         """Put on record what will begin; what is strict begins only then."""
         moment, most = now(), self.settings.max_record_bytes
         levels = [self._policies.of_admission(asked) for asked in batch]
-        intents = [
-            intent_of(asked, level, self.salts, most, moment)
-            for asked, level in zip(batch, levels, strict=True)
-            if level != "off"
-        ]
+        intents = intents_of(batch, levels, self.salts, most, moment)
         if self.settings.oversized == "refuse" and any(map(is_too_large, intents)):
             return await self._apart(batch, levels, moment)
         problem = ""
