@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from audit_kit import HOST, intent, of_kind, records
+from audit_kit import HOST, check_chain, intent, of_kind, records
 from trouble_kit import DONE, actions, hosting
 
-from trunnion import Invocation, Unavailable
+from trunnion import Invocation, NotFound, Unavailable
 from trunnion.store.backup.filling import Filling
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import FileProblem
@@ -210,3 +210,26 @@ async def test_what_was_accepted_before_there_was_a_record_is_on_record_before_i
     assert (intent["run"], intent["target"], intent["principal"]) == (run.id, "t.do", "tester")
     assert json.loads(intent["args"]) == {"number": 7}
     assert outcome["intent"] == intent["n"]
+
+
+@pytest.mark.parametrize("name", ["e\udcff", "e" * 1_500_000])
+async def test_a_record_that_can_never_be_written_is_counted_and_holds_nothing_up(
+    data: Path, folder: Path, name: str
+) -> None:
+    async with hosting(data) as host:
+        for target in ("t.nothing", "t.never"):
+            with pytest.raises(NotFound):
+                await host.as_principal(name, "operator", "rpc").submit(target)
+        with pytest.raises(NotFound):
+            await host.submit("t.nowhere")
+        await host.invoke("t.do", number=1)
+        with pytest.raises(Unavailable, match="cannot be put on record"):
+            await host.as_principal(name, "admin").submit("t.do", number=2)
+        run = await host.invoke("audit.rotate-key", reason="r" * 1_500_000)
+        assert run.status == "succeeded", run.error
+        await host.invoke("t.do", number=3)
+    assert DONE == [1, 3]
+    assert [record["target"] for record in of_kind(folder, "refusal")] == ["t.nowhere"]
+    assert sum(record["total"] for record in of_kind(folder, "refusals")) == 3
+    assert not of_kind(folder, "lost")
+    assert check_chain(folder)

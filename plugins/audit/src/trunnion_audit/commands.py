@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from trunnion import Command, Context, Contributed, Json, Query
 from trunnion_audit.admitting import RECOVER
 from trunnion_audit.audit import Audit
+from trunnion_audit.building import REASON, cut
 
 LOCK = "audit"
+
+
+def _said(ctx: Context, reason: str) -> str:
+    """A reason as it goes on record: without secrets, and not longer than others."""
+    return cut(ctx.redacted(reason), REASON)
 
 
 async def recover(ctx: Context, reason: str) -> Json:
@@ -20,7 +26,7 @@ async def recover(ctx: Context, reason: str) -> Json:
     Args:
         reason: for the record.
     """
-    return await ctx.require(Audit).recover(ctx.redacted(reason), ctx.caller, ctx.run.id)
+    return await ctx.require(Audit).recover(_said(ctx, reason), ctx.caller, ctx.run.id)
 
 
 async def rotate_key(ctx: Context, reason: str) -> str:
@@ -29,7 +35,7 @@ async def rotate_key(ctx: Context, reason: str) -> str:
     Args:
         reason: for the record.
     """
-    return await ctx.require(Audit).rotate_key(ctx.redacted(reason), ctx.caller, ctx.run.id)
+    return await ctx.require(Audit).rotate_key(_said(ctx, reason), ctx.caller, ctx.run.id)
 
 
 async def receipt(ctx: Context, run: str, events: bool = False) -> str:

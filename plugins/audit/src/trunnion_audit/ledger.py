@@ -36,6 +36,10 @@ class Unrecorded(Exception):
     """Nothing took the record; the message says why."""
 
 
+class Unwritable(Unrecorded):
+    """A record is none that could ever be written: it is too large, or holds what is not Unicode text."""
+
+
 class Fault(msgspec.Struct):
     """Why the file takes nothing.
 
@@ -137,6 +141,8 @@ class Ledger:
             await self.open()
         try:
             self._write(records)
+        except Unwritable:
+            raise
         except Unrecorded as problem:
             await self._stood_in(records, problem)
             return
@@ -161,6 +167,8 @@ class Ledger:
         """Put on record what nobody waits for; returns what can neither be written nor wait."""
         try:
             self._write(records)
+        except Unwritable:  # it may not wait either, or nothing would be written after it
+            return records if len(records) == 1 else [left for each in records for left in self.noted([each])]
         except Unrecorded:
             room = max(0, MOST_OWED - len(self._owed))
             self._owed.extend(records[:room])
@@ -201,7 +209,7 @@ class Ledger:
             self._failed(Fault(problem.reason, str(problem), moment))
             raise self._unrecorded() from problem
         except ValueError as error:
-            raise Unrecorded(str(error)) from error
+            raise Unwritable(str(error)) from error
         except OSError as error:
             self._failed(Fault("unwritable", str(error), moment))
             raise self._unrecorded() from error
