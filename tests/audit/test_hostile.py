@@ -19,6 +19,7 @@ from trunnion import Invocation, NotFound, Unavailable
 from trunnion.store.backup.filling import Filling
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import FileProblem
+from trunnion_audit.taking_up import Damaged
 
 pytestmark = pytest.mark.anyio
 
@@ -233,3 +234,29 @@ async def test_a_record_that_can_never_be_written_is_counted_and_holds_nothing_u
     assert sum(record["total"] for record in of_kind(folder, "refusals")) == 3
     assert not of_kind(folder, "lost")
     assert check_chain(folder)
+
+
+@pytest.mark.parametrize("gone", [("audit-00000001.jsonl",), ("audit-00000001.jsonl", "keys.json")])
+async def test_o8_old_segments_and_keys_that_are_gone_at_a_start_are_named(
+    data: Path, folder: Path, gone: tuple[str, ...]
+) -> None:
+    async with hosting(data, segment_bytes=65536) as host:
+        for _ in range(5):
+            await host.invoke("t.say", text="x" * 20_000)
+    assert (folder / "audit-00000002.jsonl").exists()
+    for name in gone:
+        (folder / name).unlink()
+    async with hosting(data) as host:
+        with pytest.raises(Unavailable, match="missing before"):
+            await host.submit("t.do", number=1)
+
+
+def test_o8_a_log_whose_keys_nobody_knows_any_more_is_named(tmp_path: Path) -> None:
+    log = Log.open(tmp_path, HOST, Rules(), 1)
+    log.rotate(2)
+    log.close()
+    (tmp_path / "audit-00000001.jsonl").unlink()
+    (tmp_path / "keys.json").unlink()
+    (tmp_path / "cut.json").write_text('{"segment":2}\n')
+    with pytest.raises(Damaged, match="public keys"):
+        Log.open(tmp_path, HOST, Rules(), 3)

@@ -14,6 +14,7 @@ from trunnion_audit.keys import KeyEntry, read_keys
 from trunnion_audit.records import LARGEST_LINE
 
 CHECKPOINT = "checkpoint.json"
+CUT = "cut.json"
 _KEYS = frozenset({"genesis", "key"})
 _HEADS = frozenset({"genesis", "segment"})
 
@@ -99,10 +100,27 @@ def take_up(folder: Path, host_id: str) -> Found | None:
     numbers = [each.number for each in found]
     if numbers != list(range(numbers[0], numbers[-1] + 1)):
         raise Damaged(f"segments are missing between {found[0].path.name} and {found[-1].path.name}")
+    if numbers[0] > _kept_from(folder):
+        raise Damaged(f"segments are missing before {found[0].path.name}, and retention has not removed them")
     reading = _Reading(host_id, () if listed is None else listed.keys)
     for segment in found[_start(found) :]:
         reading.read(segment, last=segment is found[-1])
-    return _checked(folder, reading.found())
+    log = reading.found()
+    if log.chain.n and not log.keys:
+        raise Damaged("the list of public keys is gone, and with it the beginning of the log")
+    return _checked(folder, log)
+
+
+class _Kept(msgspec.Struct):
+    segment: int
+
+
+def _kept_from(folder: Path) -> int:
+    """The first segment that has to be there; it is not the first of all where retention has removed some."""
+    try:
+        return msgspec.json.decode((folder / CUT).read_bytes(), type=_Kept).segment
+    except (FileNotFoundError, msgspec.DecodeError):
+        return 1
 
 
 def _start(found: Sequence[SegmentFile]) -> int:
