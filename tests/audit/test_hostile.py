@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from trouble_kit import DONE, actions, hosting
 
 from trunnion import Invocation, NotFound, Unavailable
 from trunnion.store.backup.filling import Filling
+from trunnion_audit.ledger import Ledger
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import FileProblem
+from trunnion_audit.sinks import Sink, SinkFeed
 from trunnion_audit.taking_up import Damaged
 
 pytestmark = pytest.mark.anyio
@@ -260,3 +263,26 @@ def test_o8_a_log_whose_keys_nobody_knows_any_more_is_named(tmp_path: Path) -> N
     (tmp_path / "cut.json").write_text('{"segment":2}\n')
     with pytest.raises(Damaged, match="public keys"):
         Log.open(tmp_path, HOST, Rules(), 3)
+
+
+async def test_o9_places_that_hang_are_asked_after_the_one_that_is_well(tmp_path: Path) -> None:
+    asked = list[str]()
+
+    def place(name: str) -> SinkFeed:
+        async def write(lines: Sequence[bytes]) -> None:
+            asked.append(name)
+            if name != "good":
+                await asyncio.Event().wait()
+
+        return SinkFeed(Sink(name=name, write=write, stands_in=True, deadline=0.05), 1.0, lambda code, text: None)
+
+    async def open_log() -> Log:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    sinks = [place("hangs"), place("hangs too"), place("good")]
+    ledger = Ledger(open_log, power=False, report=lambda code, text: None, sinks=sinks)
+    await ledger.open()
+    await ledger.record([intent(1)])
+    assert asked == ["hangs", "hangs too", "good"]
+    await ledger.record([intent(2)])
+    assert asked[3:] == ["good"]

@@ -132,7 +132,9 @@ def test_b2_a_full_disk_of_the_audit_refuses_commands_and_heals(
     until(lambda: of("intent", records(small.folder)) <= of("outcome", records(small.folder)), "all ends are on record")
     found = records(small.folder)
     assert effects(ground) == of("intent", found) - of("refusal", found)
-    assert [record["action"] for record in found if record["kind"] == "admin"][1:] == ["audit.fault", "audit.heal"]
+    told = [record["action"] for record in found if record["kind"] == "admin"][1:]
+    # More than once where a small batch still fits in what a large one did not.
+    assert told and told == ["audit.fault", "audit.heal"] * (len(told) // 2)
     figure("effects without intent", 0)
     figure("commands are taken again, once there is space, after", round(took, 2), "s")
     assert small.host.stop() == 0, small.host.said()
