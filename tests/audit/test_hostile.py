@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from audit_kit import HOST, check_chain, intent, of_kind, records
-from trouble_kit import DONE, actions, hosting
+from trouble_kit import DO, DONE, actions, hosting
 
 from trunnion import Invocation, NotFound, Unavailable
 from trunnion.store.backup.filling import Filling
+from trunnion.testing import Hosting
 from trunnion_audit.ledger import Ledger
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import FileProblem
@@ -286,3 +287,29 @@ async def test_o9_places_that_hang_are_asked_after_the_one_that_is_well(tmp_path
     assert asked == ["hangs", "hangs too", "good"]
     await ledger.record([intent(2)])
     assert asked[3:] == ["good"]
+
+
+async def test_a_signing_key_that_others_can_read_is_named_until_it_is_put_right(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunnion_audit.ledger.REOPEN", 0.0)
+    async with hosting(data):
+        pass
+    (key,) = folder.glob("key-*.pem")
+    key.chmod(0o640)
+    async with hosting(data) as host:
+        with pytest.raises(Unavailable, match="open to others"):
+            await host.submit("t.do", number=1)
+        key.chmod(0o600)
+        await host.invoke("t.do", number=2)
+    assert DONE == [2]
+
+
+async def test_of_what_ran_without_the_plugin_the_outcomes_are_told(data: Path, folder: Path) -> None:
+    async with hosting(data):
+        pass
+    async with Hosting(plugins=[], commands=[DO], data_dir=data, store="process") as host:
+        run = await host.invoke("t.do", number=1)
+    async with hosting(data) as host:
+        await host.settle()
+    assert [(record["run"], record.get("intent", 0)) for record in of_kind(folder, "outcome")] == [(run.id, 0)]

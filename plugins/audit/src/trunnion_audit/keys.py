@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from stat import S_IMODE
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -98,9 +99,13 @@ def load_key(folder: Path, key: str) -> SigningKey:
 
     path = folder / key_name(key)
     try:
+        mode = path.stat().st_mode
         private = load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyProblem(f"the signing key {path} cannot be read: {error}") from error
+    if mode & 0o077:
+        text = f"the signing key {path} is open to others (mode {S_IMODE(mode):04o})"
+        raise KeyProblem(f"{text}: give it mode 0600, and rotate the key if somebody may have read it")
     if not isinstance(private, Ed25519PrivateKey) or (found := SigningKey(private)).id != key:
         raise KeyProblem(f"{path} holds another key than its name says")
     return found
