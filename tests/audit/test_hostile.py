@@ -313,3 +313,14 @@ async def test_of_what_ran_without_the_plugin_the_outcomes_are_told(data: Path, 
     async with hosting(data) as host:
         await host.settle()
     assert [(record["run"], record.get("intent", 0)) for record in of_kind(folder, "outcome")] == [(run.id, 0)]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_old_segments_that_were_compressed_are_not_missed(tmp_path: Path, number: int) -> None:
+    log = Log.open(tmp_path, HOST, Rules(), 1)
+    log.rotate(2)
+    log.rotate(3)
+    log.close()
+    path = tmp_path / f"audit-0000000{number}.jsonl"
+    path.rename(f"{path}.zst")
+    Log.open(tmp_path, HOST, Rules(), 4).close()

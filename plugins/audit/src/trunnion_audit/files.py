@@ -11,6 +11,7 @@ from typing import NamedTuple
 from trunnion_audit.records import LARGEST_LINE
 
 _segment = re.compile(r"audit-(\d{8,})\.jsonl")
+_packed = re.compile(r"audit-(\d{8,})\.jsonl\.zst")
 
 
 class SegmentFile(NamedTuple):
@@ -29,6 +30,11 @@ def segments(folder: Path) -> list[SegmentFile]:
     """The segments in a folder, in their order."""
     matches = ((_segment.fullmatch(path.name), path) for path in folder.iterdir())
     return sorted(SegmentFile(int(match[1]), path) for match, path in matches if match is not None)
+
+
+def packed(folder: Path) -> set[int]:
+    """Numbers of the segments that somebody compressed."""
+    return {int(match[1]) for path in folder.iterdir() if (match := _packed.fullmatch(path.name))}
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from trunnion_audit.chain import Chain, State
-from trunnion_audit.files import SegmentFile, read_lines, segments
+from trunnion_audit.files import SegmentFile, packed, read_lines, segments
 from trunnion_audit.keys import KeyEntry, read_keys
 from trunnion_audit.records import LARGEST_LINE
 
@@ -97,7 +97,7 @@ def take_up(folder: Path, host_id: str) -> Found | None:
         if listed is not None:
             raise Damaged("the keys of a log are there, and none of its segments")
         return None
-    numbers = [each.number for each in found]
+    numbers = sorted({each.number for each in found} | packed(folder))
     if numbers != list(range(numbers[0], numbers[-1] + 1)):
         raise Damaged(f"segments are missing between {found[0].path.name} and {found[-1].path.name}")
     if numbers[0] > _kept_from(folder):
