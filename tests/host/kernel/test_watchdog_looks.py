@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -168,7 +169,9 @@ print("looked", gc.isenabled())
 def looked(look: str, seconds: float) -> str | None:
     """What the program says, None when it stands still."""
     words = [sys.executable, "-c", LOOKING.replace("LOOK", look)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    # Coverage has objects and hooks of its own in each thread: with it collections come at other moments.
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=bare) as process:
         try:
             return process.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
