@@ -16,7 +16,7 @@ from trouble_kit import DO, DONE, Full, actions, hosting
 
 from trunnion import Allow, Command, NotFound, Unavailable
 from trunnion.testing import Hosting
-from trunnion_audit import audit, building, ledger
+from trunnion_audit import admitting, audit, building, ledger
 from trunnion_audit.ledger import Ledger
 from trunnion_audit.log import Log, Rules
 from trunnion_audit.segment import Segment
@@ -164,7 +164,7 @@ async def test_b2_without_the_defence_there_are_effects_without_intent(
     data: Path, folder: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gate that lets begin what it could not put on record: it is done, and the record never says so."""
-    monkeypatch.setattr(audit, "_verdict", lambda asked, level, problem: Allow())
+    monkeypatch.setattr(audit, "verdict", lambda asked, level, problem: Allow())
     async with hosting(data) as host:
         disk.full = True
         await host.invoke("t.do", number=1)
@@ -273,7 +273,7 @@ async def test_o10_without_the_defence_nobody_gets_in_again(
     data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way back cannot be put on record either: without its exception it is refused as all else is."""
-    monkeypatch.setattr(audit, "_is_way_back", lambda asked: False)
+    monkeypatch.setattr(admitting, "_is_way_back", lambda asked: False)
     async with hosting(data) as host:
         await host.invoke("t.do", number=1)
     path = folder / "audit-00000001.jsonl"
@@ -335,6 +335,7 @@ async def test_o11_without_the_defence_large_arguments_fill_the_disk_or_cannot_b
 ) -> None:
     """Arguments that are always kept whole: the log grows by what callers send, and none may send more than a line."""
     whole = building._add_args
+    monkeypatch.setattr(building, "MOST_ARGS", 1 << 40)
     monkeypatch.setattr(building, "_add_args", lambda record, text, salts, most: whole(record, text, salts, 1 << 40))
     async with hosting(data) as host:
         await host.invoke("t.say", text="x" * 900_000)

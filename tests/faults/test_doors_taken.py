@@ -124,16 +124,14 @@ def test_a12_the_hosts_socket_is_served_by_another(ground: Ground) -> None:
         other.bind(str(own_socket(ground)))
         other.listen()
         host = ground.up()
-        assert "socket: failed" in host.said()
-        assert "is served by another process" in host.said()
+        until(lambda: "socket: failed" in host.said() and "is served by another process" in host.said(), "it is told")
         assert host.stop() == 0, host.said()
         assert ground.socket.exists()
 
 
 def test_a12_the_hosts_socket_is_taken_in_the_last_moment(ground: Ground) -> None:
     host = ground.up(without="steal_socket")
-    assert "socket: restarting" in host.said()
-    assert "ddress already in use" in host.said()
+    until(lambda: "socket: restarting" in host.said() and "ddress already in use" in host.said(), "it is told")
     assert host.stop() == 0, host.said()
 
 
